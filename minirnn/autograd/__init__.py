@@ -1,0 +1,5 @@
+"""Tensors that know how they were made, and the operations that make them."""
+
+from minirnn.autograd.tensor import OPERATIONS, Tensor, data_of, differentiable, no_grad
+
+__all__ = ["OPERATIONS", "Tensor", "data_of", "differentiable", "no_grad"]

@@ -1,0 +1,198 @@
+"""Reverse-mode differentiation over arrays.
+
+The idea in one paragraph: every operation returns its output and, for each input, a function that
+carries a gradient from the output back to that input (a *vector-Jacobian product*, vjp). A `Tensor`
+is an array that remembers which operation made it. `backward` walks from the result to the leaves in
+the reverse order of creation and lets each vjp hand its gradient on; where paths meet, gradients add.
+
+    dL/dx = Σ over the operations f that used x of  (∂f/∂x)ᵀ · dL/df
+
+Source: Baydin et al., "Automatic differentiation in machine learning: a survey", 2018, section 3.2.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from minirnn.backend import Array, xp_of
+
+_births = itertools.count()
+_mode = threading.local()
+
+#: Every differentiable operation by name. The gradient test walks over this table, so that an
+#: operation without a check fails the suite.
+OPERATIONS: dict[str, Callable] = {}
+
+
+class Tensor:
+    """An array that remembers how it was made, so that gradients can find their way back.
+
+    Args:
+        data: the array, of NumPy or CuPy.
+        requires_grad: whether `backward` is to leave the gradient in `grad`. True for parameters.
+
+    Attributes:
+        grad: dL/d(data), an array of data's shape, after `backward`; None before.
+    """
+
+    __array_priority__ = 1000  # ndarray + Tensor: let the Tensor do it
+    __array_ufunc__ = None
+    __slots__ = ("__weakref__", "_birth", "_parents", "_vjps", "data", "grad", "requires_grad")
+
+    def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        xp_of(data)  # refuses what is no array
+        self.data = data
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self._parents: tuple[Tensor, ...] | None = ()
+        self._vjps: tuple[Callable[[Array], Array], ...] = ()
+        self._birth = next(_births)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> Any:
+        """Element type of the array."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.data!r}{', requires_grad=True' if self.requires_grad else ''})"
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def detach(self) -> Array:
+        """The bare array: no gradient flows through it."""
+        return self.data
+
+    def backward(self, gradient: Array | None = None) -> None:
+        """Compute dL/dx for every tensor x with `requires_grad` that this one was made from.
+
+        Gradients are added to what `grad` holds already. The graph is taken apart on the way:
+        what an operation had kept for its gradient is freed as soon as it has been used.
+
+        Args:
+            gradient: dL/d(self), of self's shape; may be left out where self is one number (then 1).
+
+        Raises:
+            ValueError: self is not one number and `gradient` is missing or of another shape; or the
+                graph has been used up by an earlier call.
+        """
+        if gradient is None:
+            if self.data.size != 1:
+                raise ValueError(
+                    f"backward needs gradient for a tensor of shape {self.shape}: "
+                    "only one number has the gradient 1"
+                )
+            gradient = xp_of(self.data).ones_like(self.data)
+        elif gradient.shape != self.shape:
+            raise ValueError(f"gradient has shape {gradient.shape}; it should be {self.shape}")
+
+        # Reverse order of creation is a topological order: an operation is younger than its inputs.
+        gradients = {self._birth: gradient}
+        waiting = [(-self._birth, self)]
+        while waiting:
+            _, tensor = heapq.heappop(waiting)
+            dy = gradients.pop(tensor._birth)
+            if tensor.requires_grad:
+                tensor.grad = dy if tensor.grad is None else tensor.grad + dy
+            if tensor._parents is None:
+                raise ValueError("the graph was already used by an earlier backward()")
+            for parent, vjp in zip(tensor._parents, tensor._vjps, strict=True):
+                dx = vjp(dy)
+                if parent._birth in gradients:
+                    gradients[parent._birth] = gradients[parent._birth] + dx
+                else:
+                    gradients[parent._birth] = dx
+                    heapq.heappush(waiting, (-parent._birth, parent))
+            if tensor._parents:
+                tensor._parents, tensor._vjps = None, ()  # frees what the closures hold
+
+
+def differentiable(function: Callable) -> Callable:
+    """Lift an array function to Tensors.
+
+    The function takes arrays by position and settings by keyword, and returns its output and the
+    vjps: one function per positional argument, or None where an argument has no gradient (indices,
+    boxes, targets); a single function where there is one argument.
+
+        @differentiable
+        def relu(x):
+            y = xp_of(x).maximum(x, 0)
+            return y, lambda dy: dy * (y > 0)
+
+    Called with arrays only, it returns an array. Called with at least one Tensor, it returns a
+    Tensor. `relu.raw` is the undecorated function, for tests and for other array code.
+    """
+
+    @functools.wraps(function)
+    def lifted(*inputs: Any, **settings: Any) -> Any:
+        arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        output, vjps = function(*arrays, **settings)
+        if not any(isinstance(x, Tensor) for x in inputs):
+            return output
+        result = Tensor(output)
+        if grad_enabled():
+            vjps = vjps if isinstance(vjps, tuple) else (vjps,)
+            edges = [
+                (x, vjp)
+                for x, vjp in zip(inputs, vjps, strict=True)
+                if vjp is not None and isinstance(x, Tensor) and (x.requires_grad or x._parents != ())
+            ]
+            result._parents = tuple(x for x, _ in edges)
+            result._vjps = tuple(vjp for _, vjp in edges)
+        return result
+
+    lifted.raw = function  # type: ignore[attr-defined]
+    OPERATIONS[function.__name__] = lifted
+    return lifted
+
+
+def grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread."""
+    return getattr(_mode, "record", True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Inside, operations are not recorded: for inference, which then keeps no intermediate."""
+    before = grad_enabled()
+    _mode.record = False
+    try:
+        yield
+    finally:
+        _mode.record = before
+
+
+def data_of(x: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return x.data if isinstance(x, Tensor) else x
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an input of `shape` was broadcast.
+
+    Broadcasting copies a value to many places; the gradient of a copy is the sum over its places.
+    """
+    extra = gradient.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, n in enumerate(shape) if n == 1 and gradient.shape[extra + i] != 1
+    )
+    return gradient.sum(axis=axes).reshape(shape) if axes else gradient

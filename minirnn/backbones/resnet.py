@@ -1,0 +1,157 @@
+"""ResNet: the network that turns an image into maps C2…C5 at strides 4, 8, 16 and 32.
+
+The idea: a layer learns what to *add* to its input, y = x + F(x), so that a deep stack starts as the
+identity and its gradient has a short way back. Source: He et al., "Deep residual learning for image
+recognition", 2016, section 3; the stride sits in the 3×3 convolution, as in torchvision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minirnn.autograd.activation import relu
+from minirnn.errors import InputError
+from minirnn.nn import Conv2d, FrozenBatchNorm2d, GroupNorm, MaxPool2d, Module, Sequential
+
+#: Blocks in each of the four stages, and whether they are bottlenecks (1×1, 3×3, 1×1).
+DEPTHS: dict[int, tuple[tuple[int, int, int, int], bool]] = {
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+}
+
+Norm = Callable[[int], Module]
+
+
+def make_norm(name: str, eps: float = 1e-5) -> Norm:
+    """A constructor channels → normalisation layer, for "frozen_batch_norm" or "group_norm".
+
+    Raises:
+        InputError: the name is neither.
+    """
+    if name == "frozen_batch_norm":
+        return lambda channels: FrozenBatchNorm2d(channels, eps)
+    if name == "group_norm":
+        return lambda channels: GroupNorm(channels, min(32, channels // 4), eps)
+    raise InputError(f"norm is {name!r}; it should be 'frozen_batch_norm' or 'group_norm'")
+
+
+class BasicBlock(Module):
+    """relu(x + norm(conv3×3(relu(norm(conv3×3(x))))))."""
+
+    expansion = 1
+
+    def __init__(
+        self, inputs: int, width: int, *, stride: int, norm: Norm, rng: np.random.Generator
+    ) -> None:
+        self.conv1 = Conv2d(inputs, width, 3, stride=stride, bias=False, rng=rng)
+        self.bn1 = norm(width)
+        self.conv2 = Conv2d(width, width, 3, bias=False, rng=rng)
+        self.bn2 = norm(width)
+        self.downsample = _shortcut(inputs, width, stride, norm, rng)
+
+    def forward(self, x: Any) -> Any:
+        """(N, inputs, H, W) → (N, width, H / stride, W / stride)."""
+        y = relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class Bottleneck(Module):
+    """relu(x + 1×1 ∘ 3×3 ∘ 1×1): the 3×3 works on a quarter of the channels."""
+
+    expansion = 4
+
+    def __init__(
+        self, inputs: int, width: int, *, stride: int, norm: Norm, rng: np.random.Generator
+    ) -> None:
+        self.conv1 = Conv2d(inputs, width, 1, bias=False, rng=rng)
+        self.bn1 = norm(width)
+        self.conv2 = Conv2d(width, width, 3, stride=stride, bias=False, rng=rng)
+        self.bn2 = norm(width)
+        self.conv3 = Conv2d(width, width * 4, 1, bias=False, rng=rng)
+        self.bn3 = norm(width * 4)
+        self.downsample = _shortcut(inputs, width * 4, stride, norm, rng)
+
+    def forward(self, x: Any) -> Any:
+        """(N, inputs, H, W) → (N, 4·width, H / stride, W / stride)."""
+        y = relu(self.bn1(self.conv1(x)))
+        y = relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+def _shortcut(
+    inputs: int, outputs: int, stride: int, norm: Norm, rng: np.random.Generator
+) -> Sequential | None:
+    """A 1×1 convolution where x and F(x) differ in shape; the identity elsewhere."""
+    if stride == 1 and inputs == outputs:
+        return None
+    return Sequential(
+        Conv2d(inputs, outputs, 1, stride=stride, bias=False, rng=rng), norm(outputs)
+    )
+
+
+class ResNet(Module):
+    """The convolutional part of a ResNet.
+
+    Args:
+        depth: 18, 34, 50 or 101.
+        norm: "frozen_batch_norm" or "group_norm".
+        eps: of the normalisation.
+        frozen_stages: how many of stem, C2, C3, C4, C5 are not trained (torchvision's fine-tuning
+            default is 2: stem and C2).
+        rng: draws the initial weights.
+
+    Raises:
+        InputError: no such depth, norm or number of stages.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        norm: str = "frozen_batch_norm",
+        eps: float = 1e-5,
+        frozen_stages: int = 0,
+        rng: np.random.Generator,
+    ) -> None:
+        if depth not in DEPTHS:
+            raise InputError(f"depth is {depth}; it should be one of {sorted(DEPTHS)}")
+        if not 0 <= frozen_stages <= 5:
+            raise InputError(f"frozen_stages is {frozen_stages}; it should be 0…5")
+        blocks, bottleneck = DEPTHS[depth]
+        block: Any = Bottleneck if bottleneck else BasicBlock
+        make = make_norm(norm, eps)
+        self.conv1 = Conv2d(3, 64, 7, stride=2, bias=False, rng=rng)
+        self.bn1 = make(64)
+        self.maxpool = MaxPool2d(3, 2, 1)
+        inputs = 64
+        for stage, count in enumerate(blocks):
+            width = 64 * 2**stage
+            parts = []
+            for index in range(count):
+                stride = 2 if index == 0 and stage > 0 else 1
+                parts.append(block(inputs, width, stride=stride, norm=make, rng=rng))
+                inputs = width * block.expansion
+            setattr(self, f"layer{stage + 1}", Sequential(*parts))
+        self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))
+        stem: list[Module] = [self.conv1, self.bn1]
+        for part in [*stem, *self._stages()][: frozen_stages + 1 if frozen_stages else 0]:
+            part.freeze()
+
+    def _stages(self) -> list[Module]:
+        return [getattr(self, f"layer{i}") for i in range(1, 5)]
+
+    def forward(self, x: Any) -> list[Any]:
+        """(N, 3, H, W) → [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        maps = []
+        for stage in self._stages():
+            x = stage(x)
+            maps.append(x)
+        return maps

@@ -1,0 +1,59 @@
+"""What a data set hands out: an image and what there is to find in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minirnn.backend import Array
+
+
+@dataclass
+class Target:
+    """The ground truth of one image with G instances.
+
+    Attributes:
+        boxes: (G, 4) float32, x1, y1, x2, y2 in pixels of the image beside it.
+        labels: (G,) int64, 1…K.
+        masks: (G, H, W) bool; None for a data set without masks.
+        is_crowd: (G,) bool; a crowd region covers many objects and is never a positive.
+        keypoints: (G, P, 3) float32, x, y and visibility 0, 1 or 2; None where there are none.
+        image_id: the image's id in the data set.
+        file_name: where it came from, for messages.
+    """
+
+    boxes: Array
+    labels: Array
+    masks: Array | None
+    is_crowd: Array
+    keypoints: Array | None = None
+    image_id: int = 0
+    file_name: str = ""
+
+
+@dataclass
+class Sample:
+    """One image, (H, W, 3) uint8 RGB, and its ground truth."""
+
+    image: np.ndarray
+    target: Target
+
+
+@dataclass
+class Detections:
+    """What the network found in one image: D detections, by falling score.
+
+    Attributes:
+        boxes: (D, 4) float32, x1, y1, x2, y2 in pixels of the image as it was given.
+        labels: (D,) int64, 1…K.
+        scores: (D,) float32 in [0, 1].
+        masks: (D, H, W) bool; None from a network without a mask head.
+        keypoints: (D, P, 3) float32, x, y and score; None from a network without a keypoint head.
+    """
+
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    masks: np.ndarray | None
+    keypoints: np.ndarray | None = None

@@ -1,0 +1,145 @@
+"""Box head: what is in this region, and where exactly does it end?
+
+From 7×7 features of a region, two fully connected layers, then for each class a score (softmax over
+K + 1 with background first) and four deltas of its own.
+
+Source: Girshick, "Fast R-CNN", 2015, section 2; Lin et al., FPN, section 4.2 for the two layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minirnn import boxes as box_ops
+from minirnn.autograd.activation import relu
+from minirnn.autograd.losses import cross_entropy, smooth_l1
+from minirnn.autograd.shape import reshape, take
+from minirnn.backend import Array, xp_of
+from minirnn.data.sample import Target
+from minirnn.heads.sampling import SampledRois
+from minirnn.nn import Linear, Module
+
+
+class TwoLayerHead(Module):
+    """Flatten, then two fully connected layers with ReLU: `fc6` and `fc7`."""
+
+    def __init__(self, inputs: int, width: int, *, rng: np.random.Generator) -> None:
+        self.fc6 = Linear(inputs, width, rng=rng)
+        self.fc7 = Linear(width, width, rng=rng)
+
+    def forward(self, x: Any) -> Any:
+        """(R, C, 7, 7) → (R, width)."""
+        x = reshape(x, shape=(len(x), int(np.prod(x.shape[1:]))))
+        return relu(self.fc7(relu(self.fc6(x))))
+
+
+class BoxPredictor(Module):
+    """Class scores and class-specific deltas: `cls_score` and `bbox_pred`."""
+
+    def __init__(self, width: int, num_classes: int, *, rng: np.random.Generator) -> None:
+        self.cls_score = Linear(width, num_classes, rng=rng)
+        self.bbox_pred = Linear(width, num_classes * 4, rng=rng)
+
+    def forward(self, x: Any) -> tuple[Any, Any]:
+        """(R, width) → logits (R, K + 1) and deltas (R, 4·(K + 1))."""
+        return self.cls_score(x), self.bbox_pred(x)
+
+
+def box_losses(
+    logits: Any,
+    deltas: Any,
+    sampled: Sequence[SampledRois],
+    targets: Sequence[Target],
+    *,
+    weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+    beta: float = 1 / 9,
+) -> tuple[Any, Any]:
+    """Class and box loss over the sampled regions of all images.
+
+        L_class = mean over regions of -log softmax(logits)[label]
+        L_box   = Σ over positive regions of smooth-L1(deltas[label], encode(region, object)) / regions
+
+    Args:
+        logits: (R, K + 1).
+        deltas: (R, 4·(K + 1)).
+        sampled: the regions of each image, together R.
+        targets: ground truth of each image.
+        weights: of the box code.
+        beta: where smooth-L1 turns from square to straight.
+
+    Returns:
+        Two scalars.
+    """
+    xp = xp_of(sampled[0].boxes)
+    labels = xp.concatenate([rois.labels for rois in sampled])
+    classification = cross_entropy(logits, labels)
+
+    goals, rows, start = [], [], 0
+    for rois, target in zip(sampled, targets, strict=True):
+        n = rois.positives
+        if n:
+            goals.append(
+                box_ops.encode(rois.boxes[:n], target.boxes[rois.matched[:n]], weights)
+            )
+            rows.append(xp.arange(start, start + n))
+        start += len(rois.boxes)
+    positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.int64)
+    goal = xp.concatenate(goals) if goals else xp.zeros((0, 4), rois.boxes.dtype)
+    per_class = reshape(deltas, shape=(len(labels), -1, 4))
+    predicted = take(per_class, index=(positive, labels[positive]))
+    regression = smooth_l1(predicted, goal.astype(predicted.dtype), beta=beta, reduction="sum")
+    return classification, regression * (1 / max(len(labels), 1))
+
+
+@dataclass
+class Found:
+    """Detections of one image in the network's pixels: boxes (D, 4), labels (D,), scores (D,)."""
+
+    boxes: Array
+    labels: Array
+    scores: Array
+
+
+def detections_of_image(
+    probabilities: Array,
+    deltas: Array,
+    proposals: Array,
+    image_size: tuple[int, int],
+    *,
+    score_threshold: float = 0.05,
+    nms_iou: float = 0.5,
+    max_detections: int = 100,
+    min_side: float = 1e-2,
+    weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+) -> Found:
+    """From scores and deltas of one image's proposals to its detections.
+
+    A proposal is a candidate for every class with a score above the threshold, each with a box of its
+    own. Then, class by class, near-duplicates are suppressed; the best of all classes remain.
+
+    Args:
+        probabilities: (P, K + 1), softmax over classes, background first.
+        deltas: (P, 4·(K + 1)).
+        proposals: (P, 4).
+        image_size: (height, width), without padding.
+        score_threshold: candidates score more than this.
+        nms_iou: boxes of one class that overlap more are duplicates.
+        max_detections: how many come out, at most.
+        min_side: smallest width and height, in pixels.
+        weights: of the box code.
+    """
+    xp = xp_of(probabilities)
+    count, classes = probabilities.shape
+    boxes = box_ops.decode(proposals, deltas, weights).reshape(count, classes, 4)
+    boxes = box_ops.clip(boxes, *image_size)
+    row, column = xp.nonzero(probabilities[:, 1:] > score_threshold)
+    labels = column + 1
+    boxes, scores = boxes[row, labels], probabilities[row, labels]
+    valid = box_ops.large_enough(boxes, min_side)
+    boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
+    keep = box_ops.batched_nms(boxes, scores, labels, nms_iou)[:max_detections]
+    return Found(boxes[keep], labels[keep], scores[keep])

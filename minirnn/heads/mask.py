@@ -1,0 +1,102 @@
+"""Mask head: which pixels of this region are the object?
+
+From 14×14 features, a few 3×3 convolutions, a transposed convolution to 28×28, and one mask of logits
+per class. Each class has its own sigmoid: classes do not compete for pixels, because the box head has
+already said what the object is. That is the paper's "decoupling", worth 5.5 points of mask AP there.
+
+Source: He et al., "Mask R-CNN", 2017, section 3 and table 2b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minirnn import masks as mask_ops
+from minirnn.autograd.activation import relu
+from minirnn.autograd.losses import binary_cross_entropy_with_logits
+from minirnn.autograd.shape import take
+from minirnn.backend import Array, xp_of
+from minirnn.data.sample import Target
+from minirnn.heads.sampling import SampledRois
+from minirnn.nn import Conv2d, ConvTranspose2d, Module, Sequential
+
+
+class MaskHead(Module):
+    """3×3 convolutions with ReLU, under torchvision's names "0.0", "1.0", …"""
+
+    def __init__(
+        self, inputs: int, width: int, convolutions: int, *, rng: np.random.Generator
+    ) -> None:
+        for index in range(convolutions):
+            part = Sequential(Conv2d(inputs if index == 0 else width, width, 3, rng=rng))
+            setattr(self, str(index), part)
+        self.convolutions = convolutions
+
+    def forward(self, x: Any) -> Any:
+        """(R, C, 14, 14) → (R, width, 14, 14)."""
+        for index in range(self.convolutions):
+            x = relu(getattr(self, str(index))(x))
+        return x
+
+
+class MaskPredictor(Module):
+    """Transposed convolution to twice the size, then one map of logits per class."""
+
+    def __init__(
+        self, inputs: int, width: int, num_classes: int, *, rng: np.random.Generator
+    ) -> None:
+        self.conv5_mask = ConvTranspose2d(inputs, width, 2, stride=2, rng=rng)
+        self.mask_fcn_logits = Conv2d(width, num_classes, 1, rng=rng)
+
+    def forward(self, x: Any) -> Any:
+        """(R, C, 14, 14) → logits (R, K + 1, 28, 28)."""
+        return self.mask_fcn_logits(relu(self.conv5_mask(x)))
+
+
+def mask_targets(
+    sampled: Sequence[SampledRois], targets: Sequence[Target], size: int
+) -> tuple[Array, Array]:
+    """Ground-truth masks of the positive regions, cut out and brought to size × size.
+
+    Args:
+        sampled: regions of each image.
+        targets: ground truth of each image, with masks.
+        size: side of the head's masks, in pixels.
+
+    Returns:
+        (P, size, size) float32 in [0, 1] and the labels (P,), over all images.
+    """
+    xp = xp_of(sampled[0].boxes)
+    cut = [xp.zeros((0, size, size), xp.float32)]
+    labels = [xp.zeros(0, xp.int64)]
+    for rois, target in zip(sampled, targets, strict=True):
+        n = rois.positives
+        if n and target.masks is not None:
+            cut.append(mask_ops.crop(target.masks, rois.boxes[:n], rois.matched[:n], size=size))
+            labels.append(rois.labels[:n])
+    return xp.concatenate(cut), xp.concatenate(labels)
+
+
+def mask_loss(logits: Any, masks: Array, labels: Array) -> Any:
+    """Mean binary cross-entropy over all pixels of the masks of the *true* classes.
+
+    Background regions have no mask and give no gradient; with no positive region the loss is 0.
+
+    Args:
+        logits: (P, K + 1, M, M), of the positive regions only.
+        masks: (P, M, M) targets in [0, 1].
+        labels: (P,) in 1…K.
+    """
+    xp = xp_of(masks)
+    own = take(logits, index=(xp.arange(len(labels)), labels))
+    return binary_cross_entropy_with_logits(own, masks.astype(own.dtype))
+
+
+def mask_probabilities(logits: Array, labels: Array) -> Array:
+    """The mask of each detection's own class: (D, K + 1, M, M) → sigmoid → (D, M, M)."""
+    xp = xp_of(logits)
+    own = logits[xp.arange(len(labels)), labels]
+    return 0.5 * (xp.tanh(0.5 * own) + 1)  # the sigmoid, without overflow

@@ -1,0 +1,96 @@
+"""Which proposals the heads learn from, and which object each is to find.
+
+A proposal that overlaps an object by half is a lesson about that object; the others are lessons about
+background. Most are background, so only `count` are drawn, a quarter of them objects where there are
+enough. Source: Girshick, "Fast R-CNN", 2015, section 2.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from minirnn import boxes as box_ops
+from minirnn import matching
+from minirnn.backend import Array, xp_of
+from minirnn.data.sample import Target
+
+
+@dataclass
+class SampledRois:
+    """The regions of one image that the heads are trained on.
+
+    Attributes:
+        boxes: (S, 4) regions, positives first. Constants: no gradient goes back into them.
+        labels: (S,) int64, the class to predict, 0 for background.
+        matched: (S,) int64, index of the object in the image's target; 0 where there is none.
+        positives: how many of the regions, counted from the first, are objects.
+    """
+
+    boxes: Array
+    labels: Array
+    matched: Array
+    positives: int
+
+
+def roi_targets(
+    proposals: Array, target: Target, *, threshold: float = 0.5, crowd_overlap: float = 0.5
+) -> Array:
+    """The object that each proposal is to find.
+
+    Args:
+        proposals: (P, 4).
+        target: the image's ground truth.
+        threshold: IoU from which a proposal is positive.
+        crowd_overlap: a negative with this share of its area in a crowd region is left out.
+
+    Returns:
+        (P,) int64: index of the object in target.boxes, matching.BELOW or matching.BETWEEN.
+    """
+    xp = xp_of(proposals)
+    objects = xp.flatnonzero(~target.is_crowd)
+    overlap = box_ops.iou(target.boxes[objects], proposals)
+    matches = matching.match(overlap, threshold, threshold, force=False)
+    if len(objects):
+        matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
+    if len(objects) < len(target.boxes):
+        share = box_ops.crowd_iou(proposals, target.boxes[target.is_crowd])
+        matches = matching.ignore_crowds(matches, share, crowd_overlap)
+    return matches
+
+
+def sample_rois(
+    proposals: Array,
+    target: Target,
+    rng: np.random.Generator,
+    *,
+    count: int = 512,
+    positive_fraction: float = 0.25,
+    threshold: float = 0.5,
+) -> SampledRois:
+    """Draw the regions of one image for training.
+
+    The objects' own boxes are added to the proposals, so that there is something to learn from the
+    first step on, while proposals are still random.
+
+    Args:
+        proposals: (P, 4), from the RPN.
+        target: the image's ground truth.
+        rng: draws which proposals; on the host, so that CPU and GPU draw alike.
+        count: number of regions.
+        positive_fraction: share of objects among them, at most.
+        threshold: IoU from which a proposal is positive.
+    """
+    xp = xp_of(proposals)
+    boxes = xp.concatenate([proposals, target.boxes[~target.is_crowd].astype(proposals.dtype)])
+    matches = roi_targets(boxes, target, threshold=threshold)
+    positives, negatives = matching.sample(matches, count, positive_fraction, rng)
+    chosen = xp.concatenate([positives, negatives])
+    matched = xp.maximum(matches[chosen], 0)
+    is_object = xp.arange(len(chosen)) < len(positives)
+    if len(target.labels):
+        labels = xp.where(is_object, target.labels[matched], 0)
+    else:
+        labels = xp.zeros(len(chosen), xp.int64)
+    return SampledRois(boxes[chosen], labels, matched, len(positives))

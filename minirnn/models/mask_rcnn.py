@@ -1,0 +1,386 @@
+"""The whole chain: backbone, pyramid, anchors, RPN, proposals, RoI features, heads.
+
+Training and inference walk the same way as far as the proposals; then training draws regions and
+compares, and inference decodes and pastes. Everything that is computed here is a function of another
+module; this file only says in which order.
+
+Source: He et al., "Mask R-CNN", 2017; with pyramid: Lin et al., "Feature pyramid networks", 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minirnn import masks as mask_ops
+from minirnn import matching, rpn
+from minirnn.anchors import pyramid_anchors
+from minirnn.autograd import Tensor, data_of, no_grad
+from minirnn.autograd.activation import softmax
+from minirnn.backbones.fpn import BackboneWithFPN
+from minirnn.backbones.resnet import ResNet
+from minirnn.backbones.small import SmallBackbone
+from minirnn.backend import Array, library_of, to_host
+from minirnn.data.sample import Detections, Target
+from minirnn.errors import InputError
+from minirnn.heads import box as box_head
+from minirnn.heads import mask as mask_head
+from minirnn.heads.sampling import SampledRois, sample_rois
+from minirnn.models.config import Config
+from minirnn.nn import Module
+from minirnn.roi import pyramid_roi, roi_align, roi_pool, roi_warp
+from minirnn.transform import Batch, make_batch, prepare_target, scale_boxes
+
+
+class RoIHeads(Module):
+    """The heads under torchvision's names."""
+
+    def __init__(self, config: Config, rng: np.random.Generator) -> None:
+        channels, classes = config.fpn_channels, config.num_classes
+        self.box_head = box_head.TwoLayerHead(
+            channels * config.box_pool**2, config.box_width, rng=rng
+        )
+        self.box_predictor = box_head.BoxPredictor(config.box_width, classes, rng=rng)
+        if config.mask:
+            width = config.mask_width
+            self.mask_head = mask_head.MaskHead(channels, width, config.mask_convolutions, rng=rng)
+            inputs = width if config.mask_convolutions else channels
+            self.mask_predictor = mask_head.MaskPredictor(inputs, width, classes, rng=rng)
+
+
+class MaskRCNN(Module):
+    """A Mask R-CNN (or, with `mask=False`, a Faster R-CNN).
+
+    Args:
+        config: everything that can be chosen.
+        rng: draws the initial weights.
+    """
+
+    def __init__(self, config: Config, rng: np.random.Generator) -> None:
+        config.check()
+        self.config = config
+        self.device = "cpu"
+        self.backbone = BackboneWithFPN(
+            _make_body(config, rng), config.fpn_channels, extra_level=config.fpn_extra_level, rng=rng
+        )
+        per_pixel = {len(sizes) * len(config.anchor_ratios) for sizes in config.anchor_sizes}
+        if len(per_pixel) != 1:
+            raise InputError("anchor_sizes: every level needs as many sizes, the head is shared")
+        head = rpn.RPNHead(
+            config.fpn_channels, per_pixel.pop(), convolutions=config.rpn_convolutions, rng=rng
+        )
+        self.rpn = rpn.RegionProposalNetwork(head)
+        self.roi_heads = RoIHeads(config, rng)
+
+    def to(self, device: str) -> MaskRCNN:
+        """Move the model to "cpu" or "cuda"."""
+        super().to(device)
+        self.device = device
+        return self
+
+    # ------------------------------------------------------------------ training
+
+    def losses(
+        self,
+        images: Sequence[np.ndarray],
+        targets: Sequence[Target],
+        rng: np.random.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The five losses of a batch.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB, of any size.
+            targets: ground truth of each image, in its pixels.
+            rng: draws the scale, anchors and regions; None for a fixed draw.
+
+        Returns:
+            Scalars by name: rpn_objectness, rpn_box, roi_class, roi_box and mask (if there is a mask
+            head). Training minimises their sum.
+
+        Raises:
+            InputError: images or targets that nothing can be learned from; names the image.
+        """
+        config = self.config
+        rng = np.random.default_rng(0) if rng is None else rng
+        if len(images) != len(targets):
+            raise InputError(f"{len(images)} images, but {len(targets)} targets")
+        chosen = rng.integers(len(config.min_size), size=len(images))
+        batch = self._batch(images, [config.min_size[i] for i in chosen])
+        xp = library_of(self.device)
+        truth = [
+            prepare_target(target, old, new, xp)
+            for target, old, new in zip(targets, batch.original_sizes, batch.sizes, strict=True)
+        ]
+        for target in truth:
+            self._check_target(target)
+
+        pyramid = self.backbone(Tensor(batch.images))
+        logits, deltas, level_sizes = self.rpn(pyramid)
+        anchors = self._anchors(batch, pyramid)
+
+        matches = [
+            rpn.rpn_targets(
+                anchors,
+                target,
+                size,
+                foreground_iou=config.rpn_foreground_iou,
+                background_iou=config.rpn_background_iou,
+                drop_outside=config.rpn_drop_outside,
+            )
+            for target, size in zip(truth, batch.sizes, strict=True)
+        ]
+        sampled_anchors = [
+            matching.sample(match, config.rpn_samples, config.rpn_positive_fraction, rng)
+            for match in matches
+        ]
+        objectness, rpn_box = rpn.rpn_losses(
+            logits,
+            deltas,
+            anchors,
+            truth,
+            matches,
+            sampled_anchors,
+            weights=config.rpn_box_weights,
+            beta=config.rpn_beta,
+        )
+
+        proposals = self._proposals(logits, deltas, anchors, level_sizes, batch, training=True)
+        sampled = [
+            sample_rois(
+                boxes,
+                target,
+                rng,
+                count=config.roi_samples,
+                positive_fraction=config.roi_positive_fraction,
+                threshold=config.roi_foreground_iou,
+            )
+            for boxes, target in zip(proposals, truth, strict=True)
+        ]
+        class_logits, box_deltas = self._box_head(pyramid, [s.boxes for s in sampled], batch)
+        roi_class, roi_box = box_head.box_losses(
+            class_logits,
+            box_deltas,
+            sampled,
+            truth,
+            weights=config.box_weights,
+            beta=config.box_beta,
+        )
+        losses = {
+            "rpn_objectness": objectness,
+            "rpn_box": rpn_box,
+            "roi_class": roi_class,
+            "roi_box": roi_box,
+        }
+        if config.mask:
+            losses["mask"] = self._mask_loss(pyramid, sampled, truth, batch)
+        return losses
+
+    def _mask_loss(
+        self, pyramid: list, sampled: list[SampledRois], truth: list[Target], batch: Batch
+    ) -> Tensor:
+        positive = [s.boxes[: s.positives] for s in sampled]
+        logits = self._mask_head(pyramid, positive, batch)
+        size = logits.shape[2]
+        masks, labels = mask_head.mask_targets(sampled, truth, size)
+        return mask_head.mask_loss(logits, masks, labels)
+
+    def _check_target(self, target: Target) -> None:
+        name = f"image {target.image_id}"
+        if self.config.mask and target.masks is None:
+            raise InputError(f"{name}: the model has a mask head, but the target has no masks")
+        highest = int(target.labels.max()) if len(target.labels) else 0
+        if highest >= self.config.num_classes:
+            raise InputError(
+                f"{name}: label {highest}, but the model knows 1…{self.config.num_classes - 1}"
+            )
+
+    # ----------------------------------------------------------------- inference
+
+    def predict(
+        self, images: Sequence[np.ndarray], *, score_threshold: float | None = None
+    ) -> list[Detections]:
+        """Find the objects in images.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB, of any size.
+            score_threshold: leave out what scores less; None for the configuration's.
+
+        Returns:
+            For each image its detections, by falling score, on the host, in the image's own pixels.
+        """
+        with no_grad():
+            batch = self._batch(images, [self.config.min_size[-1]] * len(images))
+            pyramid = self.backbone(batch.images)
+            logits, deltas, level_sizes = self.rpn(pyramid)
+            anchors = self._anchors(batch, pyramid)
+            proposals = self._proposals(logits, deltas, anchors, level_sizes, batch, training=False)
+            found = self._detect(pyramid, proposals, batch, score_threshold)
+            probabilities = self._detected_masks(pyramid, found, batch)
+        return [
+            self._finish(detected, masks, batch, i)
+            for i, (detected, masks) in enumerate(zip(found, probabilities, strict=True))
+        ]
+
+    def _detect(
+        self, pyramid: list, proposals: list[Array], batch: Batch, score_threshold: float | None
+    ) -> list[box_head.Found]:
+        config = self.config
+        logits, deltas = self._box_head(pyramid, proposals, batch)
+        probabilities = softmax(logits, axis=1)
+        ends = np.cumsum([len(boxes) for boxes in proposals])
+        return [
+            box_head.detections_of_image(
+                probabilities[end - len(boxes) : end],
+                deltas[end - len(boxes) : end],
+                boxes,
+                size,
+                score_threshold=(
+                    config.box_score_threshold if score_threshold is None else score_threshold
+                ),
+                nms_iou=config.box_nms_iou,
+                max_detections=config.box_max_detections,
+                weights=config.box_weights,
+            )
+            for boxes, size, end in zip(proposals, batch.sizes, ends, strict=True)
+        ]
+
+    def _detected_masks(
+        self, pyramid: list, found: list[box_head.Found], batch: Batch
+    ) -> list[Array | None]:
+        if not self.config.mask:
+            return [None] * len(found)
+        logits = self._mask_head(pyramid, [f.boxes for f in found], batch)
+        masks, start = [], 0
+        for detected in found:
+            stop = start + len(detected.boxes)
+            masks.append(mask_head.mask_probabilities(logits[start:stop], detected.labels))
+            start = stop
+        return masks
+
+    def _finish(
+        self, found: box_head.Found, masks: Array | None, batch: Batch, index: int
+    ) -> Detections:
+        """Back into the image as it was given."""
+        original = batch.original_sizes[index]
+        boxes = scale_boxes(found.boxes, batch.sizes[index], original)
+        pasted = None
+        if masks is not None:
+            pasted = to_host(
+                mask_ops.paste(
+                    masks,
+                    boxes,
+                    *original,
+                    threshold=self.config.mask_threshold,
+                    mode=self.config.mask_paste,
+                )
+            )
+        return Detections(to_host(boxes), to_host(found.labels), to_host(found.scores), pasted)
+
+    # ------------------------------------------------------------- common to both
+
+    def _batch(self, images: Sequence[np.ndarray], min_sizes: Sequence[int]) -> Batch:
+        config = self.config
+        return make_batch(
+            images,
+            min_sizes=min_sizes,
+            max_size=config.max_size,
+            mean=config.image_mean,
+            std=config.image_std,
+            divisor=config.size_divisor,
+            bgr=config.bgr,
+            xp=library_of(self.device),
+        )
+
+    def _anchors(self, batch: Batch, pyramid: list) -> Array:
+        config, xp = self.config, library_of(self.device)
+        levels = pyramid_anchors(
+            batch.images.shape[2:],
+            [level.shape[2:] for level in pyramid],
+            config.anchor_sizes,
+            config.anchor_ratios,
+            rounded=config.anchors_rounded,
+            offset=config.anchor_offset,
+            integer_strides=config.anchor_integer_strides,
+            xp=xp,
+            dtype=batch.images.dtype,
+        )
+        return xp.concatenate(levels)
+
+    def _proposals(
+        self,
+        logits: Any,
+        deltas: Any,
+        anchors: Array,
+        level_sizes: list[int],
+        batch: Batch,
+        *,
+        training: bool,
+    ) -> list[Array]:
+        config = self.config
+        logits, deltas = data_of(logits), data_of(deltas)  # constants: no gradient goes back
+        return [
+            rpn.proposals_of_image(
+                logits[i],
+                deltas[i],
+                anchors,
+                level_sizes,
+                size,
+                pre_nms=config.rpn_pre_nms_train if training else config.rpn_pre_nms_test,
+                post_nms=config.rpn_post_nms_train if training else config.rpn_post_nms_test,
+                nms_iou=config.rpn_nms_iou,
+                min_side=config.rpn_min_side,
+                score_threshold=config.rpn_score_threshold,
+                weights=config.rpn_box_weights,
+            )[0]
+            for i, size in enumerate(batch.sizes)
+        ]
+
+    def _roi_features(self, pyramid: list, boxes: list[Array], batch: Batch, size: int) -> Any:
+        config, xp = self.config, library_of(self.device)
+        maps = pyramid[:-1] if config.fpn_extra_level else pyramid
+        operation: Any = {
+            "align": partial(
+                roi_align, sampling_ratio=config.roi_sampling, aligned=config.roi_aligned
+            ),
+            "warp": partial(roi_warp, sampling_ratio=config.roi_sampling),
+            "pool": roi_pool,
+        }[config.roi_operation]
+        image_index = xp.asarray(np.repeat(np.arange(len(boxes)), [len(b) for b in boxes]))
+        return pyramid_roi(
+            *maps,
+            xp.concatenate(boxes),
+            image_index,
+            operation=operation,
+            # The nearest power of two: padding and rounding make the plain quotient inexact.
+            spatial_scales=tuple(
+                2.0 ** round(np.log2(level.shape[2] / batch.images.shape[2])) for level in maps
+            ),
+            output_size=(size, size),
+            canonical_size=config.roi_canonical_size,
+            canonical_level=config.roi_canonical_level,
+        )
+
+    def _box_head(self, pyramid: list, boxes: list[Array], batch: Batch) -> tuple[Any, Any]:
+        features = self._roi_features(pyramid, boxes, batch, self.config.box_pool)
+        return self.roi_heads.box_predictor(self.roi_heads.box_head(features))
+
+    def _mask_head(self, pyramid: list, boxes: list[Array], batch: Batch) -> Any:
+        features = self._roi_features(pyramid, boxes, batch, self.config.mask_pool)
+        return self.roi_heads.mask_predictor(self.roi_heads.mask_head(features))
+
+
+def _make_body(config: Config, rng: np.random.Generator) -> Any:
+    if config.backbone == "small":
+        return SmallBackbone(
+            widths=config.small_widths, blocks=config.small_blocks, norm=config.norm, rng=rng
+        )
+    return ResNet(
+        int(config.backbone.removeprefix("resnet")),
+        norm=config.norm,
+        eps=config.norm_eps,
+        frozen_stages=config.frozen_stages,
+        rng=rng,
+    )

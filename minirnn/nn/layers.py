@@ -1,0 +1,147 @@
+"""Layers: an operation of `minirnn.autograd` together with the parameters that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minirnn.autograd.activation import relu
+from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
+from minirnn.autograd.normalisation import frozen_batch_norm, group_norm
+from minirnn.autograd.pooling import max_pool2d
+from minirnn.nn import init
+from minirnn.nn.module import Module, parameter
+
+
+class Conv2d(Module):
+    """A convolution with its kernel and, if `bias`, one number per output channel.
+
+    Args:
+        inputs: input channels.
+        outputs: output channels.
+        kernel: side of the kernel.
+        rng: draws the initial weights.
+        stride: step between patches.
+        padding: rings of zeros; None keeps the size at stride 1 (for an odd kernel).
+        bias: whether there is a bias (not where a normalisation follows, which takes it away again).
+        groups: groups of channels that do not see each other.
+        initial: an initialisation of `minirnn.nn.init`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        rng: np.random.Generator,
+        stride: int = 1,
+        padding: int | None = None,
+        bias: bool = True,
+        groups: int = 1,
+        initial: Any = init.kaiming_normal_fan_out,
+    ) -> None:
+        self.settings = {
+            "stride": stride,
+            "padding": kernel // 2 if padding is None else padding,
+            "groups": groups,
+        }
+        self.weight = parameter(initial((outputs, inputs // groups, kernel, kernel), rng))
+        self.bias = parameter(np.zeros(outputs, np.float32)) if bias else None
+
+    def forward(self, x: Any) -> Any:
+        """(N, C, H, W) → (N, O, H', W')."""
+        return conv2d(x, self.weight, self.bias, **self.settings)
+
+
+class ConvTranspose2d(Module):
+    """A transposed convolution, with its kernel and bias; see `Conv2d` for the arguments."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, rng: np.random.Generator, stride: int
+    ) -> None:
+        self.stride = stride
+        self.weight = parameter(init.kaiming_normal_fan_out((inputs, outputs, kernel, kernel), rng))
+        self.bias = parameter(np.zeros(outputs, np.float32))
+
+    def forward(self, x: Any) -> Any:
+        """(N, C, H, W) → (N, O, (H - 1)·stride + kernel, …)."""
+        return conv_transpose2d(x, self.weight, self.bias, stride=self.stride)
+
+
+class Linear(Module):
+    """A fully connected layer, (N, inputs) → (N, outputs)."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        rng: np.random.Generator,
+        initial: Any = init.kaiming_uniform,
+    ) -> None:
+        self.weight = parameter(initial((outputs, inputs), rng))
+        self.bias = parameter(np.zeros(outputs, np.float32))
+
+    def forward(self, x: Any) -> Any:
+        """(N, inputs) → (N, outputs)."""
+        return linear(x, self.weight, self.bias)
+
+
+class FrozenBatchNorm2d(Module):
+    """Batch normalisation whose statistics and affine map stay as they were loaded.
+
+    Detection trains on a few images a batch, too few for statistics of their own (He et al., "Deep
+    residual learning", and every detector since, keep those of ImageNet). So nothing here is trained.
+    """
+
+    is_normalisation = True
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        self.eps = eps
+        self.weight = np.ones(channels, np.float32)
+        self.bias = np.zeros(channels, np.float32)
+        self.running_mean = np.zeros(channels, np.float32)
+        self.running_var = np.ones(channels, np.float32)
+
+    def forward(self, x: Any) -> Any:
+        """(N, C, H, W) → the same, scaled and shifted per channel."""
+        return frozen_batch_norm(
+            x, self.weight, self.bias, self.running_mean, self.running_var, eps=self.eps
+        )
+
+
+class GroupNorm(Module):
+    """Normalisation over groups of channels of one image (Wu and He, 2018): no batch needed."""
+
+    is_normalisation = True
+
+    def __init__(self, channels: int, groups: int, eps: float = 1e-5) -> None:
+        self.groups = groups
+        self.eps = eps
+        self.weight = parameter(np.ones(channels, np.float32))
+        self.bias = parameter(np.zeros(channels, np.float32))
+
+    def forward(self, x: Any) -> Any:
+        """(N, C, H, W) → the same, each group of channels with mean 0 and variance 1, then affine."""
+        return group_norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Any) -> Any:
+        """Element by element."""
+        return relu(x)
+
+
+class MaxPool2d(Module):
+    """The largest value under a window."""
+
+    def __init__(self, kernel: int, stride: int, padding: int = 0) -> None:
+        self.settings = {"kernel": kernel, "stride": stride, "padding": padding}
+
+    def forward(self, x: Any) -> Any:
+        """(N, C, H, W) → (N, C, H', W')."""
+        return max_pool2d(x, **self.settings)

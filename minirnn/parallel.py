@@ -1,0 +1,122 @@
+"""Two cores for every operation, not only for matrix products.
+
+NumPy runs on one core except inside BLAS. But it lets go of Python's lock while it computes, so
+plain threads can each do a part of an operation: `for_chunks` cuts a range in one piece per thread
+and has each thread do everything for its piece (copy, multiply, add), with BLAS itself held to one
+thread so that the cores are not asked for twice.
+
+The pieces depend only on the number of threads, so results repeat bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+from minirnn.backend import Array
+
+_inside = threading.local()  # set in threads that already work on a chunk: no nesting
+_lock = threading.Lock()  # one parallel region at a time: BLAS's thread count is one for the process
+
+
+@cache
+def thread_count() -> int:
+    """Threads in use: MINIRNN_THREADS, or as many cores as this process may run on."""
+    value = os.environ.get("MINIRNN_THREADS", "")
+    if value.isdigit() and int(value) > 0:
+        return int(value)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -> None:
+    """Call `work(start, stop)` for pieces that together cover `range(n)`, one piece a thread.
+
+    Args:
+        work: does everything for the indices start…stop-1. Pieces must not write to the same place.
+        n: length of the range.
+        at_least: a piece is not made shorter than this (threads cost about 20 µs each).
+    """
+    pieces = min(thread_count(), max(n // max(at_least, 1), 1))
+    if pieces == 1 or getattr(_inside, "chunk", False) or not _lock.acquire(blocking=False):
+        work(0, n)
+        return
+    try:
+        with _blas_on_one_thread():
+            bounds = [n * i // pieces for i in range(pieces + 1)]
+            jobs = [
+                _pool().submit(_work_inside, work, start, stop)
+                for start, stop in zip(bounds[1:-1], bounds[2:], strict=True)
+            ]
+            try:
+                _work_inside(work, bounds[0], bounds[1])
+            finally:
+                for job in jobs:
+                    job.result()
+    finally:
+        _lock.release()
+
+
+def _work_inside(work: Callable[[int, int], None], start: int, stop: int) -> None:
+    _inside.chunk = True
+    try:
+        work(start, stop)
+    finally:
+        _inside.chunk = False
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(thread_count() - 1, 1), thread_name_prefix="minirnn")
+
+
+@cache
+def _blas_libraries() -> tuple:
+    from threadpoolctl import ThreadpoolController
+
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+@contextmanager
+def _blas_on_one_thread() -> Iterator[None]:
+    before = [library.get_num_threads() for library in _blas_libraries()]
+    for library in _blas_libraries():
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, count in zip(_blas_libraries(), before, strict=True):
+            library.set_num_threads(count)
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads: start again with nothing."""
+    global _lock
+    _lock = threading.Lock()
+    _pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """`a @ b` of two matrices (M, K) and (K, N), cut along the longer side of the result.
+
+    Inside a chunk, or on a GPU, this is a plain product.
+    """
+    if not isinstance(a, np.ndarray):
+        return a @ b
+    out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+    if a.shape[0] >= b.shape[1]:
+        for_chunks(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), len(a), at_least=8)
+    else:
+        for_chunks(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), b.shape[1], at_least=8)
+    return out

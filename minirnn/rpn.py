@@ -1,0 +1,256 @@
+"""Region proposal network: where in the image might something be?
+
+At every pixel of every pyramid map stand a few anchors, boxes of fixed size and shape. A small
+convolutional head says of each anchor how much it looks like an object (objectness, one logit) and
+how to move it onto the object (four deltas). The best of the moved boxes are the proposals.
+
+Source: Ren et al., "Faster R-CNN", 2015, section 3.1; over pyramid levels: Lin et al., "Feature
+pyramid networks", 2017, section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minirnn import boxes as box_ops
+from minirnn import matching
+from minirnn.anchors import inside_image
+from minirnn.autograd.activation import relu
+from minirnn.autograd.losses import binary_cross_entropy_with_logits, smooth_l1
+from minirnn.autograd.shape import concatenate, reshape, take, transpose
+from minirnn.backend import Array, to_host, xp_of
+from minirnn.data.sample import Target
+from minirnn.nn import Conv2d, Module, Sequential
+from minirnn.nn.init import normal
+
+
+class RPNHead(Module):
+    """One 3×3 convolution, then 1×1 for objectness and for deltas; shared by all levels.
+
+    Args:
+        channels: of the pyramid maps.
+        anchors: anchors at one pixel.
+        convolutions: 3×3 convolutions before the branches.
+        rng: draws the initial weights (deviation 0.01, so that training starts undecided).
+    """
+
+    def __init__(
+        self, channels: int, anchors: int, *, convolutions: int = 1, rng: np.random.Generator
+    ) -> None:
+        draw = normal(0.01)
+        self.conv = Sequential(
+            *(
+                Sequential(Conv2d(channels, channels, 3, rng=rng, initial=draw))
+                for _ in range(convolutions)
+            )
+        )
+        self.cls_logits = Conv2d(channels, anchors, 1, rng=rng, initial=draw)
+        self.bbox_pred = Conv2d(channels, anchors * 4, 1, rng=rng, initial=draw)
+
+    def forward(self, pyramid: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Maps (N, C, H, W) → objectness logits (N, A, H, W) and deltas (N, 4A, H, W), per level."""
+        logits, deltas = [], []
+        for features in pyramid:
+            for convolution in self.conv:
+                features = relu(convolution(features))
+            logits.append(self.cls_logits(features))
+            deltas.append(self.bbox_pred(features))
+        return logits, deltas
+
+
+def flatten(logits: Sequence[Any], deltas: Sequence[Any]) -> tuple[Any, Any]:
+    """Put the head's maps in the order of the anchors: level, y, x, anchor.
+
+    Args:
+        logits: per level (N, A, H, W).
+        deltas: per level (N, 4A, H, W), the four deltas of an anchor side by side.
+
+    Returns:
+        (N, ΣHWA) and (N, ΣHWA, 4).
+    """
+    flat_logits, flat_deltas = [], []
+    for objectness, delta in zip(logits, deltas, strict=True):
+        n, a, height, width = objectness.shape
+        flat_logits.append(reshape(transpose(objectness, axes=(0, 2, 3, 1)), shape=(n, -1)))
+        delta = reshape(delta, shape=(n, a, 4, height, width))
+        flat_deltas.append(
+            reshape(transpose(delta, axes=(0, 3, 4, 1, 2)), shape=(n, height * width * a, 4))
+        )
+    return concatenate(*flat_logits, axis=1), concatenate(*flat_deltas, axis=1)
+
+
+def rpn_targets(
+    anchors: Array,
+    target: Target,
+    image_size: tuple[int, int],
+    *,
+    foreground_iou: float = 0.7,
+    background_iou: float = 0.3,
+    crowd_overlap: float = 0.5,
+    drop_outside: bool = False,
+) -> Array:
+    """What each anchor is to learn: the object that it stands on, nothing, or no lesson at all.
+
+    Positive are anchors with IoU ≥ foreground_iou with an object, and for each object those that
+    overlap it most (or small objects would have none). Negative are those below background_iou with
+    all objects. Between the two, and on crowds, an anchor learns nothing.
+
+    Args:
+        anchors: (A, 4).
+        target: the image's ground truth, in the network's pixels.
+        image_size: (height, width), without padding.
+        foreground_iou: threshold of the positives.
+        background_iou: threshold of the negatives.
+        crowd_overlap: an anchor with this share of its area in a crowd region is no negative.
+        drop_outside: anchors that reach out of the image learn nothing (Faster R-CNN; later
+            implementations keep them).
+
+    Returns:
+        (A,) int64: index of the object in target.boxes, or matching.BELOW or matching.BETWEEN.
+    """
+    xp = xp_of(anchors)
+    objects = xp.flatnonzero(~target.is_crowd)
+    overlap = box_ops.iou(target.boxes[objects], anchors)
+    matches = matching.match(overlap, foreground_iou, background_iou, force=True)
+    if len(objects):
+        matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
+    if len(objects) < len(target.boxes):
+        share = box_ops.crowd_iou(anchors, target.boxes[target.is_crowd])
+        matches = matching.ignore_crowds(matches, share, crowd_overlap)
+    if drop_outside:
+        inside = inside_image(anchors, *image_size)
+        matches = xp.where(inside, matches, matching.BETWEEN)
+    return matches
+
+
+def rpn_losses(
+    logits: Any,
+    deltas: Any,
+    anchors: Array,
+    targets: Sequence[Target],
+    matches: Sequence[Array],
+    sampled: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    beta: float = 1 / 9,
+) -> tuple[Any, Any]:
+    """Objectness and box loss over the sampled anchors of all images.
+
+        L_objectness = mean over sampled anchors of BCE(logit, is positive)
+        L_box        = Σ over positive anchors of smooth-L1(delta, encode(anchor, object)) / sampled
+
+    Args:
+        logits: (N, A).
+        deltas: (N, A, 4).
+        anchors: (A, 4).
+        targets: ground truth of each image.
+        matches: (A,) of each image, from `rpn_targets`.
+        sampled: (positives, negatives) of each image, indices of anchors.
+        weights: of the box code.
+        beta: where smooth-L1 turns from square to straight.
+
+    Returns:
+        Two scalars.
+    """
+    xp = xp_of(anchors)
+    count = len(anchors)
+    positives = np.concatenate([to_host(p) + i * count for i, (p, _) in enumerate(sampled)])
+    negatives = np.concatenate([to_host(n) + i * count for i, (_, n) in enumerate(sampled)])
+    chosen = xp.asarray(np.concatenate([positives, negatives]))
+    is_object = xp.asarray(
+        np.concatenate([np.ones(len(positives)), np.zeros(len(negatives))])
+    ).astype(anchors.dtype)
+    objectness = binary_cross_entropy_with_logits(
+        take(reshape(logits, shape=(-1,)), index=chosen), is_object
+    )
+
+    goals = []
+    for target, match, (positive, _) in zip(targets, matches, sampled, strict=True):
+        goals.append(
+            box_ops.encode(anchors[positive], target.boxes[match[positive]], weights)
+            if len(positive)
+            else xp.zeros((0, 4), anchors.dtype)
+        )
+    predicted = take(reshape(deltas, shape=(-1, 4)), index=xp.asarray(positives))
+    box = smooth_l1(predicted, xp.concatenate(goals), beta=beta, reduction="sum")
+    return objectness, box * (1 / max(len(chosen), 1))
+
+
+def proposals_of_image(
+    logits: Array,
+    deltas: Array,
+    anchors: Array,
+    level_sizes: Sequence[int],
+    image_size: tuple[int, int],
+    *,
+    pre_nms: int,
+    post_nms: int,
+    nms_iou: float = 0.7,
+    min_side: float = 1e-3,
+    score_threshold: float = 0.0,
+    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+) -> tuple[Array, Array]:
+    """The best moved anchors of one image, without near-duplicates.
+
+    Per level: take the `pre_nms` best logits. Then: decode, clip to the image (not to its padding),
+    drop slivers and low scores, suppress near-duplicates within each level, keep the `post_nms` best.
+
+    Args:
+        logits: (A,), no gradient: proposals are constants to what follows.
+        deltas: (A, 4).
+        anchors: (A, 4).
+        level_sizes: number of anchors on each level.
+        image_size: (height, width).
+        pre_nms: how many of each level go into the suppression.
+        post_nms: how many come out, in all.
+        nms_iou: boxes of one level that overlap more are duplicates.
+        min_side: smallest width and height, in pixels.
+        score_threshold: smallest objectness probability.
+        weights: of the box code.
+
+    Returns:
+        boxes (P, 4) and their logits (P,), by falling logit.
+    """
+    xp = xp_of(logits)
+    kept, level_of, start = [], [], 0
+    for level, size in enumerate(level_sizes):
+        best = _top(logits[start : start + size], pre_nms) + start
+        kept.append(best)
+        level_of.append(xp.full(len(best), level, xp.int64))
+        start += size
+    index, levels = xp.concatenate(kept), xp.concatenate(level_of)
+    scores = logits[index]
+    boxes = box_ops.decode(anchors[index], deltas[index], weights)
+    boxes = box_ops.clip(boxes, *image_size)
+    valid = box_ops.large_enough(boxes, min_side)
+    if score_threshold > 0:
+        valid &= scores >= np.log(score_threshold / (1 - score_threshold))
+    boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
+    keep = box_ops.batched_nms(boxes, scores, levels, nms_iou)[:post_nms]
+    return boxes[keep], scores[keep]
+
+
+def _top(scores: Array, count: int) -> Array:
+    """Indices of the `count` highest scores, by falling score, the lower index first on a tie."""
+    xp = xp_of(scores)
+    if count >= len(scores):
+        return xp.argsort(-scores, kind="stable") if xp is np else xp.argsort(-scores)
+    best = xp.sort(xp.argpartition(-scores, count)[:count])
+    order = xp.argsort(-scores[best], kind="stable") if xp is np else xp.argsort(-scores[best])
+    return best[order]
+
+
+class RegionProposalNetwork(Module):
+    """The head under torchvision's name `rpn.head`."""
+
+    def __init__(self, head: RPNHead) -> None:
+        self.head = head
+
+    def forward(self, pyramid: Sequence[Any]) -> tuple[Any, Any, list[int]]:
+        """Pyramid maps → logits (N, A), deltas (N, A, 4), and the number of anchors per level."""
+        logits, deltas = self.head(pyramid)
+        sizes = [int(np.prod(level.shape[1:])) for level in logits]
+        return (*flatten(logits, deltas), sizes)

@@ -1,0 +1,181 @@
+"""From photographs to one array for the network, and back.
+
+The network wants one float array (N, 3, H, W), normalised per channel, with objects neither tiny nor
+huge. So each image is scaled (its shorter side to `min_size`, but its longer side to `max_size` at
+most), normalised, and laid in the top left corner of a common canvas whose sides are multiples of the
+coarsest stride. Boxes are scaled alongside; those of the answer are scaled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minirnn.autograd.resize import bilinear
+from minirnn.backend import Array, xp_of
+from minirnn.data.sample import Target
+from minirnn.errors import InputError
+
+
+@dataclass
+class Batch:
+    """Images as the network sees them.
+
+    Attributes:
+        images: (N, 3, H, W) float32, normalised, padded with zeros at the bottom and right.
+        sizes: (height, width) of each image inside the canvas, after scaling.
+        original_sizes: (height, width) of each image as it was given.
+    """
+
+    images: Array
+    sizes: list[tuple[int, int]]
+    original_sizes: list[tuple[int, int]]
+
+
+def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
+    """Size after scaling the shorter side to `min_size`, the longer to no more than `max_size`.
+
+    scale = min(min_size / min(h, w), max_size / max(h, w)) in float32, sides rounded down, which is
+    torchvision's arithmetic to the last bit.
+    """
+    short, long = np.float32(min(height, width)), np.float32(max(height, width))
+    scale = float(min(np.float32(min_size) / short, np.float32(max_size) / long))
+    return int(np.floor(height * scale)), int(np.floor(width * scale))
+
+
+def normalise(image: Array, mean: Sequence[float], std: Sequence[float]) -> Array:
+    """(H, W, 3) uint8 → (3, H, W) float32: (x / 255 - mean) / std per channel."""
+    xp = xp_of(image)
+    planes = xp.ascontiguousarray(image.transpose(2, 0, 1)).astype(xp.float32)
+    planes /= np.float32(255)
+    planes -= xp.asarray(np.array(mean, np.float32)[:, None, None])
+    planes /= xp.asarray(np.array(std, np.float32)[:, None, None])
+    return planes
+
+
+def check_image(image: np.ndarray, name: str) -> None:
+    """Refuse what is not an (H, W, 3) uint8 picture.
+
+    Raises:
+        InputError: names the image, its shape and type.
+    """
+    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise InputError(f"{name} has shape {shape}; it should be (H, W, 3)")
+    if image.dtype != np.uint8:
+        raise InputError(f"{name} has type {image.dtype}; it should be uint8, 0…255, RGB")
+    if 0 in image.shape:
+        raise InputError(f"{name} has no pixels: its shape is {image.shape}")
+
+
+def make_batch(
+    images: Sequence[np.ndarray],
+    *,
+    min_sizes: Sequence[int],
+    max_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    divisor: int = 32,
+    bgr: bool = False,
+    xp: object = np,
+) -> Batch:
+    """Scale, normalise and pad images into one array.
+
+    Args:
+        images: each (H, W, 3) uint8 RGB, on the host.
+        min_sizes: the shorter side to scale each image to; one number an image.
+        max_size: limit for the longer side.
+        mean: per channel, in the range 0…1.
+        std: per channel, in the range 0…1.
+        divisor: the canvas' sides are multiples of this.
+        bgr: the network wants its channels in the order blue, green, red.
+        xp: array library of the result.
+
+    Raises:
+        InputError: an image is not (H, W, 3) uint8, or there is none.
+    """
+    if not len(images):
+        raise InputError("images is empty; it should hold at least one image")
+    planes, original_sizes = [], []
+    for index, (image, min_size) in enumerate(zip(images, min_sizes, strict=True)):
+        check_image(image, f"image {index}")
+        height, width = image.shape[:2]
+        original_sizes.append((height, width))
+        channels = image[:, :, ::-1] if bgr else image
+        plane = normalise(xp.asarray(channels), mean, std)  # type: ignore[attr-defined]
+        size = scaled_size(height, width, min_size, max_size)
+        if min(size) < 1:
+            raise InputError(f"image {index} of shape {image.shape} is too narrow to be scaled")
+        if size != (height, width):
+            plane = bilinear(plane[None], size=size)[0]
+        planes.append(plane)
+    sizes = [plane.shape[1:] for plane in planes]
+    height = -(-max(h for h, _ in sizes) // divisor) * divisor
+    width = -(-max(w for _, w in sizes) // divisor) * divisor
+    canvas = xp.zeros((len(planes), 3, height, width), np.float32)  # type: ignore[attr-defined]
+    for index, plane in enumerate(planes):
+        canvas[index, :, : plane.shape[1], : plane.shape[2]] = plane
+    return Batch(canvas, sizes, original_sizes)
+
+
+def scale_boxes(boxes: Array, size: tuple[int, int], new_size: tuple[int, int]) -> Array:
+    """Boxes of an image of `size` (height, width), in an image of `new_size`."""
+    xp = xp_of(boxes)
+    y, x = (np.float32(b) / np.float32(a) for a, b in zip(size, new_size, strict=True))
+    return boxes * xp.asarray(np.array([x, y, x, y], np.float32)).astype(boxes.dtype)
+
+
+def scale_masks(masks: Array, new_size: tuple[int, int]) -> Array:
+    """Masks (G, H, W) → (G, H', W') by nearest neighbour, torch's rule: source = ⌊i · H / H'⌋."""
+    (height, width), xp = masks.shape[1:], xp_of(masks)
+    if (height, width) == tuple(new_size):
+        return masks
+    rows = np.minimum(np.arange(new_size[0]) * height // new_size[0], height - 1)
+    columns = np.minimum(np.arange(new_size[1]) * width // new_size[1], width - 1)
+    return masks[:, xp.asarray(rows)][:, :, xp.asarray(columns)]
+
+
+def prepare_target(
+    target: Target, size: tuple[int, int], new_size: tuple[int, int], xp: object = np
+) -> Target:
+    """The ground truth of an image that was scaled from `size` to `new_size`, on its device.
+
+    Raises:
+        InputError: boxes of no area (they would make the loss infinite: log 0), shapes that do not
+            fit together, or masks of another size than the image; names the image.
+    """
+    name = f"image {target.image_id}{f' ({target.file_name})' if target.file_name else ''}"
+    boxes = np.asarray(target.boxes, np.float32)
+    labels = np.asarray(target.labels, np.int64)
+    crowd = np.asarray(target.is_crowd, bool)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InputError(f"{name}: boxes have shape {boxes.shape}; they should be (G, 4)")
+    if labels.shape != (len(boxes),) or crowd.shape != (len(boxes),):
+        raise InputError(
+            f"{name}: {len(boxes)} boxes, labels of shape {labels.shape} and "
+            f"is_crowd of shape {crowd.shape}"
+        )
+    bad = ~((boxes[:, 2:] > boxes[:, :2]).all(axis=1) & np.isfinite(boxes).all(axis=1))
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise InputError(f"{name}: box {first} has no area: {boxes[first].tolist()}")
+    if (labels < 1).any():
+        raise InputError(f"{name}: labels start at 1 (0 is background), found {labels.min()}")
+    masks = target.masks
+    if masks is not None:
+        if masks.shape != (len(boxes), *size):
+            raise InputError(
+                f"{name}: masks have shape {masks.shape}; they should be {(len(boxes), *size)}"
+            )
+        masks = scale_masks(xp.asarray(masks), new_size)  # type: ignore[attr-defined]
+    device_boxes = xp.asarray(boxes)  # type: ignore[attr-defined]
+    return Target(
+        boxes=scale_boxes(device_boxes, size, new_size),
+        labels=xp.asarray(labels),  # type: ignore[attr-defined]
+        masks=masks,
+        is_crowd=xp.asarray(crowd),  # type: ignore[attr-defined]
+        image_id=target.image_id,
+        file_name=target.file_name,
+    )
