@@ -1,0 +1,138 @@
+"""Matching: which ground truth each anchor or proposal should learn, and which of them are used.
+
+A match is one integer for each anchor: 0 or more is the index of its ground truth (a positive),
+BELOW is background (a negative), BETWEEN is left out of training.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from minirnn.backend import Array, to_host, xp_of
+from minirnn.errors import InputError
+
+BELOW = -1
+BETWEEN = -2
+
+
+def match(quality: Array, low: float, high: float, *, force: bool = True) -> Array:
+    """Give each anchor the ground truth that it overlaps best, if the overlap is good enough.
+
+    With q the anchor's best IoU: q >= high is a positive, q < low a negative, and between the two
+    it is neither. An object of an odd size or shape may have no anchor at `high`. So that it is
+    learnt too, `force` also makes positives of the anchors that overlap it best: all of them where
+    several are equal, and none where the best overlap is 0 (every anchor would be equal then).
+    A forced anchor is given *its own* best ground truth, which need not be the one that forced it.
+
+    Args:
+        quality: (G, A), IoU of each ground truth with each anchor.
+        low: below it an anchor is a negative.
+        high: from it on an anchor is a positive.
+        force: see above. The RPN does it, the box head does not.
+
+    Returns:
+        (A,) int64: index of a ground truth, BELOW or BETWEEN. Of equal ground truths the first.
+
+    Raises:
+        InputError: quality is not (G, A), or low > high.
+
+    Source: Ren et al., Faster R-CNN (2015), section 3.1.2.
+    """
+    xp = xp_of(quality)
+    if quality.ndim != 2:
+        raise InputError(f"quality has shape {tuple(quality.shape)}; it should be (G, A)")
+    if not low <= high:
+        raise InputError(f"low is {low} and high is {high}; low should be <= high")
+    n_truths, n_anchors = quality.shape
+    if n_truths == 0 or n_anchors == 0:
+        return xp.full(n_anchors, BELOW, dtype=xp.int64)
+    nearest = quality.argmax(axis=0).astype(xp.int64)
+    best = quality.max(axis=0)
+    positive = best >= high
+    if force:
+        best_of_truth = quality.max(axis=1)[:, None]
+        # Exact equality is safe: both sides are the same numbers, not computed twice.
+        positive |= ((quality == best_of_truth) & (best_of_truth > 0)).any(axis=0)
+    return xp.where(positive, nearest, xp.where(best < low, BELOW, BETWEEN))
+
+
+def ignore_crowds(matches: Array, crowd_overlap: Array, threshold: float) -> Array:
+    """Leave out the anchors that are no positives but lie on a crowd.
+
+    A crowd region has no box for each of its objects, so it can teach nothing positive (keep it
+    out of the `quality` given to `match`). But it is no background either: an anchor on it may sit
+    exactly on one of the objects. Negatives there become BETWEEN.
+
+    Args:
+        matches: (A,) from `match`.
+        crowd_overlap: (A, C), part of each anchor inside each crowd region (`boxes.crowd_iou`).
+        threshold: from this overlap on an anchor is on a crowd; > 0.
+
+    Returns:
+        (A,) int64, a new array.
+
+    Raises:
+        InputError: the shapes do not fit, or the threshold is not > 0.
+    """
+    xp = xp_of(matches, crowd_overlap)
+    _require_matches(matches)
+    if crowd_overlap.ndim != 2 or crowd_overlap.shape[0] != matches.shape[0]:
+        raise InputError(
+            f"crowd_overlap has shape {tuple(crowd_overlap.shape)}; "
+            f"it should be ({matches.shape[0]}, C), one row for each of matches"
+        )
+    if not threshold > 0:
+        raise InputError(f"threshold is {threshold}; it should be > 0, or all anchors are ignored")
+    on_crowd = (crowd_overlap >= threshold).any(axis=1)
+    return xp.where((matches < 0) & on_crowd, BETWEEN, matches)
+
+
+def sample(
+    matches: Array, count: int, positive_fraction: float, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Draw the anchors that one training step uses, with a limited part of positives.
+
+    Nearly all anchors are negatives; taking all would drown the positives. At most
+    floor(count · positive_fraction) positives are drawn, and negatives fill up to `count`, or as
+    far as there are any. Each is drawn once at most; BETWEEN is never drawn.
+
+    The drawing is done on the host for matches on a GPU too, so that both devices pick the same.
+
+    Args:
+        matches: (A,) from `match`.
+        count: positives and negatives together.
+        positive_fraction: in [0, 1].
+        rng: source of the draw.
+
+    Returns:
+        positives (P,), negatives (Q,): int64 indices into matches, rising; P + Q <= count.
+
+    Raises:
+        InputError: matches is not (A,), count is negative or the fraction is outside [0, 1].
+
+    Source: Ren et al. (2015), section 3.1.3.
+    """
+    xp = xp_of(matches)
+    _require_matches(matches)
+    if count < 0:
+        raise InputError(f"count is {count}; it should be >= 0")
+    if not 0 <= positive_fraction <= 1:
+        raise InputError(f"positive_fraction is {positive_fraction}; it should be in [0, 1]")
+    on_host = to_host(matches)
+    positives = _draw(np.flatnonzero(on_host >= 0), int(count * positive_fraction), rng)
+    negatives = _draw(np.flatnonzero(on_host == BELOW), count - len(positives), rng)
+    return xp.asarray(positives), xp.asarray(negatives)
+
+
+def _draw(candidates: np.ndarray, at_most: int, rng: np.random.Generator) -> np.ndarray:
+    n = min(len(candidates), at_most)
+    drawn = rng.choice(candidates, n, replace=False, shuffle=False)
+    return np.sort(drawn).astype(np.int64, copy=False)
+
+
+def _require_matches(matches: Array) -> None:
+    if matches.ndim != 1 or matches.dtype.kind != "i":
+        raise InputError(
+            f"matches has shape {tuple(matches.shape)} and dtype {matches.dtype}; "
+            "it should be (A,), signed integers"
+        )
