@@ -1,0 +1,10 @@
+"""How good the detections are: COCO's result files and COCO's numbers.
+
+`evaluate_results` asks pycocotools; `minirnn.evaluation.average_precision` computes the same
+numbers from scratch, to be read.
+"""
+
+from minirnn.evaluation.coco import evaluate_results, summary_table
+from minirnn.evaluation.results import to_results, write_results
+
+__all__ = ["evaluate_results", "summary_table", "to_results", "write_results"]
