@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
 from minirnn.backend import Array
 
 _inside = threading.local()  # set in threads that already work on a chunk: no nesting
-_lock = threading.Lock()  # one parallel region at a time: BLAS's thread count is one for the process
+_lock = (
+    threading.Lock()
+)  # one parallel region at a time: BLAS's thread count is one for the process
 
 
 @cache
@@ -53,7 +56,7 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
             bounds = [n * i // pieces for i in range(pieces + 1)]
             jobs = [
                 _pool().submit(_work_inside, work, start, stop)
-                for start, stop in zip(bounds[1:-1], bounds[2:], strict=True)
+                for start, stop in pairwise(bounds[1:])
             ]
             try:
                 _work_inside(work, bounds[0], bounds[1])
@@ -115,8 +118,15 @@ def matmul(a: Array, b: Array) -> Array:
     if not isinstance(a, np.ndarray):
         return a @ b
     out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+
+    def rows(start: int, stop: int) -> None:
+        np.matmul(a[start:stop], b, out=out[start:stop])
+
+    def columns(start: int, stop: int) -> None:
+        np.matmul(a, b[:, start:stop], out=out[:, start:stop])
+
     if a.shape[0] >= b.shape[1]:
-        for_chunks(lambda i, j: np.matmul(a[i:j], b, out=out[i:j]), len(a), at_least=8)
+        for_chunks(rows, len(a), at_least=8)
     else:
-        for_chunks(lambda i, j: np.matmul(a, b[:, i:j], out=out[:, i:j]), b.shape[1], at_least=8)
+        for_chunks(columns, b.shape[1], at_least=8)
     return out

@@ -114,7 +114,7 @@ def rpn_targets(
     xp = xp_of(anchors)
     objects = xp.flatnonzero(~target.is_crowd)
     overlap = box_ops.iou(target.boxes[objects], anchors)
-    matches = matching.match(overlap, foreground_iou, background_iou, force=True)
+    matches = matching.match(overlap, background_iou, foreground_iou, force=True)
     if len(objects):
         matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
     if len(objects) < len(target.boxes):

@@ -8,6 +8,7 @@ coarsest stride. Boxes are scaled alongside; those of the answer are scaled back
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,12 +38,10 @@ class Batch:
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
     """Size after scaling the shorter side to `min_size`, the longer to no more than `max_size`.
 
-    scale = min(min_size / min(h, w), max_size / max(h, w)) in float32, sides rounded down, which is
-    torchvision's arithmetic to the last bit.
+    scale = min(min_size / min(h, w), max_size / max(h, w)), and sides are rounded down.
     """
-    short, long = np.float32(min(height, width)), np.float32(max(height, width))
-    scale = float(min(np.float32(min_size) / short, np.float32(max_size) / long))
-    return int(np.floor(height * scale)), int(np.floor(width * scale))
+    scale = min(min_size / min(height, width), max_size / max(height, width))
+    return math.floor(height * scale), math.floor(width * scale)
 
 
 def normalise(image: Array, mean: Sequence[float], std: Sequence[float]) -> Array:

@@ -211,10 +211,8 @@ def _spread(dy: Array, weight: Array, bias: Array | None, geometry: Geometry) ->
     """dx = Aᵀ dy, and `bias` added: each output value stamped back over its patch."""
     xp = xp_of(dy)
     n, channels, (kh, kw) = dy.shape[0], weight.shape[1], geometry.kernel
-    reach = tuple(
-        d * (k - 1) - p
-        for d, k, p in zip(geometry.dilation, geometry.kernel, geometry.padding, strict=True)
-    )
+    (ey, ex), (py, px) = geometry.dilation, geometry.padding
+    reach = (ey * (kh - 1) - py, ex * (kw - 1) - px)
     if geometry.stride == (1, 1) and min(reach) >= 0:
         # With stride 1 the transpose is a convolution itself, with the kernel turned by 180 degrees.
         turned = weight[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
@@ -222,19 +220,23 @@ def _spread(dy: Array, weight: Array, bias: Array | None, geometry: Geometry) ->
         return _correlate(dy, xp.ascontiguousarray(turned), bias, back)
 
     (height, width), (oh, ow) = geometry.input, dy.shape[2:]
-    (sy, sx), (py, px), (ey, ex) = geometry.stride, geometry.padding, geometry.dilation
+    sy, sx = geometry.stride
     dx = xp.empty((n, channels, height, width), dy.dtype)
     matrix = weight.reshape(len(weight), -1).T  # (C·kh·kw, O)
 
     def work(start: int, stop: int) -> None:
         for i in range(start, stop):
             part = slice(i * step, min((i + 1) * step, n))
-            rows = dy[part].reshape(-1, dy.shape[1], oh * ow)
-            patches = (matrix @ rows).reshape(-1, channels, kh, kw, oh, ow)
-            if (kh, kw) == (sy, sx) and (py, px) == (0, 0) and (height, width) == (oh * sy, ow * sx):
+            rows = dy[part].reshape(len(dy[part]), dy.shape[1], oh * ow)
+            patches = (matrix @ rows).reshape(len(rows), channels, kh, kw, oh, ow)
+            if (
+                (kh, kw) == (sy, sx)
+                and (py, px) == (0, 0)
+                and (height, width) == (oh * sy, ow * sx)
+            ):
                 # Stamps that touch but do not overlap: a rearrangement.
                 tiles = patches.transpose(0, 1, 4, 2, 5, 3)
-                dx[part].reshape(-1, channels, oh, sy, ow, sx)[...] = tiles
+                dx[part].reshape(len(rows), channels, oh, sy, ow, sx)[...] = tiles
                 continue
             large = xp.zeros(
                 (len(rows), channels, height + 2 * py + sy, width + 2 * px + sx), dy.dtype
@@ -242,7 +244,9 @@ def _spread(dy: Array, weight: Array, bias: Array | None, geometry: Geometry) ->
             for u in range(kh):
                 for v in range(kw):
                     y0, x0 = u * ey, v * ex
-                    large[:, :, y0 : y0 + oh * sy : sy, x0 : x0 + ow * sx : sx] += patches[:, :, u, v]
+                    large[:, :, y0 : y0 + oh * sy : sy, x0 : x0 + ow * sx : sx] += patches[
+                        :, :, u, v
+                    ]
             dx[part] = large[:, :, py : py + height, px : px + width]
 
     step = 1 if xp is np else max(n, 1)
@@ -259,10 +263,11 @@ def _weight_gradient(x: Array, dy: Array, geometry: Geometry) -> Array:
     shape = (outputs, channels, *geometry.kernel)
     if geometry.is_pointwise:
         sy, sx = geometry.stride
-        columns = x[:, :, ::sy, ::sx].reshape(len(x), channels, -1)
-        rows = dy.reshape(len(dy), outputs, -1)
+        places = dy.shape[2] * dy.shape[3]
+        columns = x[:, :, ::sy, ::sx].reshape(len(x), channels, places)
+        rows = dy.reshape(len(dy), outputs, places)
         return _sum_of_products(xp, rows, columns).reshape(shape)
-    if winograd.suits(x, outputs, geometry):
+    if winograd.suits(x, outputs, geometry, least_tiles=64):
         return winograd.weight_gradient(x, dy, geometry.padding)
 
     blocks = _Blocks(x, geometry)
@@ -282,7 +287,7 @@ def _weight_gradient(x: Array, dy: Array, geometry: Geometry) -> Array:
     _chunks(xp, work, len(blocks))
     if not partial:
         return xp.zeros(shape, dy.dtype)
-    return sum(partial[start] for start in sorted(partial)).reshape(shape)  # type: ignore[union-attr]
+    return sum(partial[start] for start in sorted(partial)).reshape(shape)
 
 
 def _pointwise(x: Array, weight: Array, bias: Array | None) -> Array:
@@ -309,9 +314,7 @@ def _pointwise(x: Array, weight: Array, bias: Array | None) -> Array:
     return y.reshape(n, len(weight), height, width)
 
 
-def _correlate_by_columns(
-    x: Array, weight: Array, bias: Array | None, geometry: Geometry
-) -> Array:
+def _correlate_by_columns(x: Array, weight: Array, bias: Array | None, geometry: Geometry) -> Array:
     xp = xp_of(x)
     y = xp.empty((len(x), len(weight), *geometry.output), x.dtype)
     matrix = weight.reshape(len(weight), -1)
@@ -357,7 +360,9 @@ class _Blocks:
         self.length = channels * int(np.prod(geometry.kernel))
         if self.xp is np:
             self.rows = min(max(_CACHE_ELEMENTS // max(self.length * self.width, 1), 1), rows)
-            self.places = [(i, r) for i in range(n) for r in range(0, rows, self.rows)]
+            self.places: list[tuple[Any, int]] = [
+                (i, r) for i in range(n) for r in range(0, rows, self.rows)
+            ]
         else:  # a GPU wants one large product
             self.rows, self.places = rows, [(slice(None), 0)] if n else []
 
@@ -370,7 +375,9 @@ class _Blocks:
         (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
         last = geometry.output[0]
         n = 1 if xp is np else len(self.padded)
-        space = xp.empty((n, self.padded.shape[1], kh, kw, self.rows * self.width), self.padded.dtype)
+        space = xp.empty(
+            (n, self.padded.shape[1], kh, kw, self.rows * self.width), self.padded.dtype
+        )
         for image, first in self.places[start:stop]:
             images = slice(image, image + 1) if isinstance(image, int) else image
             rows = slice(first, min(first + self.rows, last))

@@ -138,26 +138,25 @@ def differentiable(function: Callable) -> Callable:
             y = xp_of(x).maximum(x, 0)
             return y, lambda dy: dy * (y > 0)
 
-    Called with arrays only, it returns an array. Called with at least one Tensor, it returns a
-    Tensor. `relu.raw` is the undecorated function, for tests and for other array code.
+    Called with arrays only, or inside `no_grad`, it returns an array. Otherwise, with at least one
+    Tensor, it returns a Tensor. `relu.raw` is the undecorated function, for tests and for other array code.
     """
 
     @functools.wraps(function)
     def lifted(*inputs: Any, **settings: Any) -> Any:
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
         output, vjps = function(*arrays, **settings)
-        if not any(isinstance(x, Tensor) for x in inputs):
+        if not grad_enabled() or not any(isinstance(x, Tensor) for x in inputs):
             return output
+        vjps = vjps if isinstance(vjps, tuple) else (vjps,)
+        edges = [
+            (x, vjp)
+            for x, vjp in zip(inputs, vjps, strict=True)
+            if vjp is not None and isinstance(x, Tensor) and (x.requires_grad or x._parents != ())
+        ]
         result = Tensor(output)
-        if grad_enabled():
-            vjps = vjps if isinstance(vjps, tuple) else (vjps,)
-            edges = [
-                (x, vjp)
-                for x, vjp in zip(inputs, vjps, strict=True)
-                if vjp is not None and isinstance(x, Tensor) and (x.requires_grad or x._parents != ())
-            ]
-            result._parents = tuple(x for x, _ in edges)
-            result._vjps = tuple(vjp for _, vjp in edges)
+        result._parents = tuple(x for x, _ in edges)
+        result._vjps = tuple(vjp for _, vjp in edges)
         return result
 
     lifted.raw = function  # type: ignore[attr-defined]
@@ -172,7 +171,7 @@ def grad_enabled() -> bool:
 
 @contextmanager
 def no_grad() -> Iterator[None]:
-    """Inside, operations are not recorded: for inference, which then keeps no intermediate."""
+    """Inside, operations are not recorded and return plain arrays: for inference."""
     before = grad_enabled()
     _mode.record = False
     try:

@@ -60,7 +60,8 @@ _TILE = np.kron(_B_T, _B_T).astype(np.float32)  # (36, 36)
 _KERNEL = np.kron(_G, _G).astype(np.float32)  # (36, 9)
 _OUTPUT = np.kron(_A_T, _A_T).astype(np.float32)  # (16, 36)
 
-_TILES = 256  # tiles of a block: enough for matrix products at full speed, few enough for the cache
+_TILES = 128  # tiles of a block: enough for matrix products at full speed, few enough for the cache
+_SMALL = 600_000  # below so many multiplications OpenBLAS skips its packing, and is twice as fast
 _mode = threading.local()
 
 
@@ -75,28 +76,30 @@ def exact() -> Iterator[None]:
         _mode.exact = before
 
 
-def suits(x: Array, outputs: int, geometry: Any) -> bool:
+def suits(x: Array, outputs: int, geometry: Any, least_tiles: int = 1) -> bool:
     """Whether this convolution is done here: float32 on the host, 3×3, stride 1, and large enough.
 
-    With few channels, the transforms cost more than the products save.
+    With few channels the transforms of the tiles cost more than the products save, and with few
+    tiles those of the kernels.
     """
+    height, width = geometry.output
     return (
         isinstance(x, np.ndarray)
         and x.dtype == np.float32
         and geometry.kernel == (3, 3)
         and geometry.stride == geometry.dilation == (1, 1)
         and min(x.shape[1], outputs) >= 32
-        and min(geometry.output) >= 4
-        and x.size > 0
+        and min(height, width) >= 4
+        and len(x) * height * width >= 16 * least_tiles
         and not getattr(_mode, "exact", False)
     )
 
 
 def correlate(x: Array, weight: Array, bias: Array | None, padding: tuple[int, int]) -> Array:
     """The convolution of (N, C, H, W) with (O, C, 3, 3), stride 1."""
-    outputs, channels = weight.shape[:2]
+    outputs = len(weight)
     kernels = _values_of_kernels(weight)
-    tiles = _Tiles(x, padding)
+    tiles = _Tiles(x, padding, outputs)
     height, width = tiles.output
     y = np.empty((len(x), outputs, height, width), np.float32)
 
@@ -126,7 +129,7 @@ def weight_gradient(x: Array, dy: Array, padding: tuple[int, int]) -> Array:
     From Y = Aᵀ[U ⊙ V]A follows dU = (A dY Aᵀ) ⊙ V, summed over tiles, and dw = Gᵀ dU G.
     """
     outputs, channels = dy.shape[1], x.shape[1]
-    tiles = _Tiles(x, padding)
+    tiles = _Tiles(x, padding, outputs)
     partial: dict[int, Array] = {}
 
     def work(start: int, stop: int) -> None:
@@ -145,19 +148,20 @@ def weight_gradient(x: Array, dy: Array, padding: tuple[int, int]) -> Array:
 
     parallel.for_chunks(work, len(tiles))
     total = sum(partial[start] for start in sorted(partial))
-    return (_KERNEL.T @ total.reshape(36, -1)).T.reshape(outputs, channels, 3, 3)  # type: ignore[union-attr]
+    flat = parallel.matmul(total.reshape(36, -1).T, _KERNEL)
+    return flat.reshape(outputs, channels, 3, 3)
 
 
 def _values_of_kernels(weight: Array) -> Array:
     """(O, C, 3, 3) → (36, O, C)."""
-    flat = weight.reshape(-1, 9).T
-    return (_KERNEL @ flat).reshape(36, *weight.shape[:2])
+    values = parallel.matmul(_KERNEL, weight.reshape(-1, 9).T)
+    return values.reshape(36, *weight.shape[:2])
 
 
 class _Tiles:
     """The 6×6 tiles of a map, at steps of 4, a block of images and tile rows at a time."""
 
-    def __init__(self, x: Array, padding: tuple[int, int]) -> None:
+    def __init__(self, x: Array, padding: tuple[int, int], outputs: int) -> None:
         n, channels, height, width = x.shape
         py, px = padding
         self.output = (height + 2 * py - 2, width + 2 * px - 2)
@@ -170,15 +174,17 @@ class _Tiles:
         parallel.for_chunks(pad, n)
         # Small maps: several images in a block. Large maps: several blocks in an image.
         per_image = self.rows * self.columns
-        if per_image >= _TILES:
-            step = max(_TILES // self.columns, 1)
+        small = _SMALL // (channels * outputs)
+        most = small if small >= _TILES // 4 else _TILES
+        if per_image >= most:
+            step = max(most // self.columns, 1)
             self.places = [
                 (i, i + 1, first, min(first + step, self.rows))
                 for i in range(n)
                 for first in range(0, self.rows, step)
             ]
         else:
-            step = max(min(_TILES // per_image, -(-n // parallel.thread_count())), 1)
+            step = max(min(most // per_image, -(-n // parallel.thread_count())), 1)
             self.places = [(i, min(i + step, n), 0, self.rows) for i in range(0, n, step)]
 
     def __len__(self) -> int:

@@ -62,7 +62,9 @@ class FeaturePyramid(Module):
 class BackboneWithFPN(Module):
     """A backbone and the pyramid on top of it, under torchvision's names `body` and `fpn`."""
 
-    def __init__(self, body: Any, channels: int, *, extra_level: bool, rng: np.random.Generator) -> None:
+    def __init__(
+        self, body: Any, channels: int, *, extra_level: bool, rng: np.random.Generator
+    ) -> None:
         self.body = body
         self.fpn = FeaturePyramid(body.channels, channels, extra_level=extra_level, rng=rng)
 

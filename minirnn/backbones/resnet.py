@@ -91,9 +91,7 @@ def _shortcut(
     """A 1×1 convolution where x and F(x) differ in shape; the identity elsewhere."""
     if stride == 1 and inputs == outputs:
         return None
-    return Sequential(
-        Conv2d(inputs, outputs, 1, stride=stride, bias=False, rng=rng), norm(outputs)
-    )
+    return Sequential(Conv2d(inputs, outputs, 1, stride=stride, bias=False, rng=rng), norm(outputs))
 
 
 class ResNet(Module):

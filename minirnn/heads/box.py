@@ -17,7 +17,7 @@ import numpy as np
 from minirnn import boxes as box_ops
 from minirnn.autograd.activation import relu
 from minirnn.autograd.losses import cross_entropy, smooth_l1
-from minirnn.autograd.shape import reshape, take
+from minirnn.autograd.shape import flatten, reshape, take
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.heads.sampling import SampledRois
@@ -33,8 +33,7 @@ class TwoLayerHead(Module):
 
     def forward(self, x: Any) -> Any:
         """(R, C, 7, 7) → (R, width)."""
-        x = reshape(x, shape=(len(x), int(np.prod(x.shape[1:]))))
-        return relu(self.fc7(relu(self.fc6(x))))
+        return relu(self.fc7(relu(self.fc6(flatten(x)))))
 
 
 class BoxPredictor(Module):
@@ -82,9 +81,7 @@ def box_losses(
     for rois, target in zip(sampled, targets, strict=True):
         n = rois.positives
         if n:
-            goals.append(
-                box_ops.encode(rois.boxes[:n], target.boxes[rois.matched[:n]], weights)
-            )
+            goals.append(box_ops.encode(rois.boxes[:n], target.boxes[rois.matched[:n]], weights))
             rows.append(xp.arange(start, start + n))
         start += len(rois.boxes)
     positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.int64)

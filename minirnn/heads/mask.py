@@ -57,7 +57,7 @@ class MaskPredictor(Module):
 
 
 def mask_targets(
-    sampled: Sequence[SampledRois], targets: Sequence[Target], size: int
+    sampled: Sequence[SampledRois], targets: Sequence[Target], size: int, *, aligned: bool = False
 ) -> tuple[Array, Array]:
     """Ground-truth masks of the positive regions, cut out and brought to size × size.
 
@@ -65,6 +65,7 @@ def mask_targets(
         sampled: regions of each image.
         targets: ground truth of each image, with masks.
         size: side of the head's masks, in pixels.
+        aligned: as in `roi_align`: the mask is read just as the features are.
 
     Returns:
         (P, size, size) float32 in [0, 1] and the labels (P,), over all images.
@@ -75,7 +76,8 @@ def mask_targets(
     for rois, target in zip(sampled, targets, strict=True):
         n = rois.positives
         if n and target.masks is not None:
-            cut.append(mask_ops.crop(target.masks, rois.boxes[:n], rois.matched[:n], size=size))
+            boxes, matched = rois.boxes[:n], rois.matched[:n]
+            cut.append(mask_ops.crop(target.masks, boxes, matched, size, aligned=aligned))
             labels.append(rois.labels[:n])
     return xp.concatenate(cut), xp.concatenate(labels)
 

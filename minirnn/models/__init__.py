@@ -13,7 +13,9 @@ from minirnn.models.mask_rcnn import MaskRCNN
 __all__ = ["PRESETS", "Config", "MaskRCNN", "build_model"]
 
 
-def build_model(name: str = "maskrcnn_resnet50_fpn", *, seed: int = 0, **overrides: Any) -> MaskRCNN:
+def build_model(
+    name: str = "maskrcnn_resnet50_fpn", *, seed: int = 0, **overrides: Any
+) -> MaskRCNN:
     """A Mask R-CNN by the name of a preset, with any field of `Config` overridden by name.
 
     Args:

@@ -10,7 +10,6 @@ Source: He et al., "Mask R-CNN", 2017; with pyramid: Lin et al., "Feature pyrami
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from minirnn.autograd.activation import softmax
 from minirnn.backbones.fpn import BackboneWithFPN
 from minirnn.backbones.resnet import ResNet
 from minirnn.backbones.small import SmallBackbone
-from minirnn.backend import Array, library_of, to_host
+from minirnn.backend import Array, to_host
 from minirnn.data.sample import Detections, Target
 from minirnn.errors import InputError
 from minirnn.heads import box as box_head
@@ -62,9 +61,11 @@ class MaskRCNN(Module):
     def __init__(self, config: Config, rng: np.random.Generator) -> None:
         config.check()
         self.config = config
-        self.device = "cpu"
         self.backbone = BackboneWithFPN(
-            _make_body(config, rng), config.fpn_channels, extra_level=config.fpn_extra_level, rng=rng
+            _make_body(config, rng),
+            config.fpn_channels,
+            extra_level=config.fpn_extra_level,
+            rng=rng,
         )
         per_pixel = {len(sizes) * len(config.anchor_ratios) for sizes in config.anchor_sizes}
         if len(per_pixel) != 1:
@@ -74,12 +75,6 @@ class MaskRCNN(Module):
         )
         self.rpn = rpn.RegionProposalNetwork(head)
         self.roi_heads = RoIHeads(config, rng)
-
-    def to(self, device: str) -> MaskRCNN:
-        """Move the model to "cpu" or "cuda"."""
-        super().to(device)
-        self.device = device
-        return self
 
     # ------------------------------------------------------------------ training
 
@@ -109,7 +104,7 @@ class MaskRCNN(Module):
             raise InputError(f"{len(images)} images, but {len(targets)} targets")
         chosen = rng.integers(len(config.min_size), size=len(images))
         batch = self._batch(images, [config.min_size[i] for i in chosen])
-        xp = library_of(self.device)
+        xp = self.xp
         truth = [
             prepare_target(target, old, new, xp)
             for target, old, new in zip(targets, batch.original_sizes, batch.sizes, strict=True)
@@ -183,8 +178,9 @@ class MaskRCNN(Module):
     ) -> Tensor:
         positive = [s.boxes[: s.positives] for s in sampled]
         logits = self._mask_head(pyramid, positive, batch)
-        size = logits.shape[2]
-        masks, labels = mask_head.mask_targets(sampled, truth, size)
+        masks, labels = mask_head.mask_targets(
+            sampled, truth, logits.shape[2], aligned=self.config.roi_aligned
+        )
         return mask_head.mask_loss(logits, masks, labels)
 
     def _check_target(self, target: Target) -> None:
@@ -291,11 +287,11 @@ class MaskRCNN(Module):
             std=config.image_std,
             divisor=config.size_divisor,
             bgr=config.bgr,
-            xp=library_of(self.device),
+            xp=self.xp,
         )
 
     def _anchors(self, batch: Batch, pyramid: list) -> Array:
-        config, xp = self.config, library_of(self.device)
+        config, xp = self.config, self.xp
         levels = pyramid_anchors(
             batch.images.shape[2:],
             [level.shape[2:] for level in pyramid],
@@ -339,15 +335,17 @@ class MaskRCNN(Module):
         ]
 
     def _roi_features(self, pyramid: list, boxes: list[Array], batch: Batch, size: int) -> Any:
-        config, xp = self.config, library_of(self.device)
+        config, xp = self.config, self.xp
         maps = pyramid[:-1] if config.fpn_extra_level else pyramid
-        operation: Any = {
-            "align": partial(
-                roi_align, sampling_ratio=config.roi_sampling, aligned=config.roi_aligned
+        operations: dict[str, tuple[Any, dict[str, Any]]] = {
+            "align": (
+                roi_align,
+                {"sampling_ratio": config.roi_sampling, "aligned": config.roi_aligned},
             ),
-            "warp": partial(roi_warp, sampling_ratio=config.roi_sampling),
-            "pool": roi_pool,
-        }[config.roi_operation]
+            "warp": (roi_warp, {"sampling_ratio": config.roi_sampling}),
+            "pool": (roi_pool, {}),
+        }
+        operation, settings = operations[config.roi_operation]
         image_index = xp.asarray(np.repeat(np.arange(len(boxes)), [len(b) for b in boxes]))
         return pyramid_roi(
             *maps,
@@ -361,6 +359,7 @@ class MaskRCNN(Module):
             output_size=(size, size),
             canonical_size=config.roi_canonical_size,
             canonical_level=config.roi_canonical_level,
+            **settings,
         )
 
     def _box_head(self, pyramid: list, boxes: list[Array], batch: Batch) -> tuple[Any, Any]:

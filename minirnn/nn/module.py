@@ -36,6 +36,7 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *inputs: Any) -> Any:
+        """The same as `forward`."""
         return self.forward(*inputs)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
@@ -62,7 +63,9 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """All parameters and buffers as arrays, by path: what a checkpoint holds."""
-        return {path: _array(getattr(m, name)) for path, m, name in self._named((Tensor, _ArrayKind))}
+        return {
+            path: _array(getattr(m, name)) for path, m, name in self._named((Tensor, _ArrayKind))
+        }
 
     def load_state_dict(self, state: dict[str, Array], *, strict: bool = True) -> list[str]:
         """Take over arrays by path.
@@ -89,7 +92,9 @@ class Module:
             else:
                 problems.append(f"shape: {path} is {given}, the model has {here}")
         if strict and problems:
-            raise InputError("the weights do not fit the model:\n  " + "\n  ".join(sorted(problems)))
+            raise InputError(
+                "the weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+            )
         for path, given in fitting.items():
             module, name = own[path]
             value = getattr(module, name)
@@ -103,8 +108,22 @@ class Module:
 
     def to(self, device: str) -> Module:
         """Move all parameters and buffers to "cpu" or "cuda". Returns self."""
-        xp = library_of(device)
+        return self.to_library(library_of(device))
+
+    def to_library(self, xp: Any) -> Module:
+        """Make all parameters and buffers arrays of `xp` (`numpy`, `cupy`). Returns self."""
         return self._convert(lambda a: a if xp_of(a) is xp else xp.asarray(to_host(a)))
+
+    @property
+    def xp(self) -> Any:
+        """The array library of the parameters."""
+        _, module, name = next(self._named((Tensor, _ArrayKind)))
+        return xp_of(_array(getattr(module, name)))
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are: "cpu" or "cuda"."""
+        return "cpu" if self.xp is np else "cuda"
 
     def astype(self, dtype: Any) -> Module:
         """Convert all floating-point parameters and buffers, for exact checks. Returns self."""

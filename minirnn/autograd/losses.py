@@ -1,0 +1,151 @@
+"""Losses: how far off, as one number. Targets are constants: no gradient flows to them.
+
+The mean over no elements is 0, and so is its gradient: an image without objects has nothing to say
+about boxes, and must not turn the weights into NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from minirnn.autograd.tensor import differentiable
+from minirnn.backend import Array, xp_of
+
+
+@differentiable
+def cross_entropy(logits: Array, labels: Array, *, ignore: int | None = None) -> tuple[Array, tuple]:
+    """How surprised the predicted probabilities are by the true class, on average.
+
+        L = mean over rows of -log softmax(logits)[label]        dL/dlogits = (softmax - one-hot) / n
+
+    Args:
+        logits: (N, K).
+        labels: (N,) int, 0…K-1. No gradient flows to them.
+        ignore: rows with this label count for nothing.
+
+    Returns:
+        One number; 0 where no row counts.
+
+    Raises:
+        ValueError: shapes or types do not fit, or a label is not one of the K classes.
+    """
+    xp = xp_of(logits, labels)
+    if logits.ndim != 2 or logits.shape[1] < 1:
+        raise ValueError(f"cross_entropy: logits has shape {logits.shape}; it should be (N, K)")
+    if labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"cross_entropy: labels has shape {labels.shape} and type {labels.dtype}; "
+            f"it should be {logits.shape[:1]}, int"
+        )
+    counts = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
+    if bool((counts & ((labels < 0) | (labels >= logits.shape[1]))).any()):
+        # A negative label would silently mean the last class.
+        raise ValueError(
+            f"cross_entropy: labels go from {int(labels.min())} to {int(labels.max())}; "
+            f"they should be 0…{logits.shape[1] - 1}"
+        )
+    rows = xp.arange(len(labels))
+    own = xp.where(counts, labels, 0)
+    n = int(counts.sum()) or 1
+
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_probability = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    loss = -(log_probability[rows, own] * counts).sum() / n
+
+    def gradient(dy: Array) -> Array:
+        dx = xp.exp(log_probability)
+        dx[rows, own] -= 1
+        dx *= counts[:, None]
+        dx *= dy / n
+        return dx
+
+    return loss, (gradient, None)
+
+
+@differentiable
+def binary_cross_entropy_with_logits(
+    logits: Array, targets: Array, *, reduction: str = "mean"
+) -> tuple[Array, tuple]:
+    """Cross entropy of yes or no, from logits, so that neither exp nor log can overflow.
+
+        L = max(z, 0) - z t + log(1 + e^-|z|)        dL/dz = sigmoid(z) - t
+
+    Args:
+        logits: z, any shape.
+        targets: t, of the same shape, 0…1 or bool. No gradient flows to them.
+        reduction: "mean", "sum", or "none" for a loss per element.
+
+    Returns:
+        One number, 0 for empty input; with "none", of the logits' shape.
+
+    Raises:
+        ValueError: shapes differ, or the reduction is unknown.
+    """
+    xp = xp_of(logits, targets)
+    _check("binary_cross_entropy_with_logits", "logits", logits, targets)
+    targets = targets.astype(logits.dtype, copy=False)
+    small = xp.exp(-xp.absolute(logits))
+    loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(small)
+
+    def slope() -> Array:
+        return xp.where(logits >= 0, xp.ones_like(small), small) / (1 + small) - targets
+
+    return _reduce(loss, slope, reduction)
+
+
+@differentiable
+def smooth_l1(
+    prediction: Array, target: Array, *, beta: float = 1.0, reduction: str = "mean"
+) -> tuple[Array, tuple]:
+    """Square near zero, straight beyond beta: large errors do not drown the others.
+
+        d = prediction - target
+        L = d² / (2β)  where |d| < β,  else |d| - β/2        dL/dd = clip(d / β, -1, 1)
+
+    Args:
+        prediction: any shape.
+        target: of the same shape. No gradient flows to it.
+        beta: where the square turns into the line; 0 is the plain absolute difference.
+        reduction: "mean", "sum", or "none" for a loss per element.
+
+    Returns:
+        One number, 0 for empty input; with "none", of the prediction's shape.
+
+    Raises:
+        ValueError: shapes differ, beta is negative, or the reduction is unknown.
+
+    Source: Girshick, "Fast R-CNN", 2015, equation 3 (there β = 1).
+    """
+    xp = xp_of(prediction, target)
+    _check("smooth_l1", "prediction", prediction, target)
+    if beta < 0:
+        raise ValueError(f"smooth_l1: beta is {beta}; it should be 0 or more")
+    difference = prediction - target.astype(prediction.dtype, copy=False)
+    distance = xp.absolute(difference)
+    if beta == 0:
+        return _reduce(distance, lambda: xp.sign(difference), reduction)
+    inside = distance < beta
+    loss = xp.where(inside, difference * difference / (2 * beta), distance - beta / 2)
+    return _reduce(loss, lambda: xp.clip(difference / beta, -1, 1), reduction)
+
+
+def _check(name: str, argument: str, prediction: Array, target: Array) -> None:
+    # Broadcasting would make a loss of (N, 1) against (N,) that nobody meant.
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"{name}: {argument} has shape {prediction.shape}, and what it is compared with "
+            f"{target.shape}; they should be equal"
+        )
+
+
+def _reduce(loss: Array, slope: Callable[[], Array], reduction: str) -> tuple[Any, tuple]:
+    """The loss as one number, or as it is; `slope` is the derivative of each element's loss."""
+    if reduction == "none":
+        return loss, (lambda dy: dy * slope(), None)
+    if reduction == "sum":
+        return loss.sum(), (lambda dy: slope() * dy, None)
+    if reduction == "mean":
+        n = loss.size or 1
+        return loss.sum() / n, (lambda dy: slope() * (dy / n), None)
+    raise ValueError(f"reduction is {reduction!r}; it should be 'mean', 'sum' or 'none'")

@@ -1,0 +1,158 @@
+"""Resizing maps: every output value is a weighted mean of a few input values.
+
+Rows and columns are treated alike and one after the other, so a resize is two small matrices, and
+its gradient the same two transposed:
+
+    Y = R X Cᵀ        dX = Rᵀ dY C        R: (H', H), C: (W', W)
+
+Both functions follow the rules of `torch.nn.functional.interpolate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minirnn.autograd.passes import in_blocks
+from minirnn.autograd.tensor import differentiable
+from minirnn.backend import Array, xp_of
+
+
+@differentiable
+def nearest(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable]:
+    """Each output cell copies one input cell.
+
+        y[n, c, i, j] = x[n, c, ⌊i · H / H'⌋, ⌊j · W / W'⌋]
+
+    Twice the size is what a feature pyramid asks for, and has a way of its own: each value becomes a
+    2×2 square, and the gradient is the sum over the square.
+
+    Args:
+        x: (N, C, H, W).
+        size: (H', W').
+
+    Returns:
+        (N, C, H', W').
+
+    Raises:
+        ValueError: x is not (N, C, H, W), or a side is 0.
+    """
+    xp = xp_of(x)
+    height, width = _check("nearest", x.shape, size)
+    if (height, width) == (2 * x.shape[2], 2 * x.shape[3]):
+        return _double(x), _halve
+    rows, columns = (_nearest_index(n, m) for n, m in zip(x.shape[2:], (height, width), strict=True))
+    y = x[:, :, xp.asarray(rows)][:, :, :, xp.asarray(columns)]
+
+    def gradient(dy: Array) -> Array:
+        before = x.shape[2:]
+        row_map, column_map = (
+            xp.asarray((index[:, None] == np.arange(n)).astype(dy.dtype))
+            for index, n in zip((rows, columns), before, strict=True)
+        )
+        return _apply(row_map.T, dy, column_map.T)
+
+    return y, gradient
+
+
+def _nearest_index(before: int, after: int) -> np.ndarray:
+    return np.arange(after) * before // after
+
+
+def _double(x: Array) -> Array:
+    xp = xp_of(x)
+    n, channels, height, width = x.shape
+    y = xp.empty((n * channels, height, 2, width, 2), x.dtype)
+    planes = x.reshape(n * channels, height, width)
+
+    def work(start: int, stop: int) -> None:
+        part, out = planes[start:stop], y[start:stop]
+        out[:, :, 0, :, 0] = part
+        out[:, :, 0, :, 1] = part
+        out[:, :, 1] = out[:, :, 0]  # whole rows: far quicker than number by number
+
+    in_blocks(xp, work, n * channels, 4 * height * width)
+    return y.reshape(n, channels, 2 * height, 2 * width)
+
+
+def _halve(dy: Array) -> Array:
+    xp = xp_of(dy)
+    n, channels, height, width = dy.shape
+    dx = xp.empty((n * channels, height // 2, width // 2), dy.dtype)
+    planes = dy.reshape(n * channels, height, width)
+
+    def work(start: int, stop: int) -> None:
+        part, out = planes[start:stop], dx[start:stop]
+        xp.add(part[:, ::2, ::2], part[:, ::2, 1::2], out=out)
+        out += part[:, 1::2, ::2]
+        out += part[:, 1::2, 1::2]
+
+    in_blocks(xp, work, n * channels, height * width)
+    return dx.reshape(n, channels, height // 2, width // 2)
+
+
+@differentiable
+def bilinear(
+    x: Array, *, size: Sequence[int], align_corners: bool = False
+) -> tuple[Array, Callable]:
+    """Each output cell reads between the four input cells around it.
+
+    An output cell's centre falls at the place s of the input's cells,
+
+        s = max((i + ½) · H / H' - ½, 0)            (pixels are squares; the outer edges coincide)
+        s = i · (H - 1) / (H' - 1)                  (align_corners: the outer centres coincide)
+
+    and reads (1 - t) · x[⌊s⌋] + t · x[⌊s⌋ + 1] with t = s - ⌊s⌋; behind the last cell, the last cell.
+
+    Args:
+        x: (N, C, H, W).
+        size: (H', W').
+        align_corners: which of the two.
+
+    Returns:
+        (N, C, H', W').
+
+    Raises:
+        ValueError: x is not (N, C, H, W), or a side is 0.
+    """
+    xp = xp_of(x)
+    sizes = zip(x.shape[2:], _check("bilinear", x.shape, size), strict=True)
+    rows, columns = (
+        xp.asarray(_bilinear_matrix(n, m, align_corners).astype(x.dtype)) for n, m in sizes
+    )
+    return _apply(rows, x, columns), lambda dy: _apply(rows.T, dy, columns.T)
+
+
+def _bilinear_matrix(before: int, after: int, align_corners: bool) -> np.ndarray:
+    """(after, before): row i holds the weights that output cell i gives to the input cells."""
+    cell = np.arange(after)
+    if align_corners:
+        place = cell * ((before - 1) / max(after - 1, 1))
+    else:
+        place = np.maximum((cell + 0.5) * (before / after) - 0.5, 0)
+    low = np.minimum(np.floor(place).astype(np.int64), before - 1)
+    high = np.minimum(low + 1, before - 1)
+    matrix = np.zeros((after, before))
+    matrix[cell, low] += 1 - (place - low)
+    matrix[cell, high] += place - low
+    return matrix
+
+
+def _apply(rows: Array, x: Array, columns: Array) -> Array:
+    """R X Cᵀ for every plane of (N, C, H, W), the cheaper product first."""
+    (after_y, before_y), (after_x, before_x) = rows.shape, columns.shape
+    if after_y * before_x <= before_y * after_x:
+        return (rows @ x) @ columns.T
+    return rows @ (x @ columns.T)
+
+
+def _check(name: str, shape: tuple[int, ...], size: Any) -> tuple[int, int]:
+    if len(shape) != 4 or 0 in shape[2:]:
+        raise ValueError(
+            f"{name}: x has shape {shape}; it should be (N, C, H, W), H and W at least 1"
+        )
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"{name}: size is {size}; it should be (height, width), both at least 1")
+    return int(size[0]), int(size[1])

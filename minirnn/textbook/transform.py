@@ -1,0 +1,47 @@
+"""Scaling and normalising an image, one pixel at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
+    """Shorter side to min_size, longer to max_size at most (Lin et al., FPN, 2017, section 5)."""
+    scale = min_size / min(height, width)
+    if scale * max(height, width) > max_size:
+        scale = max_size / max(height, width)
+    return math.floor(height * scale), math.floor(width * scale)
+
+
+def normalise(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """(x / 255 - mean) / std for each pixel of each channel; channels first."""
+    height, width, channels = image.shape
+    planes = np.zeros((channels, height, width), np.float32)
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                planes[c, y, x] = (image[y, x, c] / 255 - mean[c]) / std[c]
+    return planes
+
+
+def scale_boxes(boxes: np.ndarray, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
+    """Each corner moves with the pixels under it."""
+    result = np.zeros_like(boxes)
+    for i, (x1, y1, x2, y2) in enumerate(boxes):
+        sy, sx = new_size[0] / size[0], new_size[1] / size[1]
+        result[i] = x1 * sx, y1 * sy, x2 * sx, y2 * sy
+    return result
+
+
+def scale_masks(masks: np.ndarray, new_size: tuple[int, int]) -> np.ndarray:
+    """Each new pixel is the old one under its upper left corner."""
+    count, height, width = masks.shape
+    result = np.zeros((count, *new_size), masks.dtype)
+    for i in range(count):
+        for y in range(new_size[0]):
+            for x in range(new_size[1]):
+                result[i, y, x] = masks[i, y * height // new_size[0], x * width // new_size[1]]
+    return result

@@ -1,0 +1,62 @@
+"""Fixtures of the whole suite: array libraries, the COCO subset, and quiet, repeatable tools."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+# Both must be set before anything imports matplotlib or asks for the number of threads.
+os.environ.setdefault("MPLBACKEND", "Agg")
+if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # processes share the cores: one thread each
+    os.environ.setdefault("MINIRNN_THREADS", "1")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["MINIRNN_THREADS"])
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from standin import standin
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# An example's time says nothing on a shared machine; in CI the same examples are drawn every time.
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _why_no_gpu() -> str | None:
+    """Why tests on CuPy cannot run here; None where they can."""
+    try:
+        import cupy
+    except ImportError:
+        return "CuPy is not installed (pip install 'minirnn[cuda12]' or 'minirnn[cuda13]')"
+    if not cupy.cuda.is_available():
+        return "CuPy finds no NVIDIA GPU and driver"
+    return None
+
+
+@pytest.fixture(params=["numpy", "standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request: pytest.FixtureRequest) -> Any:
+    """An array library: NumPy, the stand-in that refuses what CuPy refuses, and CuPy itself."""
+    if request.param == "numpy":
+        return np
+    if request.param == "standin":
+        return standin
+    reason = _why_no_gpu()
+    if reason:
+        pytest.skip(reason)
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture(scope="session")
+def coco_subset() -> Path:
+    """The folder with COCO's official layout: annotations/, train2017/, val2017/."""
+    folder = Path(os.environ.get("MINIRNN_COCO_SUBSET") or ROOT.parent / "shared" / "coco-subset")
+    if not (folder / "annotations").is_dir():
+        pytest.skip(f"no COCO subset in {folder} (set MINIRNN_COCO_SUBSET to the folder)")
+    return folder

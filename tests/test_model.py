@@ -1,0 +1,259 @@
+"""The chain as a whole: presets, losses, gradients, detections."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from standin import standin
+
+import minirnn
+from minirnn.backend import to_host
+from minirnn.data.sample import Target
+from minirnn.errors import InputError
+from minirnn.models import PRESETS, Config, build_model
+from minirnn.training.optimiser import SGD
+
+TINY = {
+    "small_widths": (16, 16, 16), "fpn_channels": 16, "box_width": 16, "mask_width": 16,
+    "mask_convolutions": 1, "min_size": (64,), "max_size": 96, "norm": "group_norm",
+    "rpn_pre_nms_train": 60, "rpn_post_nms_train": 30, "roi_samples": 16, "rpn_samples": 32,
+}  # fmt: skip
+NAMES = {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "mask"}
+
+
+def _tiny(**overrides):
+    return build_model("maskrcnn_shapes", **{**TINY, **overrides})
+
+
+def scene(seed=0, size=(64, 64), objects=2, **fields):
+    """A grey image with bright squares, and its ground truth."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(90, 110, (*size, 3)).astype(np.uint8)
+    boxes, masks = [], []
+    for _ in range(objects):
+        side = int(rng.integers(14, 30))
+        y, x = (int(rng.integers(0, n - side)) for n in size)
+        mask = np.zeros(size, bool)
+        mask[y : y + side, x : x + side] = True
+        image[mask] = rng.integers(150, 255, 3)
+        boxes.append([x, y, x + side, y + side])
+        masks.append(mask)
+    n = len(boxes)
+    return image, Target(
+        np.array(boxes, np.float32).reshape(n, 4),
+        rng.integers(1, 4, n),
+        np.array(masks, bool).reshape(n, *size),
+        np.zeros(n, bool),
+        **fields,
+    )
+
+
+def test_presets_build_and_survive_json():
+    for name, config in PRESETS.items():
+        config.check()
+        again = Config().replace(**json.loads(json.dumps(dataclasses.asdict(config))))
+        assert again == config, name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"rpn_nms_thresh": 0.5}, "no field 'rpn_nms_thresh'; did you mean rpn_"),
+        ({"rpn_nms_iou": 1.5}, "rpn_nms_iou is 1.5"),
+        ({"rpn_nms_iou": "high"}, "rpn_nms_iou is 'high'"),
+        ({"num_classes": 1}, "num_classes is 1"),
+        ({"num_classes": 2.5}, "num_classes is 2.5"),
+        ({"backbone": "vgg"}, "backbone is 'vgg'"),
+        ({"anchor_sizes": ((8,),)}, "anchor_sizes"),
+        ({"anchor_sizes": ((8,), (16, 24), (32,))}, "every level"),
+        ({"mask": 1}, "mask is 1"),
+        ({"categories": ((1, "a"),)}, "categories"),
+        ({"min_size": ()}, "min_size"),
+        ({"roi_samples": 0}, "roi_samples is 0"),
+        ({"small_blocks": (1, 1)}, "small_blocks"),
+    ],
+)
+def test_bad_configurations_are_refused(overrides, message):
+    with pytest.raises(InputError, match=message):
+        _tiny(**overrides)
+
+
+def test_unknown_preset_names_the_known():
+    with pytest.raises(InputError, match="maskrcnn_shapes"):
+        minirnn.build_model("yolo")
+
+
+def test_torchvision_names():
+    names = set(build_model("maskrcnn_resnet18_fpn").state_dict())
+    for name in (
+        "backbone.body.conv1.weight",
+        "backbone.body.layer2.0.downsample.1.running_var",
+        "backbone.fpn.inner_blocks.3.0.bias",
+        "backbone.fpn.layer_blocks.0.0.weight",
+        "rpn.head.conv.0.0.weight",
+        "rpn.head.bbox_pred.bias",
+        "roi_heads.box_head.fc6.weight",
+        "roi_heads.box_predictor.cls_score.bias",
+        "roi_heads.mask_head.3.0.weight",
+        "roi_heads.mask_predictor.conv5_mask.weight",
+        "roi_heads.mask_predictor.mask_fcn_logits.bias",
+    ):
+        assert name in names
+
+
+def test_losses_and_every_gradient():
+    model = _tiny()
+    pairs = [scene(0), scene(1, size=(50, 70))]
+    losses = model.losses(*zip(*pairs, strict=True))
+    assert set(losses) == NAMES
+    sum(losses.values(), start=0.0).backward()
+    for name, tensor in model.named_parameters():
+        assert tensor.grad is not None, name
+        assert tensor.grad.dtype == np.float32, name
+        assert np.isfinite(tensor.grad).all(), name
+        assert tensor.grad.any(), name
+
+
+def test_trap_33_images_without_objects():
+    model = _tiny()
+    image, target = scene(0, objects=0)
+    losses = model.losses([image], [target])
+    assert float(losses["mask"]) == float(losses["roi_box"]) == float(losses["rpn_box"]) == 0
+    sum(losses.values(), start=0.0).backward()
+    for name, tensor in model.named_parameters():
+        assert tensor.grad is None or np.isfinite(tensor.grad).all(), name
+
+
+def test_trap_34_no_gradient_through_proposals():
+    model = _tiny()
+    losses = model.losses(*zip(scene(0), strict=True))
+    (losses["roi_class"] + losses["roi_box"] + losses["mask"]).backward()
+    assert all(tensor.grad is None for tensor in model.rpn.parameters())
+
+
+def test_trap_21_a_batch_of_two_is_two_batches_of_one():
+    model = _tiny(rpn_post_nms_test=20)
+    images = [scene(seed)[0] for seed in (0, 1)]
+    together = model.predict(images, score_threshold=0.0)
+    for image, both in zip(images, together, strict=True):
+        alone = model.predict([image], score_threshold=0.0)[0]
+        assert len(both.boxes) == len(alone.boxes) > 0
+        np.testing.assert_allclose(both.boxes, alone.boxes, atol=1e-3)
+        np.testing.assert_allclose(both.scores, alone.scores, atol=1e-5)
+
+
+def test_trap_20_padding_changes_nothing_but_the_border():
+    # With a normalisation that does not look at the rest of the map, as GroupNorm does.
+    model = _tiny(size_divisor=64, norm="frozen_batch_norm")
+    wide = _tiny(size_divisor=128, norm="frozen_batch_norm")
+    image = scene(0)[0]
+    a, b = (m.predict([image], score_threshold=0.0)[0] for m in (model, wide))
+    assert b.boxes[:, 2].max() <= 64
+    assert b.boxes[:, 3].max() <= 64
+    assert abs(a.scores[0] - b.scores[0]) < 0.05
+
+
+def test_same_seed_same_losses():
+    runs = []
+    for _ in range(2):
+        model = _tiny()
+        losses = model.losses(*zip(scene(3), strict=True), rng=np.random.default_rng(7))
+        sum(losses.values(), start=0.0).backward()
+        runs.append([float(v) for v in losses.values()] + [p.grad for p in model.parameters()])
+    for a, b in zip(*runs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.slow
+def test_learns_one_image():
+    model = _tiny(small_widths=(32, 32, 64), mask_width=32, box_width=64, roi_samples=32)
+    image, target = scene(5, objects=2)
+    optimiser = SGD(model, momentum=0.9, weight_decay=0.0)
+    first = None
+    for step in range(100):
+        model.zero_grad()
+        losses = model.losses([image], [target], rng=np.random.default_rng(step))
+        total = sum(losses.values(), start=0.0)
+        total.backward()
+        optimiser.step(0.02 if step >= 10 else 0.004)
+        first = float(total) if first is None else first
+    assert float(total) < 0.35 * first
+    best = model.predict([image], score_threshold=0.3)[0]
+    assert set(best.labels) == set(target.labels)
+    best_mask = max(
+        (best.masks[0] & mask).sum() / (best.masks[0] | mask).sum() for mask in target.masks
+    )
+    assert best_mask > 0.7
+
+
+@pytest.mark.parametrize("operation", ["align", "warp", "pool"])
+def test_every_roi_operation_trains(operation):
+    model = _tiny(roi_operation=operation)
+    losses = model.losses(*zip(scene(0), strict=True))
+    sum(losses.values(), start=0.0).backward()
+    assert model.backbone.body.conv1.weight.grad.any()
+
+
+def test_faster_rcnn_has_no_masks():
+    model = _tiny(mask=False)
+    image, target = scene(0)
+    target.masks = None
+    assert set(model.losses([image], [target])) == NAMES - {"mask"}
+    assert model.predict([image])[0].masks is None
+
+
+def test_multi_scale_draws_from_min_size():
+    model = _tiny(min_size=(48, 64))
+    image, target = scene(0)
+    drawn = {
+        float(model.losses([image], [target], rng=np.random.default_rng(s))["rpn_objectness"])
+        for s in range(6)
+    }
+    assert len(drawn) > 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"masks": None}, "image 7: the model has a mask head"),
+        ({"labels": np.array([1, 9])}, "image 7: label 9"),
+    ],
+)
+def test_bad_targets_name_the_image(change, message):
+    image, target = scene(0, image_id=7)
+    with pytest.raises(InputError, match=message):
+        _tiny().losses([image], [dataclasses.replace(target, **change)])
+
+
+def test_images_and_targets_must_pair():
+    with pytest.raises(InputError, match="1 images, but 2 targets"):
+        _tiny().losses([scene(0)[0]], [scene(0)[1]] * 2)
+
+
+def test_one_training_step_on_every_device(xp):
+    """Losses, every gradient, the update and the detections agree with NumPy's."""
+    pairs = [scene(0), scene(1)]
+    host, device = _tiny(), _tiny()
+    device.to_library(xp)
+    for model in (host, device):
+        losses = model.losses(*zip(*pairs, strict=True), rng=np.random.default_rng(0))
+        sum(losses.values(), start=0.0).backward()
+    for (name, a), (_, b) in zip(host.named_parameters(), device.named_parameters(), strict=True):
+        scale = max(float(np.abs(a.grad).max()), 1e-3)
+        np.testing.assert_allclose(to_host(b.grad), a.grad, atol=2e-3 * scale, err_msg=name)
+    for model in (host, device):
+        SGD(model, momentum=0.9, weight_decay=1e-4).step(0.01)
+    for (name, a), (_, b) in zip(host.named_parameters(), device.named_parameters(), strict=True):
+        np.testing.assert_allclose(to_host(b.data), a.data, atol=1e-4, err_msg=name)
+    ours, theirs = host.predict([pairs[0][0]])[0], device.predict([pairs[0][0]])[0]
+    assert isinstance(theirs.boxes, np.ndarray)
+    assert len(ours.boxes) == len(theirs.boxes)
+    np.testing.assert_allclose(theirs.boxes, ours.boxes, atol=0.1)
+
+
+def test_moving_to_a_device_moves_every_array():
+    model = _tiny().to_library(standin)
+    assert model.xp is standin
+    assert model.device == "cuda"
+    assert not any(isinstance(a, np.ndarray) for a in model.state_dict().values())

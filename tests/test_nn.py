@@ -1,0 +1,115 @@
+"""Modules: names, state, freezing."""
+
+import numpy as np
+import pytest
+
+from minirnn import nn
+from minirnn.autograd import Tensor
+from minirnn.backbones.resnet import ResNet
+from minirnn.errors import InputError
+from minirnn.nn import init
+
+
+def _net(seed=0):
+    rng = np.random.default_rng(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, rng=rng), nn.GroupNorm(8, 2), nn.ReLU(), nn.FrozenBatchNorm2d(8)
+    )
+
+
+def test_names_are_paths():
+    net = _net()
+    assert [name for name, _ in net.named_parameters()] == [
+        "0.weight", "0.bias", "1.weight", "1.bias",
+    ]  # fmt: skip
+    assert set(net.state_dict()) - {n for n, _ in net.named_parameters()} == {
+        "3.weight", "3.bias", "3.running_mean", "3.running_var",
+    }  # fmt: skip
+    assert len(net) == 4
+    assert isinstance(net[1], nn.GroupNorm)
+
+
+def test_state_round_trip_copies():
+    a, b = _net(0), _net(1)
+    b.load_state_dict(a.state_dict())
+    x = np.random.default_rng(2).standard_normal((1, 3, 6, 6)).astype(np.float32)
+    np.testing.assert_array_equal(a(x).data, b(x).data)
+    b[0].weight.data += 1
+    assert not np.array_equal(a[0].weight.data, b[0].weight.data)
+
+
+def test_wrong_state_is_refused_whole_and_lists_everything():
+    net, before = _net(), _net().state_dict()
+    state = dict(before)
+    del state["1.bias"]
+    state["9.weight"] = np.zeros(2)
+    state["0.weight"] = np.zeros((8, 3, 5, 5), np.float32)
+    state["0.bias"] = np.ones(8, np.float32)
+    with pytest.raises(InputError) as error:
+        net.load_state_dict(state)
+    for part in ("missing: 1.bias", "unexpected: 9.weight", "shape: 0.weight is (8, 3, 5, 5)"):
+        assert part in str(error.value)
+    assert not net[0].bias.data.any()  # nothing was changed
+    problems = net.load_state_dict(state, strict=False)
+    assert len(problems) == 3
+    assert net[0].bias.data.all()
+
+
+def test_astype_and_freeze():
+    net = _net().astype(np.float64)
+    assert {array.dtype for array in net.state_dict().values()} == {np.dtype(np.float64)}
+    net.freeze()
+    y = net(np.zeros((1, 3, 4, 4)))
+    assert y.requires_grad is False
+    assert all(not tensor.requires_grad for tensor in net.parameters())
+
+
+def test_zero_grad():
+    net = _net()
+    (net(np.ones((1, 3, 4, 4), np.float32)) * 1.0).backward(np.ones((1, 8, 4, 4), np.float32))
+    assert net[0].weight.grad is not None
+    net.zero_grad()
+    assert net[0].weight.grad is None
+
+
+def test_frozen_stages():
+    model = ResNet(18, frozen_stages=2, rng=np.random.default_rng(0))
+    trained = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
+    assert trained == {"layer2", "layer3", "layer4"}
+
+
+@pytest.mark.parametrize(
+    ("depth", "count"), [(18, 11_176_512), (34, 21_284_672), (50, 23_508_032), (101, 42_500_160)]
+)
+def test_resnets_have_the_published_number_of_parameters(depth, count):
+    # torchvision's counts, less the classifier's; the norm's scale and shift are buffers here.
+    model = ResNet(depth, rng=np.random.default_rng(0))
+    arrays = {
+        name: array
+        for name, array in model.state_dict().items()
+        if not name.endswith(("running_mean", "running_var"))
+    }
+    assert sum(array.size for array in arrays.values()) == count
+
+
+def test_resnet_strides():
+    model = ResNet(18, rng=np.random.default_rng(0))
+    maps = model(np.zeros((1, 3, 64, 96), np.float32))
+    assert [m.shape for m in maps] == [
+        (1, 64, 16, 24), (1, 128, 8, 12), (1, 256, 4, 6), (1, 512, 2, 3),
+    ]  # fmt: skip
+
+
+def test_initial_deviations():
+    rng = np.random.default_rng(0)
+    w = init.kaiming_normal_fan_out((64, 32, 3, 3), rng)
+    assert w.std() == pytest.approx(np.sqrt(2 / (64 * 9)), rel=0.02)
+    w = init.kaiming_uniform((256, 300), rng)
+    assert abs(w).max() <= np.sqrt(3 / 300)
+    assert w.std() == pytest.approx(np.sqrt(1 / 300), rel=0.02)
+    assert init.normal(0.01)((100, 100), rng).std() == pytest.approx(0.01, rel=0.05)
+
+
+def test_forward_must_be_written():
+    with pytest.raises(NotImplementedError, match="Module"):
+        nn.Module()(Tensor(np.zeros(1)))
