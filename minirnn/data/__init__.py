@@ -1,0 +1,27 @@
+"""Data: COCO files, made-up data sets, changes for training, and the loader.
+
+CocoDataset or generate → (horizontal_flip, color_jitter) → Loader → a batch, list of Sample
+"""
+
+from minirnn.data.coco import CocoDataset
+from minirnn.data.images import read_image
+from minirnn.data.loader import Loader
+from minirnn.data.sample import Detections, Sample, Target
+from minirnn.data.synthetic import generate, make_scene
+from minirnn.data.transforms import color_jitter, horizontal_flip, vertical_flip
+from minirnn.data.workers import WorkerError
+
+__all__ = [
+    "CocoDataset",
+    "Detections",
+    "Loader",
+    "Sample",
+    "Target",
+    "WorkerError",
+    "color_jitter",
+    "generate",
+    "horizontal_flip",
+    "make_scene",
+    "read_image",
+    "vertical_flip",
+]

@@ -1,0 +1,280 @@
+"""The file of a data set in COCO's format: read, checked, and sorted by image.
+
+Everything that can be checked without opening the images is checked here, so that a training run
+does not stop at its last epoch because of a wrong number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from minirnn.data.annotations import (
+    Rejected,
+    are_numbers,
+    check_filled,
+    check_segmentation,
+    corners_of_box,
+    is_id,
+    keypoints_of,
+)
+from minirnn.data.images import check_image, path_inside
+from minirnn.errors import InputError
+from minirnn.masks import segmentation_to_mask
+
+
+class CocoFile:
+    """What can be used of an annotation file; arguments and attributes are `CocoDataset`'s."""
+
+    def __init__(
+        self,
+        annotations: str | os.PathLike,
+        images: str | os.PathLike,
+        *,
+        categories: Sequence[tuple[int, str]] | None = None,
+        skip_invalid: bool = False,
+        keypoints: bool = False,
+    ) -> None:
+        self.file = Path(annotations)
+        self.folder = Path(images)
+        self.skip_invalid = skip_invalid
+        self.skipped: Counter[str] = Counter()
+        self.keypoint_names: tuple[str, ...] | None = None
+        content = _read_json(self.file)
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder}: the folder of the images is missing")
+
+        self._read_categories(content["categories"], categories, keypoints)
+        self._images: dict[int, dict] = {}
+        self._paths: dict[int, Path] = {}
+        self._read_images(content["images"])
+        self.image_ids = list(self._images)
+        self.has_masks = any(
+            isinstance(annotation, dict) and annotation.get("segmentation")
+            for annotation in content["annotations"]
+        )
+        self._annotations: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
+        self._read_annotations(content["annotations"], _ids_of(content["images"]))
+
+    @property
+    def skipped_summary(self) -> str:
+        """One line about what was left out, or "" if nothing was."""
+        if not self.skipped:
+            return ""
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in self.skipped.most_common())
+        return f"{self.file}: skipped {self.skipped.total()}: {reasons}"
+
+    def _read_categories(
+        self, records: list, model: Sequence[tuple[int, str]] | None, keypoints: bool
+    ) -> None:
+        """Set the maps between ids and labels; all problems here are errors."""
+        names: dict[int, str] = {}
+        for record in records:
+            if not isinstance(record, dict) or not is_id(record.get("id")):
+                raise InputError(f"{self.file}: a category has no id (a whole number): {record!r}")
+            if not isinstance(record.get("name"), str):
+                raise InputError(f"{self.file}: category {record['id']} has no name")
+            if record["id"] in names:
+                raise InputError(f"{self.file}: category id {record['id']} is there twice")
+            names[record["id"]] = record["name"]
+        if not names:
+            raise InputError(f"{self.file}: there are no categories")
+        self._records = records
+        self._file_categories = names
+        self.categories = sorted(names.items()) if model is None else [(i, n) for i, n in model]
+        for category_id, name in self.categories:
+            if names.get(category_id, name) != name:
+                raise InputError(
+                    f"{self.file}: category {category_id} is {names[category_id]!r}; "
+                    f"for the model it is {name!r}"
+                )
+        self.label_to_category = {label: c for label, (c, _) in enumerate(self.categories, start=1)}
+        self.category_to_label = {c: label for label, c in self.label_to_category.items()}
+        if len(self.category_to_label) < len(self.categories):
+            raise InputError(f"categories has an id twice: {self.categories}")
+        if keypoints:
+            lists = [r["keypoints"] for r in records if isinstance(r.get("keypoints"), list)]
+            if not lists or any(other != lists[0] for other in lists):
+                raise InputError(
+                    f"{self.file}: keypoints were asked for; the categories should have one list "
+                    f"of keypoint names, they have {len(lists)}"
+                )
+            self.keypoint_names = tuple(lists[0])
+
+    def _read_images(self, records: list) -> None:
+        valid: list[tuple[int, dict, Path]] = []
+        seen: set[int] = set()
+        for position, record in enumerate(records):
+            place = f"image number {position}"
+            try:
+                if not isinstance(record, dict) or not is_id(record.get("id")):
+                    raise Rejected("image without an id", "it should have an id, a whole number")
+                place = f"image {record['id']}"
+                if record["id"] in seen:
+                    raise Rejected("duplicate image id", "the id is there twice")
+                seen.add(record["id"])
+                valid.append((record["id"], record, self._check_image_record(record)))
+            except Rejected as problem:
+                self._refuse(place, problem)
+        broken: list[InputError | None] = [None] * len(valid)
+        if self.skip_invalid:
+            with ThreadPoolExecutor() as pool:
+                broken = list(pool.map(lambda image: _broken(image[2], image[1]), valid))
+        for (image_id, record, path), error in zip(valid, broken, strict=True):
+            if error is not None:
+                self._refuse(f"image {image_id}", Rejected("broken image", str(error)))
+                continue
+            self._images[image_id] = record
+            self._paths[image_id] = path
+        if not self._images:
+            raise InputError(f"{self.file}: there are no images to use. {self.skipped_summary}")
+
+    def _check_image_record(self, record: dict) -> Path:
+        """The path of the image's file, after checking what the record says about it."""
+        for side in ("height", "width"):
+            if not is_id(record.get(side)) or record[side] <= 0:
+                raise Rejected(
+                    "image without a size",
+                    f"its {side} is {record.get(side)!r}; it should be a whole number above 0",
+                )
+        name = record.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise Rejected("image without a file", f"its file_name is {name!r}; it should be text")
+        try:
+            path = path_inside(self.folder, name)
+        except InputError as error:
+            raise Rejected("file name that leads out of the folder", str(error)) from error
+        if not path.is_file():
+            raise Rejected("missing image file", f"{self.folder / name}: there is no such file")
+        return path
+
+    def _read_annotations(self, annotations: list, listed: set[int]) -> None:
+        seen: set[int] = set()
+        for position, annotation in enumerate(annotations):
+            place = f"annotation number {position}"
+            try:
+                if not isinstance(annotation, dict) or not is_id(annotation.get("id")):
+                    raise Rejected("annotation without an id", "it should have an id, a number")
+                place = place_of(annotation)
+                if annotation["id"] in seen:
+                    raise Rejected("duplicate annotation id", "the id is there twice")
+                seen.add(annotation["id"])
+                image_id = annotation.get("image_id")
+                if not is_id(image_id) or image_id not in listed:
+                    raise Rejected(
+                        "annotation for an unknown image", f"there is no image {image_id!r}"
+                    )
+                if image_id in self._images:  # else the image was skipped, and has been counted
+                    self._check_annotation(annotation, self._images[image_id])
+                    self._annotations[image_id].append(annotation)
+            except Rejected as problem:
+                self._refuse(place, problem)
+        if not any(self._annotations.values()):
+            raise InputError(
+                f"{self.file}: there are no annotations to use. {self.skipped_summary}"
+            )
+
+    def _check_annotation(self, annotation: dict, image: dict) -> None:
+        height, width = image["height"], image["width"]
+        category = annotation.get("category_id")
+        if not is_id(category) or category not in self._file_categories:
+            raise Rejected(
+                "unknown category", f"category_id {category!r} is not in the file's list"
+            )
+        if category not in self.category_to_label:
+            name = self._file_categories[category]
+            raise Rejected(
+                "category that the model does not know",
+                f"category {category} ({name!r}) is not one of the model's",
+            )
+        if annotation.get("iscrowd", 0) not in (0, 1):
+            raise Rejected(
+                "iscrowd of unknown form",
+                f"iscrowd is {annotation['iscrowd']!r}; it should be 0 or 1",
+            )
+        if not are_numbers([annotation.get("area", 0)]):
+            raise Rejected(
+                "area of unknown form", f"area is {annotation['area']!r}; it should be a number"
+            )
+        box = corners_of_box(annotation.get("bbox"), height, width)
+        segmentation = annotation.get("segmentation")
+        if self.has_masks:
+            if not segmentation:
+                raise Rejected(
+                    "annotation without a mask", "it has no segmentation; others in the file have"
+                )
+            check_segmentation(segmentation, box, height, width)
+            if self.skip_invalid and isinstance(segmentation, dict):
+                filled_mask(annotation, box, height, width)
+        if self.keypoint_names is not None:
+            keypoints_of(annotation.get("keypoints"), len(self.keypoint_names))
+
+    def _refuse(self, place: str, problem: Rejected) -> None:
+        if not self.skip_invalid:
+            raise self.error(place, problem) from problem
+        self.skipped[problem.reason] += 1
+
+    def error(self, place: str, problem: Rejected) -> InputError:
+        """The error that names the file, the place in it, and the problem."""
+        return InputError(f"{self.file}: {place}: {problem.reason}: {problem.detail}")
+
+
+def _read_json(path: Path) -> dict:
+    """The file's content, if it has the outer form of COCO's format."""
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: the annotation file is missing") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # ValueError: no JSON, or no UTF-8
+        raise InputError(f"{path}: not a JSON file: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(
+            f"{path}: not COCO's format: it holds a {type(content).__name__}; "
+            "it should hold an object with images, annotations and categories"
+        )
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content.get(key), list):
+            kind = type(content[key]).__name__ if key in content else "missing"
+            raise InputError(f"{path}: not COCO's format: {key!r} is {kind}; it should be a list")
+    return content
+
+
+def _ids_of(records: list) -> set[int]:
+    return {r["id"] for r in records if isinstance(r, dict) and is_id(r.get("id"))}
+
+
+def place_of(annotation: dict) -> str:
+    """What to call an annotation in a message."""
+    return f"annotation {annotation['id']} of image {annotation.get('image_id')!r}"
+
+
+def _broken(path: Path, record: dict) -> InputError | None:
+    try:
+        check_image(path, size=(record["height"], record["width"]))
+    except InputError as error:
+        return error
+    return None
+
+
+def filled_mask(annotation: dict, box: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The annotation's mask, (height, width) bool.
+
+    Raises:
+        Rejected: its run lengths are broken, or leave the box empty.
+    """
+    segmentation = annotation["segmentation"]
+    try:
+        mask = segmentation_to_mask(segmentation, height, width)
+    except ValueError as error:
+        raise Rejected("mask that cannot be decoded", str(error)) from error
+    if isinstance(segmentation, dict):
+        check_filled(mask, box)
+    return mask
