@@ -1,0 +1,134 @@
+"""What a run tells the world while it goes: metrics.jsonl, and a bar with the remaining time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from minirnn.training.checkpoint import write_atomically
+
+
+class MetricsLog:
+    """A file of JSON objects, one a line, each there for others to read as soon as it is written.
+
+    What lies beyond `step` is cut off on opening, half a line at the end as well: a run that goes
+    on from a checkpoint takes those steps again, and none is to stand there twice.
+
+    Args:
+        path: the file; made if it is not there.
+        step: the number of steps that the run goes on from.
+
+    Attributes:
+        last: the last record that was kept or written; None in an empty file.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.last: dict[str, Any] | None = None
+        old = path.read_bytes() if path.exists() else b""
+        kept = []
+        for line in old.splitlines(keepends=True):
+            record = _record(line)
+            if record is not None and record["step"] <= step:
+                kept.append(line.rstrip() + b"\n")
+                self.last = record
+        if b"".join(kept) != old:
+            write_atomically(path, b"".join(kept))
+        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self.last["elapsed"] if self.last else 0.0
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append a record; it outlives this process from here on."""
+        self._file.write(json.dumps(record, default=_number) + "\n")
+        self._file.flush()
+        self.last = dict(record)
+
+    def sync(self) -> None:
+        """Bring all records to the disk, where they outlive a power cut."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Clock:
+    """Times steps, and means over the steps of one line of metrics.
+
+    Attributes:
+        elapsed: seconds of all steps, those before an interruption included.
+    """
+
+    def __init__(self, elapsed: float) -> None:
+        self.elapsed = elapsed
+        self._seconds, self._steps, self._images, self._from = 0.0, 0, 0, 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self._from = time.perf_counter()
+
+    def stop(self, images: int) -> None:
+        """It has ended, with a batch of so many images."""
+        seconds = time.perf_counter() - self._from
+        self.elapsed += seconds
+        self._seconds += seconds
+        self._steps += 1
+        self._images += images
+
+    def lap(self) -> dict[str, float]:
+        """What a line of metrics says about time since the line before."""
+        figures = {
+            "seconds": self._seconds / self._steps,
+            "images_per_s": self._images / max(self._seconds, 1e-9),
+            "elapsed": self.elapsed,
+        }
+        self._seconds, self._steps, self._images = 0.0, 0, 0
+        return figures
+
+
+def progress_bar(steps: int, done: int, enabled: bool) -> Any:
+    """A bar on standard error: steps, losses, speed and remaining time."""
+    # Where nobody watches, each state of the bar is a line of its own: then one in half a minute.
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    return tqdm(
+        total=steps,
+        initial=done,
+        disable=not enabled,
+        desc="training",
+        unit="step",
+        mininterval=interval,
+        maxinterval=2 * interval,
+        dynamic_ncols=True,
+    )
+
+
+def losses_text(losses: Mapping[str, float], total: float) -> str:
+    """The losses in a few characters each, as the bar shows them."""
+    parts = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+    return f"loss {total:.3f}  ({parts})"
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line's record; None if it is cut short or none of ours."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(record, dict) and isinstance(record.get("step"), int)
+    return record if whole and "elapsed" in record else None
+
+
+def _number(value: Any) -> Any:
+    """NumPy's numbers and arrays as JSON's, in what an evaluation returns."""
+    return value.tolist()

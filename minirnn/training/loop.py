@@ -1,0 +1,324 @@
+"""The training loop: batch, losses, backward, clip, step; and what keeps a run safe around it.
+
+A step is a function of the weights, the velocities, the settings and the step's number. Nothing
+else is remembered, so a run that was stopped anywhere, in whatever way, goes on from its checkpoint
+and ends with the same numbers as one that was not, bit for bit (on the same machine and number of
+threads).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from minirnn.autograd.arithmetic import add
+from minirnn.data.sample import Sample
+from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
+from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
+from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar
+from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
+from minirnn.training.schedule import learning_rate
+from minirnn.training.settings import TrainingSettings
+
+CHECKPOINT = "checkpoint.safetensors"
+METRICS = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How a run ended.
+
+    Attributes:
+        steps: steps taken in all.
+        losses: of the last step, by name.
+        total: their sum.
+        seconds: of all steps (before an interruption, too; without callbacks and checkpoints).
+        checkpoint: the file with the weights.
+        metrics: the file with the course of the losses.
+    """
+
+    steps: int
+    losses: dict[str, float]
+    total: float
+    seconds: float
+    checkpoint: Path
+    metrics: Path
+
+
+def train(
+    model: Any,
+    dataset: Any,
+    settings: TrainingSettings,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    preset: str | None = None,
+    progress: bool = True,
+    callback: Callable[[int, Any], Mapping[str, Any] | None] | None = None,
+    callback_every: int = 0,
+    make_loader: Callable[..., Any] | None = None,
+) -> TrainingSummary:
+    """Train a model, leaving `checkpoint.safetensors` and `metrics.jsonl` in a folder.
+
+    A line of metrics.jsonl holds step (steps taken), losses (by name), total, learning_rate,
+    gradient_norm (before clipping), seconds (a step), images_per_s, elapsed (seconds in all), and
+    evaluation where a callback has returned something. A checkpoint is written before the first
+    step, every `settings.checkpoint_every` steps, at the end, and when something stops the run.
+    Ctrl-C and SIGTERM let the current step end first; a second one stops at once.
+
+    Args:
+        model: see `minirnn.models.MaskRCNN`; on its device already.
+        dataset: see `minirnn.data.loader.Dataset`.
+        settings: see `TrainingSettings`.
+        folder: of the run; made if it is not there.
+        resume: go on from the folder's checkpoint, whose weights replace the model's.
+        overwrite: the folder may hold another run, which is deleted.
+        preset: the name of the model's configuration, for the checkpoint.
+        progress: show a bar on standard error.
+        callback: called as `callback(step, model)`, for an evaluation.
+        callback_every: steps from one call to the next, and at the end; 0 for none.
+        make_loader: makes the batches; None for `minirnn.data.loader.Loader`, which see.
+
+    Raises:
+        InputError: the folder holds a run and neither resume nor overwrite is given; there is none
+            to go on with; or it is one of another model, with other settings or data.
+        DivergenceError: a loss or a gradient is not finite. The weights were not changed by it, and
+            the checkpoint is the one before: the steps just behind are part of the trouble.
+        TrainingInterrupted: Ctrl-C or SIGTERM; the checkpoint holds all steps.
+    """
+    if callback_every < 0:
+        raise InputError(f"callback_every is {callback_every}; it should be at least 0")
+    folder = Path(folder)
+    path = folder / CHECKPOINT
+    images = len(dataset)
+    optimiser = SGD(model, settings.momentum, settings.weight_decay)
+
+    def save(step: int) -> None:
+        save_checkpoint(
+            path,
+            model.state_dict(),
+            model.config,
+            preset=preset,
+            step=step,
+            settings=settings,
+            optimiser_state=optimiser.state_dict(),
+            images=images,
+        )
+
+    done = 0
+    if resume:
+        if not path.exists():
+            raise InputError(f"{path} is not there: there is no run to resume")
+        done = restore_checkpoint(path, model, optimiser, settings, images)["step"]
+    loader = _loader(make_loader, dataset, settings, done)  # refuses bad data before we delete
+    if not resume:
+        _clear(folder, overwrite)
+        save(0)  # the initial weights; and a disk that is full or closed shows now, not in an hour
+    saved, whole, cause = done, True, None
+
+    with contextlib.ExitStack() as stack:
+        log = MetricsLog(folder / METRICS, done)
+        stack.callback(log.close)
+        stack.callback(loader.close)
+        bar = stack.enter_context(progress_bar(settings.steps, done, progress))
+        stop = stack.enter_context(StopRequest())
+        clock = Clock(log.elapsed)
+        try:
+            batches = iter(loader)
+            while done < settings.steps and not stop.requested:
+                clock.start()
+                batch = _next(batches, done)
+                losses, norm = _gradients(model, optimiser, batch, done, settings)
+                rate = learning_rate(done, settings)
+                whole = False  # while the optimiser works, the weights are between two steps
+                optimiser.step(rate)
+                done, whole = done + 1, True
+                clock.stop(len(batch))
+
+                total = math.fsum(losses.values())
+                bar.set_postfix_str(losses_text(losses, total), refresh=False)
+                bar.update()
+                last = done == settings.steps
+                record: dict[str, Any] = {
+                    "step": done,
+                    "losses": losses,
+                    "total": total,
+                    "learning_rate": rate,
+                    "gradient_norm": norm,
+                }
+                try:
+                    if callback and callback_every and (done % callback_every == 0 or last):
+                        evaluation = callback(done, model)
+                        if evaluation is not None:
+                            record["evaluation"] = evaluation
+                finally:  # an evaluation that fails must not take the step's line with it
+                    if done % settings.log_every == 0 or last or "evaluation" in record:
+                        log.write(record | clock.lap())
+                if done % settings.checkpoint_every == 0:
+                    log.sync()  # first, so that no checkpoint is ahead of its metrics
+                    save(done)
+                    saved = done
+            if saved < done:
+                log.sync()
+                save(done)
+                saved = done
+        except DivergenceError as error:
+            error.args = (f"{error}. {path} holds the weights after {saved} steps.",)
+            raise
+        except BaseException as error:
+            if whole and saved < done:
+                with contextlib.suppress(OSError):  # the error itself may be a full disk
+                    log.sync()
+                    save(done)
+                    saved = done
+            # Ctrl-C in a terminal reaches the loader's processes, too: their end is no news then.
+            if not (stop.requested and isinstance(error, Exception) and saved == done):
+                raise
+            cause = error
+
+    if stop.requested:
+        message = (
+            f"stopped after step {done} of {settings.steps}; {path} holds everything. To go on, "
+            "run the same again with --resume (in Python: train(..., resume=True))."
+        )
+        print(message, file=sys.stderr, flush=True)
+        raise TrainingInterrupted(message, step=done) from cause
+    end = log.last or {"losses": {}, "total": math.nan}
+    return TrainingSummary(
+        done, dict(end["losses"]), end["total"], clock.elapsed, path, folder / METRICS
+    )
+
+
+def step_rng(seed: int, step: int) -> np.random.Generator:
+    """The generator of one training step, made from nothing but the seed and the step's number.
+
+    The loader's streams are [seed, 0, …] and [seed, 1, …]; the 2 keeps this one apart from them.
+    """
+    return np.random.default_rng([seed, 2, step])
+
+
+class StopRequest:
+    """Turns Ctrl-C and SIGTERM into a wish that the loop grants between two steps.
+
+    The second time, the signal does what it did before. Signals that were ignored stay ignored (a
+    job in the background), and outside the main thread, which gets no signals, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+        self._process = os.getpid()
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note) or signal.SIG_DFL
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _note(self, number: int, frame: Any) -> None:
+        # A forked child has inherited this handler, but the wish is not meant for it.
+        if self.requested or os.getpid() != self._process:
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
+        self.requested = True
+        with contextlib.suppress(OSError):  # print could be in the middle of a line of its own
+            os.write(2, b"\nstopping after this step; once more stops at once\n")
+
+
+def _gradients(
+    model: Any, optimiser: SGD, batch: Sequence[Sample], step: int, settings: TrainingSettings
+) -> tuple[dict[str, float], float]:
+    """Losses, and their gradients in the parameters, both known to be finite."""
+    optimiser.zero_grad()
+    targets = [sample.target for sample in batch]
+    terms = model.losses([sample.image for sample in batch], targets, step_rng(settings.seed, step))
+    losses = {name: float(term) for name, term in terms.items()}
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            _diverged(f"loss {name} is {value}", name, step, batch)
+    functools.reduce(add, terms.values()).backward()
+    if settings.clip_norm:
+        norm = clip_gradients(optimiser.parameters(), settings.clip_norm)
+    else:
+        norm = gradient_norm(optimiser.parameters())
+    if not math.isfinite(norm):
+        for name, tensor in optimiser.named_parameters().items():
+            if not math.isfinite(part := gradient_norm([tensor])):
+                _diverged(f"the gradient of {name} has norm {part}", name, step, batch)
+        _diverged(f"the gradient has norm {norm}", "gradient", step, batch)
+    return losses, norm
+
+
+def _diverged(what: str, term: str, step: int, batch: Sequence[Sample]) -> NoReturn:
+    images = [
+        f"{sample.target.image_id} ({sample.target.file_name})"
+        if sample.target.file_name
+        else str(sample.target.image_id)
+        for sample in batch
+    ]
+    raise DivergenceError(
+        f"{what} at step {step + 1}, with images {', '.join(images)}; a lower learning_rate, "
+        "a longer warm-up or clip_norm may help",
+        term=term,
+        step=step + 1,
+        images=images,
+    )
+
+
+def _loader(
+    make_loader: Callable[..., Any] | None, dataset: Any, settings: TrainingSettings, done: int
+) -> Any:
+    """What iterates over batch `done` and those after it."""
+    if make_loader is None:
+        from minirnn.data.loader import Loader
+
+        make_loader = Loader
+    return make_loader(
+        dataset,
+        settings.batch_size,
+        steps=settings.steps,
+        start_step=done,
+        seed=settings.seed,
+        flip=settings.flip,
+        workers=settings.workers,
+        timeout=settings.timeout,
+    )
+
+
+def _next(batches: Iterator[list[Sample]], step: int) -> list[Sample]:
+    for batch in batches:
+        return batch
+    raise RuntimeError(f"the loader has no batch for step {step + 1}")
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    """Make the folder ready for a new run."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; it should be the run's folder")
+    old = [folder / name for name in (CHECKPOINT, METRICS) if (folder / name).exists()]
+    if old and not overwrite:
+        raise InputError(
+            f"{folder} holds a run already ({', '.join(p.name for p in old)}); go on with it by "
+            "resume, replace it by overwrite, or choose another folder"
+        )
+    for path in old:
+        path.unlink()
+    folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,151 @@
+"""Every number that makes one training run differ from another."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import operator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from minirnn.errors import InputError
+
+SCHEDULES = ("constant", "step", "cosine")
+
+#: Settings that may be others when a run goes on: they do not enter into the steps taken so far
+#: (`steps` enters into those to come where the schedule is "cosine").
+FREE_ON_RESUME = ("steps", "checkpoint_every", "log_every", "workers", "timeout")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes:
+        steps: steps of the whole run; each is one batch and one change of the weights.
+        batch_size: images in a batch.
+        learning_rate: the highest rate, after the warm-up.
+        momentum: share of the last step's velocity that is kept, at least 0 and below 1.
+        weight_decay: pull of the weights towards 0 (not of frozen nor of normalisation parameters).
+        warmup_steps: steps over which the rate rises to `learning_rate`; 0 for none.
+        warmup_factor: the rate of the first of these, as a fraction of `learning_rate`.
+        schedule: "constant", "step" (falls at `milestones`) or "cosine" (falls all the time).
+        milestones: schedule "step": the numbers of steps after which the rate falls.
+        gamma: schedule "step": the factor by which it falls each time.
+        final_fraction: schedule "cosine": the rate at the end, as a fraction of `learning_rate`.
+        clip_norm: a gradient longer than this is shortened to it; 0 for no limit.
+        flip: probability that an image is mirrored left to right.
+        seed: decides the order of the images, flips, scales, and the draw of anchors and regions.
+        checkpoint_every: steps from one checkpoint to the next; there is always one at the end.
+        log_every: steps from one line of metrics.jsonl to the next.
+        workers: processes that make batches ahead of time; 0 for none.
+        timeout: the longest to wait for one batch, in seconds.
+
+    Raises:
+        InputError: a value is of the wrong kind or out of range; names the field.
+    """
+
+    steps: int
+    batch_size: int = 8
+    learning_rate: float = 0.02
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    warmup_factor: float = 0.001
+    schedule: str = "cosine"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    final_fraction: float = 0.01
+    clip_norm: float = 0.0
+    flip: float = 0.5
+    seed: int = 0
+    checkpoint_every: int = 500
+    log_every: int = 1
+    workers: int = 1
+    timeout: float = 120.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _fit(field.name, getattr(self, field.name), str(field.type))
+            object.__setattr__(self, field.name, value)
+            _check_range(field.name, value)
+        if self.schedule == "step" and not self.milestones:
+            _refuse("milestones", self.milestones, "at least one step, for schedule 'step'")
+
+    def replace(self, **overrides: Any) -> TrainingSettings:
+        """A copy with some fields changed; lists may stand for tuples, whole numbers for floats.
+
+        Raises:
+            InputError: a name is no field, or a value does not fit.
+        """
+        names = [field.name for field in dataclasses.fields(self)]
+        for name in overrides:
+            if name not in names:
+                close = difflib.get_close_matches(name, names, n=3)
+                hint = f"; did you mean {', '.join(close)}?" if close else ""
+                raise InputError(f"the training settings have no field {name!r}{hint}")
+        return dataclasses.replace(self, **overrides)
+
+
+#: Smallest allowed value of each number, and whether that value itself is allowed.
+_LEAST = {
+    "steps": (1, True),
+    "batch_size": (1, True),
+    "learning_rate": (0, False),
+    "momentum": (0, True),
+    "weight_decay": (0, True),
+    "warmup_steps": (0, True),
+    "warmup_factor": (0, True),
+    "gamma": (0, False),
+    "final_fraction": (0, True),
+    "clip_norm": (0, True),
+    "flip": (0, True),
+    "seed": (0, True),
+    "checkpoint_every": (1, True),
+    "log_every": (1, True),
+    "workers": (0, True),
+    "timeout": (0, False),
+}
+
+
+def _check_range(name: str, value: Any) -> None:
+    if name in _LEAST:
+        least, allowed = _LEAST[name]
+        if value < least or (value == least and not allowed):
+            _refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
+    if name in ("warmup_factor", "gamma", "final_fraction", "flip") and value > 1:
+        _refuse(name, value, "at most 1")
+    if name == "momentum" and value >= 1:
+        _refuse(name, value, "less than 1")
+    if name == "schedule" and value not in SCHEDULES:
+        _refuse(name, value, f"one of {', '.join(SCHEDULES)}")
+    if name == "milestones" and not all(a < b for a, b in zip((0, *value), value, strict=False)):
+        _refuse(name, value, "growing numbers of steps, the first at least 1")
+
+
+def _fit(name: str, value: Any, kind: str) -> Any:
+    """`value` as the kind that the field's annotation names, or an error."""
+    if kind == "str" and isinstance(value, str):
+        return value
+    if kind == "int" and _is_whole(value):
+        return operator.index(value)
+    if kind == "float" and not isinstance(value, (bool, str)):
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    if kind.startswith("tuple") and isinstance(value, (list, tuple)) and all(map(_is_whole, value)):
+        return tuple(map(operator.index, value))
+    words = {"int": "a whole number", "float": "a finite number", "str": "a text"}
+    _refuse(name, value, words.get(kind, "whole numbers"))
+
+
+def _is_whole(value: Any) -> bool:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def _refuse(name: str, value: object, wanted: str) -> NoReturn:
+    raise InputError(f"{name} is {value!r}; it should be {wanted}")
