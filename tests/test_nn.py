@@ -7,6 +7,7 @@ from minirnn import nn
 from minirnn.autograd import Tensor
 from minirnn.backbones.resnet import ResNet
 from minirnn.errors import InputError
+from minirnn.models import PRESETS
 from minirnn.nn import init
 
 
@@ -98,6 +99,23 @@ def test_resnet_strides():
     assert [m.shape for m in maps] == [
         (1, 64, 16, 24), (1, 128, 8, 12), (1, 256, 4, 6), (1, 512, 2, 3),
     ]  # fmt: skip
+
+
+def test_trap_36_what_an_import_of_weights_depends_on():
+    """torchvision's choices: stride in the 3×3, pooling pads with nothing, eps, channels, mean."""
+    body = ResNet(50, rng=np.random.default_rng(0))
+    first = body.layer2[0]
+    assert first.conv1.settings["stride"] == 1
+    assert first.conv2.settings["stride"] == 2
+    negative = np.full((1, 64, 6, 6), -1, np.float32)
+    np.testing.assert_array_equal(body.maxpool(negative), np.full((1, 64, 3, 3), -1))
+    preset = PRESETS["maskrcnn_resnet50_fpn"]
+    assert (preset.norm_eps, preset.bgr, preset.image_mean[0]) == (0.0, False, 0.485)
+    frozen = nn.FrozenBatchNorm2d(2, eps=0.5)
+    frozen.weight[:], frozen.bias[:] = (2, 3), (1, -1)
+    frozen.running_mean[:], frozen.running_var[:] = (4, 5), (0.5, 3.5)
+    y = frozen(np.ones((1, 2, 1, 1), np.float32))
+    np.testing.assert_allclose(y.ravel(), [(1 - 4) / 1 * 2 + 1, (1 - 5) / 2 * 3 - 1])
 
 
 def test_initial_deviations():

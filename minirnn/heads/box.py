@@ -22,6 +22,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.heads.sampling import SampledRois
 from minirnn.nn import Linear, Module
+from minirnn.nn.init import normal
 
 
 class TwoLayerHead(Module):
@@ -40,8 +41,9 @@ class BoxPredictor(Module):
     """Class scores and class-specific deltas: `cls_score` and `bbox_pred`."""
 
     def __init__(self, width: int, num_classes: int, *, rng: np.random.Generator) -> None:
-        self.cls_score = Linear(width, num_classes, rng=rng)
-        self.bbox_pred = Linear(width, num_classes * 4, rng=rng)
+        # Small first weights: training starts undecided about classes, and with boxes left alone.
+        self.cls_score = Linear(width, num_classes, rng=rng, initial=normal(0.01))
+        self.bbox_pred = Linear(width, num_classes * 4, rng=rng, initial=normal(0.001))
 
     def forward(self, x: Any) -> tuple[Any, Any]:
         """(R, width) → logits (R, K + 1) and deltas (R, 4·(K + 1))."""

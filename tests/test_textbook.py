@@ -1,0 +1,90 @@
+"""Every public stage function has a plain-loop twin of the same name, and the twins stand alone."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import minirnn
+
+#: Stage module → textbook module.
+TWINS = {
+    "boxes": "boxes",
+    "anchors": "anchors",
+    "matching": "matching",
+    "rpn": "rpn",
+    "transform": "transform",
+    "heads.sampling": "heads",
+    "heads.box": "heads",
+    "heads.mask": "heads",
+    "roi.pool": "roi_pool",
+    "roi.warp": "roi_warp",
+    "roi.align": "roi_align",
+    "roi.levels": "levels",
+    "masks.crop": "masks",
+    "masks.paste": "masks",
+    "masks.rle": "masks",
+    "autograd.activation": "activation",
+    "autograd.convolution": "convolution",
+    "autograd.losses": "losses",
+    "autograd.normalisation": "normalisation",
+    "autograd.pooling": "pooling",
+    "autograd.resize": "resize",
+    "training.schedule": "training",
+    "training.optimiser": "training",
+}
+#: What has no loop to show, and why.
+WITHOUT: dict[str, str] = {
+    "transform.make_batch": "puts scaled_size, normalise and resize.bilinear together",
+    "transform.prepare_target": "checks, then scale_boxes and scale_masks",
+    "transform.check_image": "a check",
+    "heads.sampling.sample_rois": "roi_targets, then matching.sample",
+    "heads.mask.mask_targets": "masks.crop for each image",
+    "masks.rle.encode_many": "encode for each mask",
+    "roi.pool.quantised": "the rounding of roi_pool and roi_warp, a part of both twins",
+    "masks.rle.parse": "a part of decode",
+    "masks.rle.pack": "a part of encode",
+    "masks.rle.unpack": "a part of decode",
+}
+
+
+def _public(module):
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_every_stage_function_has_its_twin(name):
+    stage = importlib.import_module(f"minirnn.{name}")
+    twin = importlib.import_module(f"minirnn.textbook.{TWINS[name]}")
+    wanted = {f for f in _public(stage) if f"{name}.{f}" not in WITHOUT}
+    assert wanted, f"{name} has no public function"
+    assert wanted <= set(_public(twin))
+
+
+def test_no_exception_is_left_over():
+    for path in WITHOUT:
+        module, _, function = path.rpartition(".")
+        assert hasattr(importlib.import_module(f"minirnn.{module}"), function), path
+
+
+def test_textbook_stands_alone():
+    """It imports NumPy, the standard library, the data classes and itself: never a fast version."""
+    folder = Path(minirnn.__file__).parent / "textbook"
+    for path in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                if name.startswith("minirnn"):
+                    assert name.startswith(("minirnn.textbook", "minirnn.data.sample")), path
