@@ -130,7 +130,9 @@ def _share(a: Any, b: Any, like: Array) -> Array:
 
 
 @differentiable
-def clip(x: Array, *, low: float | None = None, high: float | None = None) -> tuple[Array, Callable]:
+def clip(
+    x: Array, *, low: float | None = None, high: float | None = None
+) -> tuple[Array, Callable]:
     """x, but no smaller than low and no larger than high; no gradient where it was changed.
 
     Args:
@@ -205,6 +207,9 @@ for _name, _operation in {
 }.items():  # fmt: skip
     setattr(Tensor, f"__{_name}__", _operator(_operation))
     setattr(Tensor, f"__r{_name}__", _operator(_operation, reflected=True))
-setattr(Tensor, "__neg__", lambda self: negative(self))
-setattr(Tensor, "__abs__", lambda self: absolute(self))
-setattr(Tensor, "__pow__", lambda self, exponent: power(self, exponent=_operand(exponent)))
+for _name, _method in {
+    "__neg__": lambda self: negative(self),
+    "__abs__": lambda self: absolute(self),
+    "__pow__": lambda self, exponent: power(self, exponent=_operand(exponent)),
+}.items():
+    setattr(Tensor, _name, _method)

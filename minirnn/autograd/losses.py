@@ -14,7 +14,9 @@ from minirnn.backend import Array, xp_of
 
 
 @differentiable
-def cross_entropy(logits: Array, labels: Array, *, ignore: int | None = None) -> tuple[Array, tuple]:
+def cross_entropy(
+    logits: Array, labels: Array, *, ignore: int | None = None
+) -> tuple[Array, tuple]:
     """How surprised the predicted probabilities are by the true class, on average.
 
         L = mean over rows of -log softmax(logits)[label]        dL/dlogits = (softmax - one-hot) / n

@@ -47,51 +47,51 @@ def group_norm(
     n, channels = x.shape[:2]
     if groups < 1 or channels % groups:
         raise ValueError(f"group_norm: {channels} channels cannot be cut into {groups} groups")
-    area = _size(x.shape[2:])
-    members = channels // groups
+    # A row is one group of one image; it has `members` channels of `area` values.
+    members, area, rows = channels // groups, _size(x.shape[2:]), n * groups
     length = members * area or 1
-    shape = (n, groups, members, area)
-    x4 = x.reshape(shape)
-    w = weight.reshape(groups, members)
-    b = bias.reshape(groups, members, 1)
-    y = xp.empty(shape, x.dtype)
-    mean = xp.empty((n, groups), x.dtype)
-    r = xp.empty((n, groups), x.dtype)
+    shape = (rows, members, area)
+    x3, y = x.reshape(shape), xp.empty(shape, x.dtype)
+    w, b = (
+        xp.broadcast_to(p.reshape(groups, members), (n, groups, members)).reshape(rows, members)
+        for p in (weight, bias)
+    )
+    mean, r = xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
 
     def forward(start: int, stop: int) -> None:
-        part, out = x4[start:stop], y[start:stop]
-        rows = (stop - start, groups, members * area)
-        mu = part.reshape(rows).sum(axis=2) / length
-        xp.subtract(part, mu[:, :, None, None], out=out)
-        flat = out.reshape(rows)
-        variance = xp.einsum("ngl,ngl->ng", flat, flat) / length
-        mean[start:stop] = mu
-        r[start:stop] = 1 / xp.sqrt(variance + eps)
-        out *= (r[start:stop, :, None] * w)[..., None]
-        out += b
+        part = slice(start, stop)
+        out = y[part]
+        mean[part] = (
+            x3[part].reshape(stop - start, members * area).sum(axis=1, keepdims=True) / length
+        )
+        xp.subtract(x3[part], mean[part, :, None], out=out)
+        variance = xp.einsum("rca,rca->r", out, out)[:, None] / length
+        r[part] = 1 / xp.sqrt(variance + eps)
+        out *= (r[part] * w[part])[:, :, None]
+        out += b[part, :, None]
 
-    in_blocks(xp, forward, n, channels * area)
+    in_blocks(xp, forward, rows, members * area)
 
     def gradients(dy: Array) -> tuple[Array, Array, Array]:
         dy = dy.reshape(shape)
         dx = xp.empty(shape, dy.dtype)
-        per_channel = xp.empty((2, n, groups, members), dy.dtype)  # Σ dy and Σ dy (x - μ)
+        dw, db = xp.empty((rows, members), dy.dtype), xp.empty((rows, members), dy.dtype)
 
         def backward(start: int, stop: int) -> None:
-            part, out, root = dy[start:stop], dx[start:stop], r[start:stop]
-            xp.subtract(x4[start:stop], mean[start:stop, :, None, None], out=out)
-            total = part.sum(axis=3)
-            product = xp.einsum("ngca,ngca->ngc", part, out)
-            per_channel[0, start:stop], per_channel[1, start:stop] = total, product
-            # dx = (r w) dy - (r³ mean(g (x - μ))) (x - μ) - r mean(g)
-            out *= (-(root**3) * (product * w).sum(axis=2) / length)[:, :, None, None]
-            out += (-root * (total * w).sum(axis=2) / length)[:, :, None, None]
-            out += part * (root[:, :, None] * w)[..., None]
+            part = slice(start, stop)
+            out, root = dx[part], r[part]
+            xp.subtract(x3[part], mean[part, :, None], out=out)  # x̂ / r
+            dw[part] = xp.einsum("rca,rca->rc", dy[part], out) * root
+            db[part] = dy[part].sum(axis=2)
+            mean_g = (db[part] * w[part]).sum(axis=1, keepdims=True) / length
+            mean_gx = (dw[part] * w[part]).sum(axis=1, keepdims=True) / length
+            out *= (-(root**2) * mean_gx)[:, :, None]
+            out -= (root * mean_g)[:, :, None]
+            out += dy[part] * (root * w[part])[:, :, None]
 
-        in_blocks(xp, backward, n, channels * area)
-        dw = (per_channel[1] * r[:, :, None]).sum(axis=0)
-        db = per_channel[0].sum(axis=0)
-        return dx.reshape(x.shape), dw.reshape(channels), db.reshape(channels)
+        in_blocks(xp, backward, rows, members * area)
+        dw, db = (d.reshape(n, channels).sum(axis=0) for d in (dw, db))
+        return dx.reshape(x.shape), dw, db
 
     return y.reshape(x.shape), together(gradients, 3)
 

@@ -44,7 +44,9 @@ def in_blocks(xp: Any, work: Callable[[int, int], None], count: int, elements: i
     parallel.for_chunks(piece, count, at_least=-(-_PIECE // elements))
 
 
-def together(gradients: Callable[[Array], tuple], count: int) -> tuple[Callable[[Array], Array], ...]:
+def together(
+    gradients: Callable[[Array], tuple], count: int
+) -> tuple[Callable[[Array], Array], ...]:
     """One vjp per input for an operation that finds all its gradients in one pass.
 
     The first vjp that is asked computes them all; the others hand out what is there.

@@ -41,8 +41,7 @@ class _Windows:
         self.planes, self.input = shape[0] * shape[1], shape[2:]
         self.padded = tuple(n + 2 * p for n, p in zip(self.input, self.padding, strict=True))
         self.output = tuple(
-            (n - k) // s + 1
-            for n, k, s in zip(self.padded, self.kernel, self.stride, strict=True)
+            (n - k) // s + 1 for n, k, s in zip(self.padded, self.kernel, self.stride, strict=True)
         )
         if min(self.output) < 1:
             raise ValueError(
@@ -56,7 +55,10 @@ class _Windows:
         (kh, kw), (sy, sx), (height, width) = self.kernel, self.stride, self.output
         for u in range(kh):
             for v in range(kw):
-                yield slice(u, u + (height - 1) * sy + 1, sy), slice(v, v + (width - 1) * sx + 1, sx)
+                yield (
+                    slice(u, u + (height - 1) * sy + 1, sy),
+                    slice(v, v + (width - 1) * sx + 1, sx),
+                )
 
     def pad(self, planes: Array, value: float) -> Array:
         """(B, H, W) with a border of `value`; without padding, the planes as they are."""
@@ -116,7 +118,11 @@ def max_pool2d(
         dy = dy.reshape(y.shape)
 
         def backward(start: int, stop: int) -> None:
-            source, best, part = windows.pad(planes[start:stop], -xp.inf), y[start:stop], dy[start:stop]
+            source, best, part = (
+                windows.pad(planes[start:stop], -xp.inf),
+                y[start:stop],
+                dy[start:stop],
+            )
             spread = xp.zeros(source.shape, dy.dtype)
             waiting = xp.ones(best.shape, bool)  # windows whose maximum has not been met yet
             for rows, columns in windows.places():
@@ -199,9 +205,9 @@ def global_avg_pool2d(x: Array) -> tuple[Array, Callable]:
         )
     xp, shape = xp_of(x), x.shape
     count = shape[2] * shape[3]
-    return x.sum(axis=(2, 3)) / count, lambda dy: (
-        xp.broadcast_to((dy / count)[:, :, None, None], shape).copy()
-    )
+    return x.sum(axis=(2, 3)) / count, lambda dy: xp.broadcast_to(
+        (dy / count)[:, :, None, None], shape
+    ).copy()
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -79,6 +79,13 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
     return y, gradient
 
 
-setattr(Tensor, "sum", lambda self, axis=None, keepdims=False: sum(self, axis=axis, keepdims=keepdims))
-setattr(Tensor, "mean", lambda self, axis=None, keepdims=False: mean(self, axis=axis, keepdims=keepdims))
-setattr(Tensor, "max", lambda self, axis=None, keepdims=False: max(self, axis=axis, keepdims=keepdims))
+def _method_of(operation: Callable) -> Callable:
+    def method(self: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        return operation(self, axis=axis, keepdims=keepdims)
+
+    method.__doc__ = operation.__doc__
+    return method
+
+
+for _operation in (sum, mean, max):
+    setattr(Tensor, _operation.__name__, _method_of(_operation))

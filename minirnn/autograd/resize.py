@@ -43,7 +43,9 @@ def nearest(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable]:
     height, width = _check("nearest", x.shape, size)
     if (height, width) == (2 * x.shape[2], 2 * x.shape[3]):
         return _double(x), _halve
-    rows, columns = (_nearest_index(n, m) for n, m in zip(x.shape[2:], (height, width), strict=True))
+    rows, columns = (
+        _nearest_index(n, m) for n, m in zip(x.shape[2:], (height, width), strict=True)
+    )
     y = x[:, :, xp.asarray(rows)][:, :, :, xp.asarray(columns)]
 
     def gradient(dy: Array) -> Array:

@@ -117,7 +117,10 @@ def _transpose(self: Tensor, *axes: Any) -> Tensor:
     return transpose(self, axes=(axes[0] if isinstance(axes[0], tuple) else axes) if axes else None)
 
 
-setattr(Tensor, "reshape", _reshape)
-setattr(Tensor, "transpose", _transpose)
-setattr(Tensor, "T", property(_transpose))
-setattr(Tensor, "__getitem__", lambda self, index: take(self, index=index))
+for _name, _method in {
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "T": property(_transpose),
+    "__getitem__": lambda self, index: take(self, index=index),
+}.items():
+    setattr(Tensor, _name, _method)

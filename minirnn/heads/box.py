@@ -88,7 +88,7 @@ def box_losses(
         start += len(rois.boxes)
     positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.int64)
     goal = xp.concatenate(goals) if goals else xp.zeros((0, 4), rois.boxes.dtype)
-    per_class = reshape(deltas, shape=(len(labels), -1, 4))
+    per_class = reshape(deltas, shape=(len(labels), deltas.shape[1] // 4, 4))
     predicted = take(per_class, index=(positive, labels[positive]))
     regression = smooth_l1(predicted, goal.astype(predicted.dtype), beta=beta, reduction="sum")
     return classification, regression * (1 / max(len(labels), 1))

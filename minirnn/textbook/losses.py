@@ -1,0 +1,54 @@
+"""Losses as sums over elements. Read this first, then `minirnn.autograd.losses`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minirnn.textbook.activation import sigmoid, softmax
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, *, ignore: int | None = None) -> float:
+    """The mean of -log of the probability that each row's true class was given."""
+    losses = []
+    for row, label in zip(logits, labels, strict=True):
+        if label != ignore:
+            losses.append(-math.log(softmax(row)[label]))
+    return sum(losses) / len(losses) if losses else 0.0
+
+
+def binary_cross_entropy_with_logits(
+    logits: np.ndarray, targets: np.ndarray, *, reduction: str = "mean"
+) -> float | np.ndarray:
+    """-t log p - (1 - t) log(1 - p) with p = sigmoid(logit)."""
+    losses = np.zeros_like(logits)
+    for index in np.ndindex(logits.shape):
+        z, t = float(logits[index]), float(targets[index])
+        # 1 - sigmoid(z) is sigmoid(-z): the subtraction would round a small result to nothing.
+        yes, no = sigmoid(z), sigmoid(-z)
+        losses[index] = -t * math.log(yes) - (1 - t) * math.log(no)
+    return _reduced(losses, reduction)
+
+
+def smooth_l1(
+    prediction: np.ndarray, target: np.ndarray, *, beta: float = 1.0, reduction: str = "mean"
+) -> float | np.ndarray:
+    """A square near 0, then a line (Girshick, Fast R-CNN, 2015, equation 3, where beta is 1)."""
+    losses = np.zeros_like(prediction)
+    for index in np.ndindex(prediction.shape):
+        distance = abs(prediction[index] - target[index])
+        if distance < beta:
+            losses[index] = distance**2 / (2 * beta)
+        else:
+            losses[index] = distance - beta / 2
+    return _reduced(losses, reduction)
+
+
+def _reduced(losses: np.ndarray, reduction: str) -> float | np.ndarray:
+    if reduction == "none":
+        return losses
+    total = float(sum(losses.ravel().tolist()))
+    if reduction == "sum":
+        return total
+    return total / losses.size if losses.size else 0.0

@@ -1,0 +1,44 @@
+"""RoIWarp as a loop over the points. Read this first, then `minirnn.roi.warp`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from minirnn.textbook.roi_align import bilinear
+from minirnn.textbook.roi_pool import round_half_away
+
+
+def roi_warp(
+    features: np.ndarray,
+    boxes: np.ndarray,
+    image_index: np.ndarray,
+    *,
+    output_size: tuple[int, int] = (7, 7),
+    spatial_scale: float,
+    sampling_ratio: int = 2,
+    reduce: str = "mean",
+) -> np.ndarray:
+    """A rounded region, sampled bilinearly (Dai et al., Multi-task Network Cascades, 2016, 3.2)."""
+    rows, columns = output_size
+    pooled = np.zeros((len(boxes), features.shape[1], rows, columns), dtype=features.dtype)
+    for r, box in enumerate(boxes):
+        # Rounded to whole cells as in RoIPool; the last cell belongs to the region.
+        left, top, right, bottom = (round_half_away(edge) for edge in box * spatial_scale)
+        width = boxes.dtype.type(max(right - left + 1, 1))
+        height = boxes.dtype.type(max(bottom - top + 1, 1))
+        bin_height, bin_width = height / rows, width / columns
+        points_y = sampling_ratio or math.ceil(bin_height)
+        points_x = sampling_ratio or math.ceil(bin_width)
+        for i in range(rows):
+            for j in range(columns):
+                values = []
+                for u in range(points_y):
+                    for v in range(points_x):
+                        # The centre of cell i stands at i + 1/2.
+                        y = top - 0.5 + i * bin_height + (u + 0.5) * bin_height / points_y
+                        x = left - 0.5 + j * bin_width + (v + 0.5) * bin_width / points_x
+                        values.append(bilinear(features[image_index[r]], y, x))
+                pooled[r, :, i, j] = np.mean(values, 0) if reduce == "mean" else np.max(values, 0)
+    return pooled

@@ -1,0 +1,1 @@
+"""Inputs on which every part of the library is checked, here and on other people's machines."""
