@@ -130,7 +130,15 @@ def make_settings(**changes):
 def run(folder, *, model=None, data=None, progress=False, **changes):
     passed = {
         name: changes.pop(name)
-        for name in ("resume", "overwrite", "callback", "callback_every", "make_loader", "preset")
+        for name in (
+            "resume",
+            "overwrite",
+            "callback",
+            "callback_every",
+            "make_loader",
+            "preset",
+            "stop_at",
+        )  # fmt: skip
         if name in changes
     }
     model = model or TinyModel()
@@ -311,6 +319,20 @@ def test_trap_37_n_steps_resume_m_steps(tmp_path, stop, schedule):
     run(tmp_path / "parts", schedule=schedule, steps=stop)
     run(tmp_path / "parts", schedule=schedule, resume=True, model=TinyModel(value=9.0))
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stop", [1, 6])
+def test_trap_37_stop_at_keeps_the_schedule(tmp_path, stop):
+    run(tmp_path / "whole", schedule="cosine")
+    summary = run(tmp_path / "parts", schedule="cosine", stop_at=stop)
+    assert summary.steps == stop
+    run(tmp_path / "parts", schedule="cosine", resume=True, model=TinyModel(value=9.0))
+    assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole")
+
+
+def test_stop_at_must_be_a_step(tmp_path):
+    with pytest.raises(InputError, match="stop_at is 0"):
+        run(tmp_path, stop_at=0)
 
 
 class Stopped(Exception):

@@ -63,6 +63,7 @@ def train(
     folder: str | os.PathLike[str],
     *,
     resume: bool = False,
+    stop_at: int | None = None,
     overwrite: bool = False,
     preset: str | None = None,
     progress: bool = True,
@@ -84,6 +85,8 @@ def train(
         settings: see `TrainingSettings`.
         folder: of the run; made if it is not there.
         resume: go on from the folder's checkpoint, whose weights replace the model's.
+        stop_at: stop after this step, as if Ctrl-C had been pressed then: the schedule is that of
+            all `settings.steps`, and `resume` goes on to them with the same numbers.
         overwrite: the folder may hold another run, which is deleted.
         preset: the name of the model's configuration, for the checkpoint.
         progress: show a bar on standard error.
@@ -98,6 +101,9 @@ def train(
             the checkpoint is the one before: the steps just behind are part of the trouble.
         TrainingInterrupted: Ctrl-C or SIGTERM; the checkpoint holds all steps.
     """
+    if stop_at is not None and stop_at < 1:
+        raise InputError(f"stop_at is {stop_at}; it should be at least 1")
+    limit = settings.steps if stop_at is None else min(stop_at, settings.steps)
     if callback_every < 0:
         raise InputError(f"callback_every is {callback_every}; it should be at least 0")
     folder = Path(folder)
@@ -137,7 +143,7 @@ def train(
         clock = Clock(log.elapsed)
         try:
             batches = iter(loader)
-            while done < settings.steps and not stop.requested:
+            while done < limit and not stop.requested:
                 clock.start()
                 batch = _next(batches, done)
                 losses, norm = _gradients(model, optimiser, batch, done, settings)
