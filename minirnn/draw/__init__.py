@@ -1,0 +1,40 @@
+"""A picture of every stage.
+
+Each function returns a `matplotlib.figure.Figure` (or, where a photo is drawn on at its own
+resolution, an array of pixels), and none touches pyplot: nothing is shown, kept or leaked, and no
+display is needed. matplotlib takes a while to load, so the functions are looked up on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "anchors_figure": "anchors",
+    "matching_figure": "anchors",
+    "levels_figure": "boxes",
+    "mask_target_figure": "boxes",
+    "paste_error_figure": "boxes",
+    "proposals_figure": "boxes",
+    "curves_figure": "curves",
+    "read_metrics": "curves",
+    "draw_instances": "detections",
+    "predictions_figure": "detections",
+    "write_report": "report",
+    "footprint_figure": "roi",
+    "half_cell_figure": "roi",
+    "overlap_figure": "roi",
+    "regions_figure": "roi",
+    "shift_figure": "roi",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

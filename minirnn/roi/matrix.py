@@ -1,0 +1,160 @@
+"""Bilinear sampling of many regions as one sparse matrix.
+
+A bilinear sample is a weighted sum of four cells, and an average of samples is a weighted sum of
+more cells. So every bin of every region is one row of a sparse matrix S, with one column for each
+cell of the feature map:
+
+    forward     output   = S  @ features      features as (N·H·W, C), output as (R·bins, C)
+    backward  d features = Sᵀ @ d output
+
+The weights separate: the weight of cell (y, x) is a weight of line y times a weight of column x. S
+is therefore put together from two short lists a bin, one for each axis, in which samples that share
+a cell are merged already.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minirnn.backend import Array, scatter_add, sparse_of, xp_of
+from minirnn.errors import InputError
+
+
+class Side(NamedTuple):
+    """One side (vertical or horizontal) of every region, on the grid of the feature map.
+
+    Attributes:
+        start: (R,) where the regions start. Whole numbers are the centres of cells.
+        size: (R,) their lengths in cells.
+        samples: (R,) int, samples along one bin; 0 where a region is empty.
+    """
+
+    start: Array
+    size: Array
+    samples: Array
+
+    @classmethod
+    def of(cls, start: Array, size: Array, bins: int, sampling_ratio: int) -> Side:
+        """With `sampling_ratio` samples a bin or, where that is 0, ceil(size of a bin in cells)."""
+        if sampling_ratio < 0:
+            raise InputError(f"sampling_ratio is {sampling_ratio}; it should be 0 or more")
+        xp = xp_of(start)
+        if sampling_ratio > 0:
+            samples = xp.full(size.shape, sampling_ratio, dtype=np.int64)
+        else:
+            samples = xp.ceil(size / bins).astype(np.int64)
+        return cls(start, size, xp.where(size > 0, samples, 0))
+
+
+def sampling_matrix(
+    rows: Side,
+    columns: Side,
+    image_index: Array,
+    bins: tuple[int, int],
+    shape: tuple[int, ...],
+    dtype: Any,
+    sample: tuple[int, int] | None = None,
+) -> Any:
+    """The sparse matrix whose row (r, i, j) is the mean of the samples in bin (i, j) of region r.
+
+    Args:
+        rows: the vertical side of each of the R regions.
+        columns: the horizontal side.
+        image_index: (R,) int, the image of each region.
+        bins: how many bins a region has, vertically and horizontally.
+        shape: (N, C, H, W) of the feature map.
+        dtype: type of the weights.
+        sample: if given, only this sample of each bin (line, column) instead of the mean of all.
+
+    Returns:
+        A CSR matrix (R·bins[0]·bins[1], N·H·W). Columns ascend in a row, and none occurs twice.
+    """
+    xp = xp_of(rows.start)
+    n, _, height, width = shape
+    only_y, only_x = sample if sample else (None, None)
+    y_first, y_count, y_cell, y_weight = _cells_along(rows, bins[0], height, dtype, only_y)
+    x_first, x_count, x_cell, x_weight = _cells_along(columns, bins[1], width, dtype, only_x)
+
+    # The cells of a bin are a small rectangle: first list its lines, then the cells of each line.
+    grid = (len(image_index), *bins)
+    y_bin = xp.broadcast_to(xp.arange(grid[0] * grid[1]).reshape(*grid[:2], 1), grid).ravel()
+    x_bin = xp.broadcast_to(xp.arange(grid[0] * grid[2]).reshape(grid[0], 1, -1), grid).ravel()
+    matrix_row, place = _ragged(y_count[y_bin])
+    line = y_first[y_bin][matrix_row] + place
+    line_bin = x_bin[matrix_row]
+    image = image_index.astype(np.int64)[line_bin // bins[1]]
+    line_origin = (image * height + y_cell[line]) * width
+    line_weight = y_weight[line]
+
+    of_line, place = _ragged(x_count[line_bin])
+    place += x_first[line_bin][of_line]
+    index = line_origin[of_line] + x_cell[place]
+    weight = line_weight[of_line] * x_weight[place]
+
+    pointers = xp.zeros(len(y_bin) + 1, np.int64)
+    pointers[1:] = xp.cumsum(y_count[y_bin] * x_count[x_bin])
+    return sparse_of(weight).csr_matrix(
+        (weight, index.astype(np.int32), pointers.astype(np.int32)),
+        shape=(len(y_bin), n * height * width),
+    )
+
+
+def _cells_along(
+    side: Side, bins: int, length: int, dtype: Any, only: int | None
+) -> tuple[Array, Array, Array, Array]:
+    """For each bin of each region, the cells that its samples touch along one axis.
+
+    Returns:
+        first, count: (R·bins,) where the list of each bin begins, and how long it is.
+        cell, weight: the lists, one after the other; cells ascend in each.
+    """
+    xp = xp_of(side.start)
+    kind = side.start.dtype
+    start, step, samples = (a[:, None, None] for a in (side.start, side.size / bins, side.samples))
+    number = (
+        xp.arange(max(int(side.samples.max()), 1)) if only is None else xp.arange(only, only + 1)
+    )
+    in_bin = xp.maximum(samples, 1).astype(kind)
+    bin_start = start + xp.arange(bins).astype(kind)[:, None] * step
+    position = bin_start + (number.astype(kind) + 0.5) * step / in_bin  # (R, bins, samples)
+
+    # A sample more than one cell outside of the outermost centres reads 0; a nearer one reads the
+    # border's cell.
+    counts = (number < samples) & (position >= -1) & (position <= length)
+    position = xp.clip(position, 0, length - 1)
+    low = xp.floor(position)
+    share = counts.astype(kind) / (in_bin if only is None else 1)
+    high_weight = (position - low) * share
+    low_weight = share - high_weight
+
+    # Merge: a table over the cells from the bin's first one on, in which shared cells add up.
+    low = low.astype(np.int64)
+    origin = low[:, :, :1]
+    low = xp.where(counts, low, origin)
+    high = xp.where(counts, xp.minimum(low + 1, length - 1), origin)
+    reach = int((high - origin).max()) + 1
+    table = xp.zeros(len(low) * bins * reach, dtype)
+    table_row = xp.arange(len(low) * bins).reshape(-1, bins, 1) * reach
+    scatter_add(table, (table_row + low - origin).ravel(), low_weight.ravel().astype(dtype))
+    scatter_add(table, (table_row + high - origin).ravel(), high_weight.ravel().astype(dtype))
+    table = table.reshape(-1, reach)
+    of_bin, place = xp.nonzero(table)
+    count = (table != 0).sum(axis=1)
+    return xp.cumsum(count) - count, count, origin.ravel()[of_bin] + place, table[of_bin, place]
+
+
+def _ragged(counts: Array) -> tuple[Array, Array]:
+    """Lists of the given lengths, one after the other: whose list each entry is in, and where.
+
+    [2, 0, 3] gives owners [0, 0, 2, 2, 2] and places [0, 1, 0, 1, 2]. (`repeat` would do, but
+    CuPy's takes no array of counts.)
+    """
+    xp = xp_of(counts)
+    ends = xp.cumsum(counts)
+    total = int(counts.sum())
+    if total == 0:  # CuPy's bincount does not take an empty array
+        return xp.zeros(0, np.int64), xp.zeros(0, np.int64)
+    owner = xp.cumsum(xp.bincount(ends, minlength=total + 1)[:total])
+    return owner, xp.arange(total) - (ends - counts)[owner]

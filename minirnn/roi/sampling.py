@@ -1,0 +1,124 @@
+"""Pooling by sampling: the mean or the maximum of the bilinear samples in every bin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minirnn.backend import Array, xp_of
+from minirnn.errors import InputError
+from minirnn.roi.matrix import Side, sampling_matrix
+from minirnn.roi.regions import cells_first, in_channel_blocks, store
+
+
+def sample_regions(
+    features: Array,
+    rows: Side,
+    columns: Side,
+    image_index: Array,
+    bins: tuple[int, int],
+    reduce: str,
+) -> tuple[Array, Callable[[Array], Array]]:
+    """Sample the bins of every region bilinearly, and take the mean or the maximum of each bin.
+
+    Args:
+        features: (N, C, H, W).
+        rows: the vertical side of each of the R regions.
+        columns: the horizontal side.
+        image_index: (R,) int, the image of each region.
+        bins: how many bins a region has, vertically and horizontally.
+        reduce: "mean" or "max".
+
+    Returns:
+        The pooled regions (R, C, bins[0], bins[1]), and the function that carries a gradient of
+        that shape back to `features`.
+
+    Raises:
+        InputError: `reduce` is something else.
+    """
+    if reduce not in ("mean", "max"):
+        raise InputError(f"reduce is {reduce!r}; it should be 'mean' or 'max'")
+    if len(image_index) == 0:
+        xp = xp_of(features)
+        nothing = xp.zeros((0, features.shape[1], *bins), features.dtype)
+        return nothing, lambda dy: xp.zeros_like(features)
+    pool = _mean if reduce == "mean" else _maximum
+    return pool(features, rows, columns, image_index, bins)
+
+
+def _mean(
+    features: Array, rows: Side, columns: Side, image_index: Array, bins: tuple[int, int]
+) -> tuple[Array, Callable[[Array], Array]]:
+    xp = xp_of(features)
+    matrix = sampling_matrix(rows, columns, image_index, bins, features.shape, features.dtype)
+    pooled = xp.empty((len(image_index), features.shape[1], *bins), features.dtype)
+
+    def forward(block: slice) -> None:
+        store(pooled, block, matrix @ cells_first(features, block))
+
+    in_channel_blocks(forward, features)
+
+    def gradient(dy: Array) -> Array:
+        dx = xp.empty_like(features)
+
+        def backward(block: slice) -> None:
+            store(dx, block, matrix.T @ cells_first(dy, block))
+
+        in_channel_blocks(backward, features)
+        return dx
+
+    return pooled, gradient
+
+
+def _maximum(
+    features: Array, rows: Side, columns: Side, image_index: Array, bins: tuple[int, int]
+) -> tuple[Array, Callable[[Array], Array]]:
+    """One sample of every bin at a time, so that the samples never stand in memory together."""
+    xp = xp_of(features)
+    in_region = xp.arange(bins[0] * bins[1])
+    steps = []  # for each sample: which rows of the result have it, and the matrix that reads it
+    for i in range(int(rows.samples.max())):
+        for j in range(int(columns.samples.max())):
+            (regions,) = xp.nonzero((rows.samples > i) & (columns.samples > j))
+            if len(regions) == 0:
+                continue
+            matrix = sampling_matrix(
+                Side(*(a[regions] for a in rows)),
+                Side(*(a[regions] for a in columns)),
+                image_index[regions],
+                bins,
+                features.shape,
+                features.dtype,
+                sample=(i, j),
+            )
+            bin_rows = (regions[:, None] * len(in_region) + in_region).ravel()
+            # A slice is a view, where a list of rows would copy.
+            steps.append((slice(None) if len(regions) == len(image_index) else bin_rows, matrix))
+    pooled = xp.zeros((len(image_index), features.shape[1], *bins), features.dtype)
+
+    def forward(block: slice) -> None:
+        cells = cells_first(features, block)
+        best = xp.zeros((len(image_index) * len(in_region), cells.shape[1]), cells.dtype)
+        for step, (bin_rows, matrix) in enumerate(steps):
+            value = matrix @ cells
+            # Every region that is not empty has the first sample: it wins against nothing at all.
+            best[bin_rows] = value if step == 0 else xp.maximum(best[bin_rows], value)
+        store(pooled, block, best)
+
+    in_channel_blocks(forward, features)
+
+    def gradient(dy: Array) -> Array:
+        dx = xp.empty_like(features)
+
+        def backward(block: slice) -> None:
+            cells, best = cells_first(features, block), cells_first(pooled, block)
+            remaining, total = cells_first(dy, block).copy(), xp.zeros_like(cells)
+            for bin_rows, matrix in steps:  # of equal samples, the first takes the gradient
+                wins = (matrix @ cells) == best[bin_rows]
+                total += matrix.T @ (remaining[bin_rows] * wins)
+                remaining[bin_rows] = remaining[bin_rows] * ~wins
+            store(dx, block, total)
+
+        in_channel_blocks(backward, features)
+        return dx
+
+    return pooled, gradient
