@@ -1,1 +1,22 @@
-"""Weights from files."""
+"""Weights from files: torchvision's, .safetensors and our own, read without running anything."""
+
+from minirnn.weights.coco import COCO_CATEGORIES, COCO_NAMES
+from minirnn.weights.contents import ArrayDescription, Description, describe
+from minirnn.weights.conversion import convert
+from minirnn.weights.download import FILES, download
+from minirnn.weights.files import read_weights
+from minirnn.weights.load import load_weights, model_from
+
+__all__ = [
+    "COCO_CATEGORIES",
+    "COCO_NAMES",
+    "FILES",
+    "ArrayDescription",
+    "Description",
+    "convert",
+    "describe",
+    "download",
+    "load_weights",
+    "model_from",
+    "read_weights",
+]

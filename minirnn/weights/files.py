@@ -1,0 +1,110 @@
+"""Files of weights of all kinds, told apart by what is in them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minirnn.errors import InputError
+from minirnn.weights.names import COUNTER, modern
+from minirnn.weights.safetensors_file import read_safetensors
+from minirnn.weights.torch_file import read_torch_file
+
+#: How other files begin that are taken for weights, and what they are.
+_STRANGERS = {
+    b"\x89HDF": "an HDF5 file, as Keras writes them",
+    b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
+    b"<": "a web page or XML",
+    b"\x1f\x8b": "compressed with gzip; unpack it first",
+    b"{": "JSON",
+}
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights, read.
+
+    Attributes:
+        path: where it is.
+        kind: "PyTorch (zip)", "PyTorch (stream)", "safetensors" or "minirnn checkpoint".
+        stored: arrays by the names that they have in the file.
+        dtypes: kinds of the numbers in the file (a bfloat16 comes as a float32 array), likewise.
+        arrays: by torchvision's present names, without the counters of BatchNorm.
+        config: the fields of the configuration that a checkpoint of ours holds; None in others.
+    """
+
+    path: Path
+    kind: str
+    stored: dict[str, np.ndarray]
+    dtypes: dict[str, str]
+    arrays: dict[str, np.ndarray]
+    config: dict[str, Any] | None = None
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes by torchvision's present names."""
+        return {name: tuple(array.shape) for name, array in self.arrays.items()}
+
+    @property
+    def norm_was_trained(self) -> bool:
+        """Whether the file has the counters of a BatchNorm that was not frozen."""
+        return any(name.endswith(COUNTER) for name in self.stored)
+
+
+def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
+    """Read a file of weights, told by its content and not by its name.
+
+    Raises:
+        InputError: it is not there, a folder, empty, of another kind, cut short, damaged, or
+            malicious; names the file. Nothing in it is run.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; it should be a file of weights")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not start:
+        raise InputError(f"{path} is empty; it should be a file of weights")
+    if start[:2] == b"PK":
+        return _renamed(path, "PyTorch (zip)", *read_torch_file(path))
+    if start[:1] == b"\x80":
+        return _renamed(path, "PyTorch (stream)", *read_torch_file(path))
+    if start[8:9] == b"{":
+        return _read_safetensors(path)
+    for beginning, what in _STRANGERS.items():
+        if start.lstrip().startswith(beginning):
+            raise InputError(f"{path} is no file of weights: it is {what}")
+    raise InputError(
+        f"{path} is no file of weights that can be read here (PyTorch's .pth, .safetensors), or it "
+        "is damaged"
+    )
+
+
+def _read_safetensors(path: Path) -> WeightsFile:
+    from minirnn.training.checkpoint import read_checkpoint
+
+    arrays, dtypes, metadata = read_safetensors(path)
+    if "minirnn" not in metadata:
+        return _renamed(path, "safetensors", arrays, dtypes)
+    # Once more through the reader that knows the checksum and leaves out the optimiser's state.
+    arrays, ours = read_checkpoint(path)
+    dtypes = {name: array.dtype.name for name, array in arrays.items()}
+    return WeightsFile(path, "minirnn checkpoint", arrays, dtypes, arrays, ours["config"])
+
+
+def _renamed(
+    path: Path, kind: str, stored: dict[str, np.ndarray], dtypes: dict[str, str]
+) -> WeightsFile:
+    try:
+        return WeightsFile(path, kind, stored, dtypes, modern(stored))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,62 @@
+"""The names of the parameters: torchvision's own have changed, and a ResNet alone has no prefix."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from minirnn.errors import InputError
+
+Value = TypeVar("Value")
+
+BODY = "backbone.body."
+COUNTER = ".num_batches_tracked"
+
+_RENAMED = [
+    (r"^module\.", r""),  # of a network that several GPUs trained
+    (r"^(rpn\.head\.conv)\.(weight|bias)$", r"\1.0.0.\2"),
+    (r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)$", r"\1.0.\2"),
+]
+_OLD_MASK = re.compile(r"^(roi_heads\.mask_head)\.mask_fcn([1-9])\.(weight|bias)$")
+
+
+def modern_name(name: str) -> str:
+    """torchvision's present name of a parameter, from the present or the old one."""
+    for old, new in _RENAMED:
+        name = re.sub(old, new, name)
+    old_mask = _OLD_MASK.match(name)
+    if old_mask:
+        head, number, kind = old_mask.groups()
+        return f"{head}.{int(number) - 1}.0.{kind}"
+    return name
+
+
+def modern(arrays: Mapping[str, Value]) -> dict[str, Value]:
+    """The same under present names, without the counters that only training BatchNorm needs.
+
+    Raises:
+        InputError: the old and the new name of a parameter are both there.
+    """
+    result: dict[str, Value] = {}
+    for name, value in arrays.items():
+        new = modern_name(name)
+        if new.endswith(COUNTER):
+            continue
+        if new in result:
+            raise InputError(f"{new} is there twice, under its old and its present name")
+        result[new] = value
+    return result
+
+
+def is_resnet(names: Iterable[str]) -> bool:
+    """Whether these are the names of a ResNet for classification, as torchvision's files have them."""
+    return {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"} <= set(
+        names
+    )
+
+
+def as_backbone(arrays: Mapping[str, Value]) -> tuple[dict[str, Value], list[str]]:
+    """A ResNet's arrays under the names that they have in a detector, and what has no place there."""
+    kept = {BODY + name: value for name, value in arrays.items() if not name.startswith("fc.")}
+    return kept, [name for name in arrays if name.startswith("fc.")]
