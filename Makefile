@@ -1,0 +1,63 @@
+# make help lists what can be done. Everything lives in .venv; nothing outside this folder is touched.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+BIN := .venv/bin
+STAMP := .venv/.installed-by-make
+
+# Tests run in as many processes as there are cores, so each takes one thread for itself.
+TEST_FLAGS ?= -n logical --maxprocesses 8 --dist worksteal
+ONE_THREAD := MINIRNN_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint notebooks upgrade clean
+
+help:  ## show this list
+	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+env: $(STAMP)  ## make the environment in .venv (about 430 MB, a minute or two)
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "minirnn needs Python 3.11 or newer, and found none. Install one, or name it:" >&2; \
+		echo "    make env PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "minirnn needs Python 3.11 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`" >&2; exit 1; }
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "Creating .venv with `$(PYTHON) --version`"; \
+		$(PYTHON) -m venv --clear .venv || { \
+			echo "$(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)" >&2; \
+			exit 1; }; fi
+	@echo "Installing minirnn and the tools around it into .venv (about 430 MB, a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[lab,test,lint]'
+	@touch $@
+	@echo "The environment is ready: source .venv/bin/activate"
+
+demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 15 minutes)
+	$(BIN)/minirnn demo
+
+test: env  ## run the tests (about 10 minutes on 2 cores)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_FLAGS)
+
+lint: env  ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+notebooks: env  ## run every notebook from top to bottom
+	$(BIN)/python -m pytest --nbmake notebooks
+
+upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[lab,test,lint]'
+	@sed -n '/^#/p' constraints.txt > constraints.new
+	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' >> constraints.new
+	@mv constraints.new constraints.txt
+	@touch $(STAMP)
+	@git --no-pager diff --stat -- constraints.txt
+
+clean:  ## remove caches and builds (keeps .venv, data and runs)
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find minirnn tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -1,0 +1,102 @@
+"""`minirnn data`: make a data set, or look whether one can be used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from minirnn.cli.options import FOLDER, json_option, print_json, reporter
+
+
+@click.group(short_help="Make a data set of shapes, or check one of your own.")
+def data() -> None:
+    """Make a data set of shapes, or check one of your own."""
+
+
+@data.command()
+@click.option("--out", type=FOLDER, required=True, metavar="DIR", help="The folder to make.")
+@click.option(
+    "--level",
+    type=click.Choice(["easy", "hard", "people"]),
+    default="easy",
+    show_default=True,
+    help="easy: circles, squares, triangles. hard: also stars and crosses, all textured. "
+    "people: stick figures with COCO's 17 keypoints.",
+)
+@click.option("--train", default=8000, show_default=True, help="Pictures to train on.")
+@click.option("--val", default=200, show_default=True, help="Pictures to evaluate on.")
+@click.option("--size", default=128, show_default=True, help="Height and width in pixels.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same pictures.")
+@json_option
+def shapes(
+    out: Path, level: str, train: int, val: int, size: int, seed: int, as_json: bool
+) -> None:
+    """Make a data set of shapes, in COCO's format, with the truth known for every pixel.
+
+    \b
+        minirnn data shapes --level hard --out data/hard
+    """
+    from minirnn.data import CocoDataset, generate
+
+    say = reporter(as_json)
+    generate(out, level=level, train=train, val=val, size=size, seed=seed)
+    figures = {split: _count(CocoDataset.from_folder(out, split)) for split in ("train", "val")}
+    for split, counted in figures.items():
+        say(f"{out} {split}: {_sentence(counted)}")
+    if as_json:
+        print_json({"folder": out, "level": level, "seed": seed, **figures})
+    else:
+        say(
+            "\nTrain on it:\n"
+            f"    minirnn train --data {out} --preset maskrcnn_shapes --out runs/NAME"
+        )
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--split", default="train", show_default=True, help="Which part: train, val, …")
+@json_option
+def check(folder: Path, split: str, as_json: bool) -> None:
+    """Open every image and annotation of a data set, and count what cannot be used.
+
+    FOLDER is in COCO's layout: annotations/instances_train2017.json beside train2017/ (the year may
+    be missing). Ends with 1 if there is anything that training would stop at.
+
+    \b
+        minirnn data check ../coco --split val
+    """
+    from minirnn.data import CocoDataset
+
+    say = reporter(as_json)
+    dataset = CocoDataset.from_folder(folder, split, skip_invalid=True)
+    figures = _count(dataset)
+    say(f"{dataset.file}: {_sentence(figures)}")
+    say(dataset.skipped_summary or "everything can be used")
+    if as_json:
+        print_json({"file": dataset.file, **figures, "skipped": dict(dataset.skipped)})
+    if dataset.skipped:
+        raise click.exceptions.Exit(1)
+
+
+def _count(dataset: object) -> dict[str, int]:
+    """How many images, instances, crowd regions and categories there are."""
+    truth = dataset.ground_truth  # type: ignore[attr-defined]
+    annotations = truth["annotations"]
+    return {
+        "images": len(truth["images"]),
+        "without_instances": len(
+            {image["id"] for image in truth["images"]} - {a["image_id"] for a in annotations}
+        ),
+        "instances": len(annotations),
+        "crowd_regions": sum(1 for a in annotations if a["iscrowd"]),
+        "categories": len(truth["categories"]),
+    }
+
+
+def _sentence(figures: dict[str, int]) -> str:
+    return (
+        f"{figures['images']} images ({figures['without_instances']} without instances), "
+        f"{figures['instances']} instances ({figures['crowd_regions']} of them crowd regions), "
+        f"{figures['categories']} categories"
+    )

@@ -1,0 +1,94 @@
+"""Opening a data set as the options say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minirnn.errors import InputError
+
+if TYPE_CHECKING:
+    from minirnn.data import CocoDataset, Sample
+    from minirnn.models import Config
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some images of a data set, in the order of `places`."""
+
+    dataset: CocoDataset
+    places: list[int]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset[self.places[index]]
+
+    def describe(self, index: int) -> str:
+        """What to call image number `index` in a message."""
+        return self.dataset.describe(self.places[index])
+
+    @property
+    def image_ids(self) -> list[int]:
+        """The ids of the images."""
+        return [self.dataset.image_ids[place] for place in self.places]
+
+
+def subset_of(dataset: CocoDataset, image_ids: Sequence[int] | None) -> Subset:
+    """The images with these ids (None: all).
+
+    Raises:
+        InputError: an id is not in the data set.
+    """
+    if image_ids is None:
+        return Subset(dataset, list(range(len(dataset))))
+    place = {image_id: i for i, image_id in enumerate(dataset.image_ids)}
+    for image_id in image_ids:
+        if image_id not in place:
+            raise InputError(f"{dataset.file}: there is no image {image_id} (from --image-ids)")
+    return Subset(dataset, [place[image_id] for image_id in image_ids])
+
+
+def open_dataset(
+    folder: Path,
+    split: str,
+    *,
+    skip_invalid: bool,
+    say: Callable[[str], None],
+    config: Config | None = None,
+) -> CocoDataset:
+    """A split of a data set, with its labels as a trained model counts them.
+
+    Args:
+        folder: holds `annotations/` and the folders of images.
+        split: "train", "val".
+        skip_invalid: leave out what cannot be used, and say how much.
+        say: prints a line for a person.
+        config: of the model; None takes the labels from the file.
+
+    Raises:
+        InputError: the data set cannot be used, or not with this model.
+    """
+    from minirnn.data import CocoDataset
+
+    categories = list(config.categories) if config else []
+    if config and not categories:
+        # A model that names no categories counts as COCO does: label 18 is category 18, a dog.
+        own = CocoDataset.from_folder(folder, split, skip_invalid=skip_invalid)
+        names = dict(own.categories)
+        highest = max(names)
+        if highest >= config.num_classes:
+            raise InputError(
+                f"{folder}: category {highest} ({names[highest]!r}), but the model knows "
+                f"1…{config.num_classes - 1}"
+            )
+        categories = [(i, names.get(i, f"unused {i}")) for i in range(1, config.num_classes)]
+    dataset = CocoDataset.from_folder(
+        folder, split, skip_invalid=skip_invalid, categories=categories or None
+    )
+    if dataset.skipped_summary:
+        say(dataset.skipped_summary)
+    return dataset

@@ -1,0 +1,96 @@
+"""`minirnn evaluate`: COCO's numbers for a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from minirnn.cli.datasets import open_dataset, subset_of
+from minirnn.cli.networks import find_all, kinds_of, load_network
+from minirnn.cli.options import (
+    FILE,
+    FOLDER,
+    device_option,
+    image_ids_option,
+    json_option,
+    print_json,
+    reporter,
+    set_option,
+    skip_invalid_option,
+)
+
+
+@click.command(short_help="Measure a network's average precision (AP).")
+@click.option(
+    "--weights", type=FILE, required=True, metavar="FILE", help="The network to evaluate."
+)
+@click.option("--data", "folder", type=FOLDER, required=True, metavar="DIR", help="The data set.")
+@click.option("--split", default="val", show_default=True, help="The part to evaluate on.")
+@click.option(
+    "--out",
+    type=FILE,
+    metavar="FILE",
+    help="Where the detections go.  [default: detections_SPLIT.json beside the weights]",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="Images at a time.",
+)
+@image_ids_option
+@skip_invalid_option
+@device_option
+@set_option("box_nms_iou=0.4")
+@json_option
+def evaluate(
+    weights: Path,
+    folder: Path,
+    split: str,
+    out: Path | None,
+    batch_size: int,
+    image_ids: list[int] | None,
+    skip_invalid: bool,
+    device: str,
+    overrides: dict[str, Any],
+    as_json: bool,
+) -> None:
+    """Measure a network's average precision (AP) on images that it has not been trained on.
+
+    \b
+        minirnn evaluate --weights runs/first/checkpoint.safetensors --data data/shapes
+
+    Prints COCO's twelve numbers for boxes and for masks, and writes all detections as a COCO
+    results file, which pycocotools and others read. torchvision's weights can be used as they are:
+
+    \b
+        minirnn evaluate --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --data ../coco
+    """
+    from minirnn.evaluation import evaluate_results, summary_table, write_results
+
+    say = reporter(as_json)
+    model = load_network(weights, overrides, device)
+    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, config=model.config)
+    images = subset_of(dataset, image_ids)
+    found = find_all(model, dataset, images, batch_size=batch_size, say=say)
+    out = out or weights.parent / f"detections_{split}.json"
+    write_results(out, found.results)
+    numbers = evaluate_results(
+        dataset.ground_truth, found.results, kinds_of(model, dataset), image_ids=images.image_ids
+    )
+    if as_json:
+        report = {
+            **numbers,
+            "images": len(images),
+            "detections": len(found.results),
+            "seconds_per_image": found.seconds / len(images),
+            "results": out,
+        }
+        print_json(report)
+        return
+    say(summary_table(numbers))
+    say(f"\n{len(images)} images, {found.seconds / len(images):.2f} s each")
+    say(f"{len(found.results)} detections: {out}")

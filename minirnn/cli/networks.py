@@ -1,0 +1,118 @@
+"""A network from a file of weights, and running it over pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from minirnn.cli.datasets import Subset
+    from minirnn.data import CocoDataset, Detections
+    from minirnn.models import MaskRCNN
+
+
+def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> MaskRCNN:
+    """The network that a file of weights belongs to, with these weights.
+
+    Args:
+        weights: a checkpoint of `minirnn train`, or torchvision's .pth.
+        overrides: fields of the configuration, for example box_score_threshold.
+        device: "cpu" or "cuda".
+
+    Raises:
+        InputError: the file is missing, damaged or of no network that can be built here; a value
+            does not fit; there is no such device.
+        click.BadParameter: an override is no field.
+    """
+    from minirnn.cli.options import split_overrides
+    from minirnn.models import Config
+    from minirnn.weights import model_from
+
+    (fields,) = split_overrides(overrides, Config)
+    model = model_from(weights, **fields)
+    model.to(device)
+    return model
+
+
+def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> MaskRCNN:
+    """A network, with fresh weights, of the configuration that a checkpoint's metadata hold."""
+    import numpy as np
+
+    from minirnn.models import Config, MaskRCNN
+
+    config = Config().replace(**metadata["config"]).replace(**fields)
+    return MaskRCNN(config, np.random.default_rng(0))
+
+
+@dataclass
+class Findings:
+    """What a network found in a data set.
+
+    Attributes:
+        detections: of the first images, as many as were asked for, in order.
+        results: all of them in COCO's result format.
+        seconds: what finding took, reading the images not counted.
+    """
+
+    detections: list[Detections]
+    results: list[dict[str, Any]]
+    seconds: float
+
+
+def find_all(
+    model: MaskRCNN,
+    dataset: CocoDataset,
+    images: Subset,
+    *,
+    batch_size: int = 4,
+    keep: int = 0,
+    progress: bool = True,
+    say: Callable[[str], None] = click.echo,
+) -> Findings:
+    """Run a network over images of a data set.
+
+    Args:
+        model: the network.
+        dataset: says which category each label is.
+        images: those to look at.
+        batch_size: images at a time.
+        keep: how many images' detections to keep as they are (their masks need memory).
+        progress: show a bar on standard error.
+        say: prints a line for a person.
+    """
+    from tqdm import tqdm
+
+    from minirnn.evaluation import to_results
+
+    known = {category["id"] for category in dataset.ground_truth["categories"]}
+    findings = Findings([], [], 0.0)
+    left_out = 0
+    with tqdm(total=len(images), unit=" images", desc="finding", disable=not progress) as bar:
+        for start in range(0, len(images), batch_size):
+            stop = min(start + batch_size, len(images))
+            samples = [images[i] for i in range(start, stop)]
+            begun = time.perf_counter()
+            found = model.predict([sample.image for sample in samples])
+            findings.seconds += time.perf_counter() - begun
+            for sample, detections in zip(samples, found, strict=True):
+                rows = to_results(detections, sample.target.image_id, dataset.label_to_category)
+                # COCO has no place for a category that the data set does not have.
+                fitting = [row for row in rows if row["category_id"] in known]
+                left_out += len(rows) - len(fitting)
+                findings.results += fitting
+                if len(findings.detections) < keep:
+                    findings.detections.append(detections)
+            bar.update(stop - start)
+    if left_out:
+        say(f"{left_out} detections are of categories that the data set does not have: left out")
+    return findings
+
+
+def kinds_of(model: MaskRCNN, dataset: CocoDataset) -> tuple[str, ...]:
+    """What can be evaluated: boxes, and masks where both sides have them."""
+    return ("bbox", "segm") if model.config.mask and dataset.has_masks else ("bbox",)

@@ -1,0 +1,169 @@
+"""Options that several commands share, and how they speak."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
+
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where to compute; cuda needs an NVIDIA GPU and CuPy.",
+)
+json_option = click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object and nothing else to standard output.",
+)
+skip_invalid_option = click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="Leave out, and count, images and annotations that cannot be used.",
+)
+image_ids_option = click.option(
+    "--image-ids",
+    metavar="ID,ID,…",
+    callback=lambda ctx, param, value: parse_ids(value),
+    help="Use these images of the data set only, by their ids.",
+)
+
+
+class PresetOption(click.Option):
+    """An option whose help lists the presets, which are imported only when the help is shown."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """What the help says of the option."""
+        from minirnn.models import PRESETS
+
+        self.help = f"The kind of network: {', '.join(PRESETS)}."
+        return super().get_help_record(ctx)
+
+
+preset_option = click.option("--preset", metavar="NAME", cls=PresetOption)
+
+
+def set_option(example: str) -> Callable[[Any], Any]:
+    """`--set NAME=VALUE`, with a field as an example that the command knows."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=lambda ctx, param, values: parse_overrides(values),
+        help=f"Override any field by name, as often as you like: --set {example}.",
+    )
+
+
+def parse_overrides(values: Sequence[str]) -> dict[str, Any]:
+    """`["a=1", "b=(2, 3)", "c=text"]` as a dictionary with Python values.
+
+    Raises:
+        click.BadParameter: one is not of the form NAME=VALUE, or a name is there twice.
+    """
+    overrides: dict[str, Any] = {}
+    for text in values:
+        name, equals, value = text.partition("=")
+        name = name.strip()
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--set")
+        if name in overrides:
+            raise click.BadParameter(f"{name} is set twice", param_hint="--set")
+        overrides[name] = _literal(value.strip())
+    return overrides
+
+
+def parse_ids(value: str | None) -> list[int] | None:
+    """`"3,17,20"` as [3, 17, 20].
+
+    Raises:
+        click.BadParameter: it is something else, or an id is there twice.
+    """
+    if value is None:
+        return None
+    try:
+        ids = [int(part) for part in value.split(",")]
+    except ValueError:
+        message = f"{value!r} is not a list of whole numbers with commas between"
+        raise click.BadParameter(message, param_hint="--image-ids") from None
+    if len(set(ids)) < len(ids):
+        raise click.BadParameter(f"{value!r} names an image twice", param_hint="--image-ids")
+    return ids
+
+
+def _literal(text: str) -> Any:
+    """A Python literal, a JSON value, or else the text itself."""
+    for parse in (ast.literal_eval, json.loads):
+        try:
+            return parse(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    return text
+
+
+def split_overrides(overrides: Mapping[str, Any], *kinds: Any) -> list[dict[str, Any]]:
+    """Deal overrides out to the dataclasses that have a field of the name.
+
+    Args:
+        overrides: values by name.
+        kinds: dataclasses without a name in common.
+
+    Returns:
+        One dictionary for each of `kinds`.
+
+    Raises:
+        click.BadParameter: none of them has such a field; names close ones.
+    """
+    fields = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
+    for name in overrides:
+        if not any(name in names for names in fields):
+            close = difflib.get_close_matches(
+                name, [name for names in fields for name in names], n=3
+            )
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise click.BadParameter(f"there is no field {name!r}{hint}", param_hint="--set")
+    return [{name: overrides[name] for name in names if name in overrides} for names in fields]
+
+
+def describe_fields(instance: Any) -> str:
+    """Every field of a dataclass with its value and what its docstring says of it."""
+    meanings = dict(
+        re.findall(
+            r"^ {4}(\w+): ((?:.|\n(?! {4}\S|\n))+)",
+            inspect.getdoc(type(instance)) or "",
+            flags=re.MULTILINE,
+        )
+    )
+    lines = []
+    for field in dataclasses.fields(instance):
+        meaning = " ".join(meanings.get(field.name, "").split())
+        lines.append(f"{field.name} = {getattr(instance, field.name)!r}\n    {meaning}".rstrip())
+    return "\n".join(lines)
+
+
+def reporter(as_json: bool) -> Callable[[str], None]:
+    """How to tell a person something: on standard error if standard output is for JSON."""
+
+    def say(text: str) -> None:
+        click.echo(text, err=as_json)
+
+    return say
+
+
+def print_json(report: Mapping[str, Any]) -> None:
+    """The one JSON object of `--json`; paths are written as text."""
+    click.echo(json.dumps(report, indent=2, allow_nan=False, default=str))

@@ -1,0 +1,246 @@
+"""`minirnn train`: train a network on a data set in COCO's format."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from minirnn.cli.datasets import Subset, open_dataset, subset_of
+from minirnn.cli.networks import find_all, kinds_of, network_of
+from minirnn.cli.options import (
+    FILE,
+    FOLDER,
+    describe_fields,
+    device_option,
+    image_ids_option,
+    json_option,
+    preset_option,
+    print_json,
+    reporter,
+    set_option,
+    skip_invalid_option,
+    split_overrides,
+)
+from minirnn.errors import InputError
+
+if TYPE_CHECKING:
+    from minirnn.data import CocoDataset
+    from minirnn.models import MaskRCNN
+    from minirnn.training import TrainingSettings
+
+DEFAULT_STEPS = 1000
+SHOWN = 20  # lines about weights that do not fit
+
+
+@click.command(short_help="Train a network on a data set in COCO's format.")
+@click.option(
+    "--data", "folder", type=FOLDER, metavar="DIR", help="The data set, in COCO's layout."
+)
+@click.option("--split", default="train", show_default=True, help="The part to train on.")
+@preset_option
+@click.option("--out", type=FOLDER, metavar="DIR", help="The run's folder, for example runs/first.")
+@click.option(
+    "--weights", type=FILE, metavar="FILE", help="Start from these, not from random ones."
+)
+@click.option("--steps", type=int, help=f"Batches to train on.  [default: {DEFAULT_STEPS}]")
+@click.option("--batch-size", type=int, help="Images in a batch.  [default: 8]")
+@click.option("--learning-rate", type=float, help="After the warm-up.  [default: 0.02]")
+@click.option("--seed", type=int, help="Same seed, same numbers.  [default: 0]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
+@click.option(
+    "--stop-at",
+    type=int,
+    metavar="STEP",
+    help="Stop after this step; --resume goes on to --steps with the same numbers.",
+)
+@click.option("--overwrite", is_flag=True, help="Delete the run that is in --out.")
+@click.option(
+    "--evaluate-every",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="STEPS",
+    help="Measure AP on the val split every so many steps, and at the end.  [default: never]",
+)
+@image_ids_option
+@skip_invalid_option
+@device_option
+@set_option("clip_norm=10")
+@click.option("--show", is_flag=True, help="Show every field of the preset and the training; stop.")
+@json_option
+def train(
+    folder: Path | None,
+    split: str,
+    preset: str | None,
+    out: Path | None,
+    weights: Path | None,
+    resume: bool,
+    stop_at: int | None,
+    overwrite: bool,
+    evaluate_every: int,
+    image_ids: list[int] | None,
+    skip_invalid: bool,
+    device: str,
+    overrides: dict[str, Any],
+    show: bool,
+    as_json: bool,
+    **shortcuts: Any,
+) -> None:
+    """Train a network, leaving checkpoint.safetensors and metrics.jsonl in the run's folder.
+
+    \b
+        minirnn train --data data/shapes --preset maskrcnn_shapes --out runs/first --steps 1000
+
+    The data set is in COCO's layout: annotations/instances_train2017.json beside train2017/ (the
+    year may be missing). The number of classes is taken from it.
+
+    Every field can be set by name; --show lists them with their meaning:
+
+    \b
+        minirnn train … --set roi_operation=pool --set 'anchor_ratios=(0.5, 1, 2)'
+
+    Ctrl-C stops after the current step and keeps everything. To go on, even after a crash, add
+    --resume.
+    """
+    from minirnn.training import read_checkpoint
+    from minirnn.training import train as train_network
+    from minirnn.training.loop import CHECKPOINT
+
+    say = reporter(as_json)
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
+    if resume:
+        if out is None:
+            raise click.UsageError("--resume needs --out, the folder of the run")
+        if not (out / CHECKPOINT).is_file():
+            raise InputError(f"{out / CHECKPOINT} is not there: there is no run to resume")
+        stored = read_checkpoint(out / CHECKPOINT)[1]
+        if preset not in (None, stored["preset"]):
+            raise InputError(f"{out} is a run of preset {stored['preset']}, not of {preset}")
+        preset = stored["preset"]
+    else:
+        stored = None
+        if preset is None:
+            raise click.UsageError("--preset is missing, for example --preset maskrcnn_shapes")
+    given = {name: value for name, value in shortcuts.items() if value is not None}
+    for name in given.keys() & overrides.keys():
+        raise click.UsageError(f"--{name.replace('_', '-')} and --set {name} exclude each other")
+    fields, settings = _settings({**overrides, **given}, stored)
+
+    if show:
+        click.echo(_description(preset, fields, settings, stored))
+        return
+    if folder is None or out is None:
+        raise click.UsageError(f"{'--data' if folder is None else '--out'} is missing")
+
+    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say)
+    images = subset_of(dataset, image_ids)
+    if stored:
+        model = network_of(stored, fields)
+    else:
+        model = _fresh_network(preset, fields, dataset, settings.seed, weights, say)
+    model.to(device)
+    callback = None
+    if evaluate_every:
+        held_out = open_dataset(
+            folder, "val", skip_invalid=skip_invalid, say=say, config=model.config
+        )
+        callback = evaluator(held_out, subset_of(held_out, None))
+    say(
+        f"training {preset} ({_millions(model)} M parameters) on {len(images)} images, "
+        f"{settings.steps} steps of {settings.batch_size}"
+    )
+    summary = train_network(
+        model,
+        images,
+        settings,
+        out,
+        resume=resume,
+        stop_at=stop_at,
+        overwrite=overwrite,
+        preset=preset,
+        callback=callback,
+        callback_every=evaluate_every,
+    )
+    if as_json:
+        print_json(dataclasses.asdict(summary))
+        return
+    say(f"\n{summary.steps} steps, {summary.seconds:.0f} s of training, loss {summary.total:.3f}")
+    say(f"weights: {summary.checkpoint}\ncourse:  {summary.metrics}")
+    say(f"\nEvaluate:\n    minirnn evaluate --weights {summary.checkpoint} --data {folder}")
+
+
+def evaluator(dataset: CocoDataset, images: Subset) -> Callable[[int, MaskRCNN], dict[str, Any]]:
+    """The function that measures a network's AP in the middle of its training."""
+    from minirnn.evaluation import evaluate_results
+
+    def evaluate(step: int, model: MaskRCNN) -> dict[str, Any]:
+        found = find_all(model, dataset, images, progress=False, say=reporter(True))
+        return evaluate_results(dataset.ground_truth, found.results, kinds_of(model, dataset))
+
+    return evaluate
+
+
+def _settings(
+    values: Mapping[str, Any], stored: Mapping[str, Any] | None
+) -> tuple[dict[str, Any], TrainingSettings]:
+    """What is set of the model's configuration, and the training's settings."""
+    from minirnn.models import Config
+    from minirnn.training import TrainingSettings
+
+    fields, chosen = split_overrides(values, Config, TrainingSettings)
+    start = stored["settings"] if stored else {"steps": DEFAULT_STEPS}
+    return fields, TrainingSettings(**start).replace(**chosen)
+
+
+def _fresh_network(
+    preset: str,
+    fields: dict[str, Any],
+    dataset: CocoDataset,
+    seed: int,
+    weights: Path | None,
+    say: Callable[[str], None],
+) -> MaskRCNN:
+    """A network for the data set's categories."""
+    from minirnn.models import build_model
+
+    own = {"num_classes": len(dataset.categories) + 1, "categories": tuple(dataset.categories)}
+    for name in own.keys() & fields.keys():
+        raise click.BadParameter(f"{name} is given by the data set", param_hint="--set")
+    model = build_model(preset, seed=seed, **fields, **own)
+    if weights is not None:
+        from minirnn.weights import load_weights
+
+        left_out = load_weights(model, weights, strict=False)
+        for line in left_out[:SHOWN]:
+            say(f"{weights}: {line}")
+        if len(left_out) > SHOWN:
+            say(f"{weights}: and {len(left_out) - SHOWN} lines more like these")
+    return model
+
+
+def _description(
+    preset: str | None,
+    fields: dict[str, Any],
+    settings: TrainingSettings,
+    stored: Mapping[str, Any] | None,
+) -> str:
+    from minirnn.models import PRESETS, Config
+
+    if stored:
+        config = Config().replace(**stored["config"]).replace(**fields)
+    elif preset in PRESETS:
+        config = PRESETS[preset].replace(**fields)
+    else:
+        raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
+    return (
+        f"The network, {preset}:\n\n{describe_fields(config)}\n\n"
+        f"The training:\n\n{describe_fields(settings)}"
+    )
+
+
+def _millions(model: MaskRCNN) -> str:
+    return f"{sum(p.data.size for p in model.parameters()) / 1e6:.1f}"
