@@ -61,8 +61,8 @@ def draw_keypoints(
     seen = person[:, 2] > 0
     for ink, extra in ((DARK, 2), (colour, 0)):
         for a, b in skeleton:
-            if seen[a] and seen[b]:
-                pencil.line((*spots[a], *spots[b]), fill=ink, width=thick + extra)
+            if seen[a - 1] and seen[b - 1]:
+                pencil.line((*spots[a - 1], *spots[b - 1]), fill=ink, width=thick + extra)
     radius = thick + 1
     for (x, y), visible in zip(spots, seen, strict=True):
         if visible:
@@ -75,14 +75,17 @@ def write_labels(
     corners: Sequence[list[int]],
     texts: Sequence[str],
     rgb: Sequence[tuple[int, ...]],
+    text_size: int,
 ) -> None:
     """Each text on a plate of its instance's colour, at a corner of its box where there is room."""
     width, height = size
-    font = _font(max(13, round(max(size) / 42)))
+    font = _font(text_size)
     ascent, descent = font.getmetrics()
-    tall, pad = int(ascent + descent), 3
+    tall, pad = int(ascent + descent), max(text_size // 5, 1)
     placed: list[tuple[int, int, int, int]] = []
     for (x1, y1, x2, y2), text, colour in zip(corners, texts, rgb, strict=True):
+        # A line break or a control character in a name has no shape to draw.
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
         text = _shortened(text, font, width - 2 * pad)
         wide = int(np.ceil(font.getlength(text))) + 2 * pad
         if not text or tall > height:
@@ -123,4 +126,5 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
         from matplotlib.font_manager import findfont
 
         path = Path(findfont("DejaVu Sans"))
-    return ImageFont.truetype(str(path), size)
+    # The basic layout is in every build of Pillow, so that the same picture comes out everywhere.
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

@@ -1,0 +1,187 @@
+"""The course of a training run: losses, learning rate and gradient norm over the steps."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from minirnn.draw.boxes import AMBER, BLUE, GREY, ORANGE, SKY
+from minirnn.errors import InputError
+
+LIGHT_INK, DARK_INK, DARK_PAPER = "#d8dade", "#222222", "#17191d"
+
+
+class Curve(NamedTuple):
+    """One panel: a key of metrics.jsonl, and what to write at it."""
+
+    key: str
+    title: str
+    unit: str
+    is_loss: bool = True
+
+
+CURVES = (
+    Curve("rpn_objectness", "RPN objectness", "cross-entropy, nats an anchor"),
+    Curve("rpn_box", "RPN box", "smooth L1, no unit"),
+    Curve("roi_class", "RoI class", "cross-entropy, nats a RoI"),
+    Curve("roi_box", "RoI box", "smooth L1, no unit"),
+    Curve("mask", "Mask", "cross-entropy, nats a pixel"),
+    Curve("keypoint", "Keypoint", "cross-entropy, nats a keypoint"),
+    Curve("total", "Total loss", "sum of the losses"),
+    Curve("learning_rate", "Learning rate", "step size", False),
+    Curve("gradient_norm", "Gradient norm", "L2, before clipping", False),
+)
+
+
+def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl file: one JSON object a line.
+
+    A last line that is cut short (the run was killed, or is being written to) is left out.
+
+    Raises:
+        InputError: there is no such file, or a line before the last is not a JSON object.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:  # a cut line can end within a character, too
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif number < len(lines):
+            raise InputError(f"{path}, line {number}, is not a JSON object: {line[:60]!r}")
+    return records
+
+
+def curves_figure(
+    metrics: str | os.PathLike[str] | Sequence[Mapping[str, Any]],
+    *,
+    columns: int = 4,
+    dark: bool = False,
+) -> Figure:
+    """A panel for each loss, the total, the learning rate and the gradient norm.
+
+    Each step's value is drawn faint, the mean of the steps around it (a twentieth of the run)
+    strong. What was not recorded has no panel.
+
+    Args:
+        metrics: a metrics.jsonl file, or its records: step, total, learning_rate, gradient_norm,
+            and the losses beside them or in a dictionary `losses`. Of two records of one step
+            (a resumed run repeats some) the later counts.
+        columns: panels in a row.
+        dark: light lines for a dark page.
+
+    Raises:
+        InputError: the file is not there or broken.
+    """
+    records = read_metrics(metrics) if isinstance(metrics, (str, os.PathLike)) else metrics
+    series = _series(records)
+    known = {curve.key for curve in CURVES}
+    others = [Curve(key, key.replace("_", " "), "loss") for key in series if key not in known]
+    curves = [curve for curve in (*CURVES, *others) if curve.key in series]
+    columns = max(min(columns, len(curves)), 1)
+    rows = max(-(-len(curves) // columns), 1)
+    ink, paper = (LIGHT_INK, DARK_PAPER) if dark else (DARK_INK, "#ffffff")
+    figure = Figure(figsize=(3.1 * columns, 2.35 * rows + 0.4), dpi=120, facecolor=paper)
+    figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.06)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, curve in zip(panels, curves, strict=False):
+        _plot(axes, curve, *series[curve.key], dark)
+    for axes in panels:
+        axes.set_facecolor(paper)
+        axes.tick_params(colors=ink, labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[:].set_color(ink)
+        axes.xaxis.label.set_color(ink)
+        axes.yaxis.label.set_color(ink)
+    for axes in panels[len(curves) :]:
+        axes.set_axis_off()
+    if curves:
+        handles, labels = panels[0].get_legend_handles_labels()
+        legend = figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+            labelcolor=ink,
+            fontsize=9,
+        )
+        for line in legend.get_lines():
+            line.set_linewidth(2.5)
+    else:
+        panels[0].text(0.5, 0.5, "no steps recorded", ha="center", color=ink)
+    return figure
+
+
+def _series(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The steps and values of each quantity, by rising step; only finite numbers."""
+    found: dict[str, dict[float, float]] = {}
+    for index, record in enumerate(records):
+        step = record.get("step", index)
+        nested = record.get("losses", {})
+        losses = nested if isinstance(nested, Mapping) else {}
+        flat = {curve.key: record[curve.key] for curve in CURVES if curve.key in record}
+        for key, value in {**flat, **losses}.items():
+            if isinstance(value, (int, float)) and math.isfinite(value):
+                found.setdefault(key, {})[step] = value
+    series = {}
+    for key, values in found.items():
+        steps = np.array(sorted(values))
+        series[key] = steps, np.array([values[step] for step in steps])
+    return series
+
+
+def smoothed(values: np.ndarray, window: int) -> np.ndarray:
+    """The mean over `window` values centred on each; near the ends, over those that are there."""
+    half = window // 2
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    place = np.arange(len(values))
+    first, last = np.maximum(place - half, 0), np.minimum(place + half + 1, len(values))
+    return (sums[last] - sums[first]) / (last - first)
+
+
+def _plot(axes: Axes, curve: Curve, steps: np.ndarray, values: np.ndarray, dark: bool) -> None:
+    """One quantity over the steps: faint as recorded, strong as a running mean."""
+    colour = SKY if dark else BLUE
+    ink = LIGHT_INK if dark else DARK_INK
+    axes.set_title(curve.title, fontsize=10.5, fontweight="bold", loc="left", color=ink)
+    axes.set_ylabel(curve.unit, fontsize=8)
+    axes.set_xlabel("step", fontsize=8)
+    axes.grid(axis="y", color=GREY, alpha=0.25, linewidth=0.6)
+    axes.locator_params(axis="x", nbins=5)
+    if curve.key == "learning_rate":
+        axes.plot(steps, values, color=colour, linewidth=1.8)
+        axes.set_ylim(bottom=0)
+        return
+    mean = smoothed(values, max(len(values) // 20, 1))
+    strong = AMBER if dark else ORANGE
+    axes.plot(steps, values, color=colour, alpha=0.35, linewidth=0.7, label="as recorded")
+    axes.plot(steps, mean, color=strong, linewidth=1.8, label="running mean")
+    if not curve.is_loss and values.min() > 0:
+        axes.set_yscale("log")
+        return
+    # A wild first step would flatten all that follows: what is far above the mean leaves the panel.
+    top = 1.1 * max(min(values.max(), 2.5 * mean.max()), 1e-6)
+    axes.set_ylim(0, top)
+    above = int((values > top).sum())
+    if above:
+        axes.set_title(
+            f"{above} value{'s' * (above > 1)} above", fontsize=8, loc="right", color=GREY
+        )
