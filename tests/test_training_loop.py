@@ -127,20 +127,19 @@ def make_settings(**changes):
     )
 
 
+PASSED = (
+    "resume",
+    "overwrite",
+    "callback",
+    "callback_every",
+    "make_loader",
+    "preset",
+    "stop_at",
+)
+
+
 def run(folder, *, model=None, data=None, progress=False, **changes):
-    passed = {
-        name: changes.pop(name)
-        for name in (
-            "resume",
-            "overwrite",
-            "callback",
-            "callback_every",
-            "make_loader",
-            "preset",
-            "stop_at",
-        )  # fmt: skip
-        if name in changes
-    }
+    passed = {name: changes.pop(name) for name in PASSED if name in changes}
     model = model or TinyModel()
     return train(
         model, data or TinyData(), make_settings(**changes), folder, progress=progress, **passed
