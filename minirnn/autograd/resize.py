@@ -122,18 +122,23 @@ def bilinear(
     xp = xp_of(x)
     sizes = zip(x.shape[2:], _check("bilinear", x.shape, size), strict=True)
     rows, columns = (
-        xp.asarray(_bilinear_matrix(n, m, align_corners).astype(x.dtype)) for n, m in sizes
+        xp.asarray(_bilinear_matrix(n, m, align_corners, x.dtype).astype(x.dtype)) for n, m in sizes
     )
     return _apply(rows, x, columns), lambda dy: _apply(rows.T, dy, columns.T)
 
 
-def _bilinear_matrix(before: int, after: int, align_corners: bool) -> np.ndarray:
-    """(after, before): row i holds the weights that output cell i gives to the input cells."""
+def _bilinear_matrix(before: int, after: int, align_corners: bool, dtype: Any) -> np.ndarray:
+    """(after, before): row i holds the weights that output cell i gives to the input cells.
+
+    For float32 the places are rounded to float32, as torch does: a place near 1000 then has three
+    digits behind the point, and public weights were trained on images that were read there.
+    """
     cell = np.arange(after)
     if align_corners:
         place = cell * ((before - 1) / max(after - 1, 1))
     else:
-        place = np.maximum((cell + 0.5) * (before / after) - 0.5, 0)
+        scale = dtype.type(before) / dtype.type(after)
+        place = np.maximum((cell + 0.5) * float(scale) - 0.5, 0).astype(dtype).astype(np.float64)
     low = np.minimum(np.floor(place).astype(np.int64), before - 1)
     high = np.minimum(low + 1, before - 1)
     matrix = np.zeros((after, before))

@@ -254,7 +254,7 @@ PRESETS: dict[str, Config] = {
         roi_samples=128,
         box_width=256,
         mask_width=64,
-        mask_convolutions=2,
+        mask_convolutions=4,
         mask_paste="continuous",
     ),
     # 128-pixel pictures of shapes, from scratch, on a laptop.
