@@ -1,0 +1,265 @@
+"""Training beside torchvision's: the same weights, batch and samples; losses, gradients and steps.
+
+Which anchors and regions a step learns from is drawn at random. torchvision draws, and what it drew
+is handed to us, together with the resized images and its proposals (two proposals of nearly equal
+score may stand in another order, and then an index means another region). Nothing else is: matching,
+targets, losses, gradients and the optimiser are each network's own.
+
+The derivative of a ReLU jumps at 0. Where rounding moves its input from one side to the other, a
+gradient is wrong by a whole term, not by a rounding error: if one in a million units does, the
+gradient's length is off by about a thousandth, √10⁻⁶. So the gradients are compared in float64, where
+formulas are all that can differ; in float32 they are held to GRADIENT_TOLERANCE_FLOAT32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from minirnn import matching
+from minirnn.data.sample import Sample
+from minirnn.models import MaskRCNN
+from minirnn.training.optimiser import SGD
+from minirnn.verify.parity_inference import as_tensors, handed_over
+from minirnn.verify.parity_rows import Comparison, Row, host
+from minirnn.verify.torchvision_model import build_pair
+
+#: Our names of the losses, and torchvision's.
+LOSSES = {
+    "rpn_objectness": "loss_objectness",
+    "rpn_box": "loss_rpn_box_reg",
+    "roi_class": "loss_classifier",
+    "roi_box": "loss_box_reg",
+    "mask": "loss_mask",
+}
+LOSS_TOLERANCE = 1e-5
+GRADIENT_TOLERANCE = 1e-3
+GRADIENT_TOLERANCE_FLOAT32 = 1e-2
+CURVE_TOLERANCE = 1e-3
+
+
+def training_parity(
+    samples: Sequence[Sample],
+    seed: int = 0,
+    min_size: int = 800,
+    *,
+    steps: int = 20,
+    roi_samples: int = 64,
+    learning_rate: float = 1e-4,
+    dtype: str = "float64",
+) -> list[Row]:
+    """Compare losses and gradients of one batch, then the losses over some steps of SGD on it.
+
+    Args:
+        samples: images and ground truth, the batch. Crowds are left out: torchvision knows none.
+        seed: of the weights and of torchvision's sampling.
+        min_size: shorter side that the images are scaled to.
+        steps: of SGD with momentum 0.9 and weight decay 1e-4.
+        roi_samples: regions per image that the heads learn from.
+        learning_rate: of SGD.
+        dtype: what both networks compute in.
+
+    Returns:
+        Rows for targets, losses, gradients by part of the network, and curves.
+
+    Raises:
+        ImportError: torch or torchvision is not installed.
+    """
+    import torch
+
+    reference, model = build_pair(seed, min_size=min_size, roi_samples=roi_samples)
+    reference.to(getattr(torch, dtype))
+    model.astype(dtype)
+    samples = [without_crowds(sample) for sample in samples]
+    comparison = Comparison("torchvision")
+    optimiser = SGD(model, momentum=0.9, weight_decay=1e-4)
+    their_optimiser = torch.optim.SGD(
+        reference.parameters(), lr=learning_rate, momentum=0.9, weight_decay=1e-4
+    )
+    reference.train()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step in range(steps + 1):
+            theirs, ours = both_losses(comparison, reference, model, samples)
+            pairs = {n: (float(ours[n]), float(theirs[o].item())) for n, o in LOSSES.items()}
+            pairs["sum"] = (sum(a for a, _ in pairs.values()), sum(b for _, b in pairs.values()))
+            for name, (our_value, their_value) in pairs.items():
+                _compare_loss(comparison, step, name, our_value, their_value)
+            if step == steps:
+                break
+            their_optimiser.zero_grad()
+            sum(theirs.values()).backward()
+            optimiser.zero_grad()
+            total = ours["rpn_objectness"]
+            for name in list(LOSSES)[1:]:
+                total = total + ours[name]
+            total.backward()
+            if step == 0:
+                _compare_gradients(comparison, reference, model)
+            their_optimiser.step()
+            optimiser.step(learning_rate)
+    _compare_weights(comparison, reference, model, steps)
+    return comparison.rows
+
+
+def without_crowds(sample: Sample) -> Sample:
+    """The sample with the objects only."""
+    target = sample.target
+    objects = ~target.is_crowd
+    masks = None if target.masks is None else target.masks[objects]
+    kept = replace(
+        target,
+        boxes=target.boxes[objects],
+        labels=target.labels[objects],
+        masks=masks,
+        is_crowd=target.is_crowd[objects],
+        keypoints=None,
+    )
+    return Sample(sample.image, kept)
+
+
+def both_losses(
+    comparison: Comparison, reference: Any, model: MaskRCNN, samples: Sequence[Sample]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """torchvision's losses, then ours with its proposals and samples. Enters the targets' rows."""
+    images = [sample.image for sample in samples]
+    dtype = next(reference.parameters()).dtype
+    with _recorded(reference) as seen:
+        theirs = reference(
+            [image.to(dtype) for image in as_tensors(images)],
+            [_as_dict(sample, dtype) for sample in samples],
+        )
+    draws = iter(seen.draws)
+
+    def sample(matches: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
+        labels, positives, negatives = next(draws)
+        of_ours = np.where(matches >= 0, 1, np.where(matches == matching.BELOW, 0, -1))
+        comparison.number(
+            "targets", "anchors and regions with another role", int((of_ours != labels).sum()),
+            cases=len(labels), absolute=0.0, note="object, background or neither",
+        )  # fmt: skip
+        return positives, negatives
+
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(matching, "sample", sample))
+        stack.enter_context(handed_over(model, seen.images))
+        stack.enter_context(mock.patch.object(model, "_proposals", return_value=seen.proposals))
+        ours = model.losses(images, [sample.target for sample in samples])
+    return theirs, ours
+
+
+def _as_dict(sample: Sample, dtype: Any) -> dict[str, Any]:
+    import torch
+
+    target = sample.target
+    assert target.masks is not None
+    return {
+        "boxes": torch.from_numpy(np.asarray(target.boxes)).to(dtype),
+        "labels": torch.from_numpy(np.asarray(target.labels)),
+        "masks": torch.from_numpy(np.asarray(target.masks).astype(np.uint8)),
+    }
+
+
+@dataclass
+class _Seen:
+    """What torchvision made of a batch and drew for it.
+
+    Attributes:
+        images: (N, 3, H, W), resized.
+        proposals: of each image.
+        draws: for each image's anchors, then for each image's regions: role of each (1 object, 0
+            background, -1 neither), indices of the drawn objects, indices of the drawn background.
+    """
+
+    images: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    proposals: list[np.ndarray] = field(default_factory=list)
+    draws: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
+
+
+@contextmanager
+def _recorded(reference: Any) -> Iterator[_Seen]:
+    """Inside, what torchvision makes and draws is also written down."""
+    seen = _Seen()
+
+    def recording(draw: Any) -> Any:
+        def sampler(labels: list[Any]) -> Any:
+            positives, negatives = draw(labels)
+            for of_image, positive, negative in zip(labels, positives, negatives, strict=True):
+                role = np.sign(host(of_image)).astype(np.int64)
+                chosen = (np.flatnonzero(host(x)) for x in (positive, negative))
+                seen.draws.append((role, *chosen))
+            return positives, negatives
+
+        return sampler
+
+    def keep_images(module: Any, inputs: Any, output: Any) -> None:
+        seen.images = host(output[0].tensors)
+
+    def keep_proposals(module: Any, inputs: Any, output: Any) -> None:
+        seen.proposals = [host(boxes) for boxes in output[0]]
+
+    with ExitStack() as stack:
+        for part, hook in ((reference.transform, keep_images), (reference.rpn, keep_proposals)):
+            stack.callback(part.register_forward_hook(hook).remove)
+        for part in (reference.rpn, reference.roi_heads):
+            sampler = recording(part.fg_bg_sampler)
+            stack.enter_context(mock.patch.object(part, "fg_bg_sampler", sampler))
+        yield seen
+
+
+def _compare_loss(comparison: Comparison, step: int, name: str, ours: float, theirs: float) -> None:
+    error = abs(ours - theirs)
+    relative = error / abs(theirs) if theirs else error
+    if step == 0:
+        comparison.number("losses", name, error, relative, cases=1, relative=LOSS_TOLERANCE)
+    comparison.number(
+        "curves", name, error, relative, cases=1, relative=CURVE_TOLERANCE,
+        note=f"from {theirs:.4f}" if step == 0 else "",
+    )  # fmt: skip
+
+
+def _compare_gradients(comparison: Comparison, reference: Any, model: MaskRCNN) -> None:
+    """|ours - theirs| / |theirs| of each parameter; a row for each part, by its worst parameter."""
+    theirs = dict(reference.named_parameters())
+    ours = dict(model.named_parameters())
+    missing = set(theirs) ^ set(ours)
+    comparison.number(
+        "gradients", "parameters that only one has", len(missing), cases=len(theirs), absolute=0.0,
+        note=", ".join(sorted(missing)),
+    )  # fmt: skip
+    wide = next(iter(ours.values())).dtype == np.float64
+    for name in sorted(set(theirs) & set(ours)):
+        wanted, gradient = host(theirs[name].grad).astype(np.float64), ours[name].grad
+        if gradient is None:
+            error, relative = float(np.abs(wanted).max()), 1.0
+        else:
+            difference, length = host(gradient) - wanted, float(np.linalg.norm(wanted))
+            error = float(np.abs(difference).max())
+            relative = float(np.linalg.norm(difference)) / length if length else error
+        comparison.number(
+            "gradients", _part(name), error, relative, cases=1,
+            relative=GRADIENT_TOLERANCE if wide else GRADIENT_TOLERANCE_FLOAT32,
+            note=f"worst: {name}",
+        )  # fmt: skip
+
+
+def _compare_weights(comparison: Comparison, reference: Any, model: MaskRCNN, steps: int) -> None:
+    theirs = dict(reference.named_parameters())
+    for name, tensor in model.named_parameters():
+        comparison.arrays(
+            "weights", f"after {steps} steps", tensor.data, theirs[name], relative=CURVE_TOLERANCE,
+            note=f"worst: {name}",
+        )  # fmt: skip
+
+
+def _part(name: str) -> str:
+    """The part of the network that a parameter belongs to."""
+    words = name.split(".")
+    if words[0] == "backbone":
+        return words[2] if words[1] == "body" else "fpn"
+    return words[0] if words[0] == "rpn" else words[1]
