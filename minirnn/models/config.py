@@ -246,15 +246,18 @@ PRESETS: dict[str, Config] = {
         anchor_offset=0.5,
         anchor_integer_strides=False,
         rpn_pre_nms_train=500,
-        rpn_pre_nms_test=500,
+        rpn_pre_nms_test=1000,
         rpn_post_nms_train=300,
-        rpn_post_nms_test=300,
+        # Nothing is learned about crowd regions, so that they fill with detections that count for
+        # nothing. There must be room beside them.
+        rpn_post_nms_test=1000,
         roi_aligned=True,
         roi_canonical_size=128.0,
         roi_samples=128,
         box_width=256,
+        box_max_detections=300,
         mask_width=64,
-        mask_convolutions=4,
+        mask_convolutions=2,
         mask_paste="continuous",
     ),
     # 128-pixel pictures of shapes, from scratch, on a laptop.

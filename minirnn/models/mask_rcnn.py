@@ -31,7 +31,7 @@ from minirnn.heads.sampling import SampledRois, sample_rois
 from minirnn.models.config import Config
 from minirnn.nn import Module
 from minirnn.roi import pyramid_roi, roi_align, roi_pool, roi_warp
-from minirnn.transform import Batch, make_batch, prepare_target, scale_boxes
+from minirnn.transform import Batch, check_image, make_batch, prepare_target, scale_boxes
 
 
 class RoIHeads(Module):
@@ -206,7 +206,26 @@ class MaskRCNN(Module):
 
         Returns:
             For each image its detections, by falling score, on the host, in the image's own pixels.
+            They do not depend on what other images are given with it.
+
+        Raises:
+            InputError: an image is not (H, W, 3) uint8; names its number.
         """
+        # Images of different sizes would be padded to a common canvas, and a normalisation that
+        # looks at the whole canvas (GroupNorm) would then see something else than in training.
+        together: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            check_image(image, f"image {index}")
+            together.setdefault(image.shape[:2], []).append(index)
+        found: dict[int, Detections] = {}
+        for indices in together.values():
+            part = self._predict_same_size([images[i] for i in indices], score_threshold)
+            found.update(zip(indices, part, strict=True))
+        return [found[index] for index in range(len(images))]
+
+    def _predict_same_size(
+        self, images: Sequence[np.ndarray], score_threshold: float | None
+    ) -> list[Detections]:
         with no_grad():
             batch = self._batch(images, [self.config.min_size[-1]] * len(images))
             pyramid = self.backbone(batch.images)
