@@ -1,4 +1,4 @@
-"""The command line: `minirnn demo | data | train | evaluate | predict`.
+"""The command line: `minirnn demo | data | train | evaluate | predict | weights | verify`.
 
 Each command is a module of its own and only translates: options into arguments, results into text.
 Nothing that computes or draws is imported before a command needs it, so that `--help` is quick.
@@ -18,6 +18,8 @@ from minirnn.cli.demo import demo
 from minirnn.cli.evaluate import evaluate
 from minirnn.cli.predict import predict
 from minirnn.cli.train import train
+from minirnn.cli.verify import verify
+from minirnn.cli.weights import weights
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
@@ -100,7 +102,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, data, train, evaluate, predict):
+for _command in (demo, data, train, evaluate, predict, weights, verify):
     cli.add_command(_command)
 
 

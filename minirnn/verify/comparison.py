@@ -1,0 +1,205 @@
+"""Every operation and stage against the textbook and the libraries, on the same drawn inputs.
+
+    table = minirnn.verify.compare("roi_align")     # one function
+    table = minirnn.verify.compare("masks")         # one stage
+    table = minirnn.verify.compare()                # everything
+
+Forward, both get the same inputs and their answers are compared number by number. For gradients, a
+random cotangent c makes one number of the answer, L = Σ c · f(x), and dL/dx is compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minirnn.errors import InputError
+from minirnn.verify.case import as_type, ask, both_gradients, ours
+from minirnn.verify.references import REFERENCES, Reference, Skip
+from minirnn.verify.subjects import Subject, subjects
+from minirnn.verify.table import SMALLEST_SCALE, NotCompared, Row, Table
+
+_SINGLE = 1e-6  # tolerance for a few operations in float32
+
+
+def compare(
+    *names: str,
+    references: Sequence[str] | None = None,
+    seed: int = 0,
+    progress: Callable[[str], None] | None = None,
+) -> Table:
+    """Compare functions of this library with every reference that is installed.
+
+    Args:
+        names: of operations, stage functions, or whole stages ("roi"); everything if there is none.
+        references: only these, by name; all if None.
+        seed: another seed draws other inputs.
+        progress: called with the name of each function before its turn.
+
+    Returns:
+        A table to print, to show in a notebook, or to look through by its `rows`.
+
+    Raises:
+        InputError: there is no such function, stage or reference (lists those that there are), or a
+            reference was asked for by name and is not installed.
+    """
+    chosen = _choose(names)
+    table = Table([], seed=seed)
+    left: dict[tuple[str, str], list[str]] = {}
+    asked = []
+    for reference in _choose_references(references):
+        reason = reference.missing()
+        if reason and references is not None:
+            raise InputError(f"{reference.name} cannot be compared with: it is {reason}")
+        if reason:
+            left[reference.name, reason] = ["everything"]
+        else:
+            asked.append(reference)
+    table.versions = {r.name: r.version() for r in asked if r.packages}
+
+    for subject in chosen:
+        if progress:
+            progress(subject.name)
+        if not subject.draws:
+            left.setdefault(("no reference", subject.why_not), []).append(subject.name)
+            continue
+        for reference in asked:
+            if subject.name not in reference.functions():
+                key = (reference.name, reference.missing_functions)
+                left.setdefault(key, []).append(subject.name)
+                continue
+            rows, skipped = _against(subject, reference, seed)
+            table.rows += rows
+            for reason in skipped:
+                left.setdefault((reference.name, reason), []).append(subject.name)
+            if subject.differentiable != () and reference.gradients == "none":
+                key = (reference.name, "has no gradients")
+                left.setdefault(key, []).append(subject.name)
+    order = {reference.name: i for i, reference in enumerate(REFERENCES)}
+    table.not_compared = [
+        NotCompared(reference, reason, tuple(dict.fromkeys(functions)))
+        for (reference, reason), functions in sorted(
+            left.items(), key=lambda item: order.get(item[0][0], -1)
+        )
+    ]
+    return table
+
+
+def _choose(names: Sequence[str]) -> list[Subject]:
+    known = subjects()
+    stages = list(dict.fromkeys(subject.stage for subject in known.values()))
+    for name in names:
+        if name not in known and name not in stages:
+            raise InputError(
+                f"there is nothing to verify named {name!r}; there are the stages "
+                f"{', '.join(stages)}, and the functions {', '.join(known)}"
+            )
+    return sorted(
+        (s for s in known.values() if not names or s.name in names or s.stage in names),
+        key=lambda subject: stages.index(subject.stage),
+    )
+
+
+def _choose_references(names: Sequence[str] | None) -> list[Reference]:
+    by_name = {reference.name.lower(): reference for reference in REFERENCES}
+    for name in names or ():
+        if name.lower() not in by_name:
+            known = ", ".join(reference.name for reference in REFERENCES)
+            raise InputError(f"there is no reference {name!r}; there are {known}")
+    return [r for key, r in by_name.items() if names is None or key in [n.lower() for n in names]]
+
+
+@dataclasses.dataclass
+class _Errors:
+    """The errors of the cases of one row."""
+
+    absolute: list[float] = dataclasses.field(default_factory=list)
+    relative: list[float] = dataclasses.field(default_factory=list)
+    note: str = ""
+    exact: bool = True
+
+    def add(self, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> None:
+        """Enter one case."""
+        absolute = relative = 0.0
+        if len(ours) != len(theirs):
+            self.fail(f"{len(ours)} results and {len(theirs)}")
+            return
+        for a, b in zip(ours, theirs, strict=True):
+            if a.shape != b.shape:
+                self.fail(f"shapes {a.shape} and {b.shape}")
+                return
+            is_float = a.dtype.kind == "f" or b.dtype.kind == "f"
+            self.exact &= not is_float
+            if not a.size:
+                continue
+            difference = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+            scale = max(float(np.abs(b).max()), SMALLEST_SCALE) if is_float else 1.0
+            # np.maximum, because max() would forget a NaN.
+            absolute = float(np.maximum(absolute, difference))
+            relative = float(np.maximum(relative, difference / scale))
+        self.absolute.append(absolute)
+        self.relative.append(relative)
+
+    def fail(self, note: str) -> None:
+        """Enter a case whose answers cannot be subtracted."""
+        short = " ".join(note.split())[:120]  # exceptions may tell long stories
+        self.note = self.note or f"({short})"
+        self.absolute.append(float("inf"))
+        self.relative.append(float("inf"))
+
+
+def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Row], list[str]]:
+    """The rows of one function and one reference, and why cases are missing from them."""
+    found = {"forward": _Errors(), "gradient": _Errors()}
+    skipped: list[str] = []
+    for number, draw in enumerate(subject.draws):
+        rng = np.random.default_rng([seed, zlib.crc32(subject.name.encode()), number])
+        inputs, settings = draw(rng)
+        inputs = tuple(as_type(value, reference.dtype) for value in inputs)
+        try:
+            expected = ask(reference, subject.name, inputs, settings)
+        except Skip as skip:
+            skipped.append(str(skip))
+            continue
+        except Exception as error:  # another version of it, say: to be seen, but not to end all
+            found["forward"].fail(f"{reference.name} raised {type(error).__name__}: {error}")
+            continue
+        try:
+            answer, gradients, cotangents = ours(subject, inputs, settings, rng)
+            found["forward"].add(answer, expected)
+        except Exception as error:  # a bug of ours is a miss, too, and does not hide the rest
+            found["forward"].fail(f"{type(error).__name__}: {error}")
+            continue
+        if subject.differentiable == () or reference.gradients == "none":
+            continue
+        try:
+            own, goal = both_gradients(
+                reference, subject.name, inputs, settings, gradients, cotangents, rng
+            )
+            found["gradient"].add(own, goal)
+        except Exception as error:
+            found["gradient"].fail(f"{type(error).__name__}: {error}")
+    rows = []
+    for compared, errors in found.items():
+        if errors.absolute:
+            limits = (reference.tolerance, reference.gradient_tolerance)
+            limit = max(limits[compared == "gradient"], _SINGLE if subject.single else 0)
+            rows.append(
+                Row(
+                    stage=subject.stage,
+                    name=subject.name,
+                    compared=compared,
+                    reference=reference.name,
+                    cases=len(errors.absolute),
+                    absolute=float(np.max(errors.absolute)),
+                    relative=float(np.max(errors.relative)),
+                    tolerance=0.0 if errors.exact else limit,
+                    errors=tuple(errors.relative),
+                    note=errors.note,
+                )
+            )
+    part = "some" if found["forward"].absolute else "all"
+    return rows, [f"{part} of its inputs: {reason}" for reason in dict.fromkeys(skipped)]

@@ -1,0 +1,227 @@
+"""PyTorch: every operation, its gradient by torch's own autograd, and the losses made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from minirnn.verify.references import Skip
+
+# torch.Tensor. Types are checked where there is no torch, too.
+Tensor = Any
+
+
+def to_torch(value: Any) -> Any:
+    """Arrays in lists, tuples, dictionaries and data classes as tensors of their own memory."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value))
+    if isinstance(value, (list, tuple)):
+        return type(value)(to_torch(item) for item in value)
+    if isinstance(value, dict):
+        return {key: to_torch(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_torch(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **fields)
+    return value
+
+
+def gradients_of(
+    function: Callable,
+    inputs: Sequence[Any],
+    settings: dict[str, Any],
+    positions: Sequence[int],
+    cotangents: Sequence[np.ndarray],
+) -> list[np.ndarray]:
+    """dL/d(input) for the inputs at some positions, where L = Σ cotangent · output."""
+    tensors = to_torch(list(inputs))
+    for position in positions:
+        tensors[position].requires_grad_(True)
+    outputs = function(*tensors, **to_torch(settings))
+    several = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+    if any(output.requires_grad for output in several):
+        torch.autograd.backward(several, to_torch(list(cotangents)))
+    return [
+        np.zeros(tensors[p].shape) if tensors[p].grad is None else tensors[p].grad.numpy()
+        for p in positions
+    ]
+
+
+def _take(x: Tensor, *, index: Any) -> Tensor:
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(part, slice) and (part.step or 1) < 0 for part in parts):
+        # Torch's slices go up only.
+        return x.flip([a for a, p in enumerate(parts) if isinstance(p, slice) and p.step == -1])
+    return x[index]
+
+
+def _axes(x: Tensor, axis: Any) -> Any:
+    return tuple(range(x.ndim)) if axis is None else axis
+
+
+def _max(x: Tensor, *, axis: Any = None, keepdims: bool = False) -> Tensor:
+    return torch.amax(x, _axes(x, axis), keepdim=keepdims)
+
+
+def _batch_norm(x: Tensor, weight: Tensor, bias: Tensor, *, eps: float = 1e-5) -> Tensor:
+    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+
+
+def _frozen(
+    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, eps: float = 1e-5
+) -> Tensor:
+    return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+
+
+def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, *, eps: float = 1e-5) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+def _group_norm(
+    x: Tensor, weight: Tensor, bias: Tensor, *, groups: int, eps: float = 1e-5
+) -> Tensor:
+    return F.group_norm(x, groups, weight, bias, eps)
+
+
+def _pad(x: Tensor, *, widths: Any) -> Tensor:
+    return F.pad(x, [n for pair in reversed(widths) for n in pair])
+
+
+def _clip(x: Tensor, *, low: float | None = None, high: float | None = None) -> Tensor:
+    return torch.clamp(x, low, high)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, *, ignore: int | None = None) -> Tensor:
+    return F.cross_entropy(logits, labels, ignore_index=-100 if ignore is None else ignore)
+
+
+def _max_pool2d(x: Tensor, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+    return F.max_pool2d(x, kernel, stride, padding)
+
+
+def _avg_pool2d(x: Tensor, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Tensor:
+    return F.avg_pool2d(x, kernel, stride, padding)
+
+
+def _bilinear(x: Tensor, *, size: Any, align_corners: bool = False) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
+
+
+def _scale_masks(masks: Tensor, size: Any) -> Tensor:
+    if not len(masks):
+        raise Skip("refuses empty arrays")
+    return F.interpolate(masks[None].to(torch.float32), size, mode="nearest")[0].bool()
+
+
+def _mask_loss(logits: Tensor, masks: Tensor, labels: Tensor) -> Tensor:
+    own = logits[torch.arange(len(labels)), labels]
+    return F.binary_cross_entropy_with_logits(own, masks)
+
+
+def encoded(anchors: Tensor, boxes: Tensor, weights: Any) -> Tensor:
+    """Faster R-CNN's box code, from its equations."""
+    size, goal = anchors[:, 2:] - anchors[:, :2], boxes[:, 2:] - boxes[:, :2]
+    moved = ((boxes[:, 2:] + boxes[:, :2]) / 2 - (anchors[:, 2:] + anchors[:, :2]) / 2) / size
+    return torch.cat([moved, torch.log(goal / size)], 1) * torch.tensor(weights)
+
+
+def _box_losses(
+    logits: Tensor,
+    deltas: Tensor,
+    regions: Tensor,
+    labels: Tensor,
+    matched: Tensor,
+    *,
+    weights: Any = (10.0, 10.0, 5.0, 5.0),
+    beta: float = 1 / 9,
+) -> tuple[Tensor, Tensor]:
+    positive = torch.nonzero(labels > 0)[:, 0]
+    own = deltas.reshape(len(labels), -1, 4)[positive, labels[positive]]
+    goal = encoded(regions[positive], matched[positive], weights)
+    box = F.smooth_l1_loss(own, goal, beta=beta, reduction="sum") / len(labels)
+    return F.cross_entropy(logits, labels), box
+
+
+def _rpn_losses(
+    logits: Tensor,
+    deltas: Tensor,
+    anchors: Tensor,
+    targets: Any,
+    matches: Any,
+    sampled: Any,
+    *,
+    weights: Any = (1.0, 1.0, 1.0, 1.0),
+    beta: float = 1 / 9,
+) -> tuple[Tensor, Tensor]:
+    chosen, is_object, own, goals = [], [], [], []
+    for image, (truth, match, (positive, negative)) in enumerate(
+        zip(targets, matches, sampled, strict=True)
+    ):
+        chosen += [logits[image, positive], logits[image, negative]]
+        is_object += [torch.ones(len(positive)), torch.zeros(len(negative))]
+        own.append(deltas[image, positive])
+        goals.append(encoded(anchors[positive], truth.boxes[match[positive]], weights))
+    answers, goal = torch.cat(chosen), torch.cat(is_object).to(logits.dtype)
+    objectness = F.binary_cross_entropy_with_logits(answers, goal)
+    box = F.smooth_l1_loss(torch.cat(own), torch.cat(goals), beta=beta, reduction="sum")
+    return objectness, box / len(answers)
+
+
+FUNCTIONS: dict[str, Callable] = {
+    "add": torch.add,
+    "subtract": torch.sub,
+    "multiply": torch.mul,
+    "divide": torch.div,
+    "negative": torch.neg,
+    "power": lambda x, *, exponent: torch.pow(x, exponent),
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "absolute": torch.abs,
+    "maximum": torch.maximum,
+    "minimum": torch.minimum,
+    "clip": _clip,
+    "where": torch.where,
+    "matmul": torch.matmul,
+    "reshape": lambda x, *, shape: torch.reshape(x, shape),
+    "flatten": lambda x: x.reshape(len(x), int(np.prod(x.shape[1:]))),
+    "transpose": lambda x, *, axes=None: x.permute(axes or tuple(range(x.ndim))[::-1]),
+    "take": _take,
+    "concatenate": lambda *xs, axis=0: torch.cat(xs, axis),
+    "stack": lambda *xs, axis=0: torch.stack(xs, axis),
+    "pad": _pad,
+    "broadcast_to": lambda x, *, shape: torch.broadcast_to(x, shape),
+    "sum": lambda x, *, axis=None, keepdims=False: torch.sum(x, _axes(x, axis), keepdims),
+    "mean": lambda x, *, axis=None, keepdims=False: torch.mean(x, _axes(x, axis), keepdims),
+    "max": _max,
+    "relu": F.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "softmax": lambda x, *, axis=-1: torch.softmax(x, axis),
+    "log_softmax": lambda x, *, axis=-1: torch.log_softmax(x, axis),
+    "max_pool2d": _max_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "global_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 1)[:, :, 0, 0],
+    "nearest": lambda x, *, size: F.interpolate(x, size, mode="nearest"),
+    "bilinear": _bilinear,
+    "group_norm": _group_norm,
+    "batch_norm": _batch_norm,
+    "frozen_batch_norm": _frozen,
+    "layer_norm": _layer_norm,
+    "cross_entropy": _cross_entropy,
+    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
+    "smooth_l1": F.smooth_l1_loss,
+    "conv2d": F.conv2d,
+    "conv_transpose2d": F.conv_transpose2d,
+    "linear": F.linear,
+    "box_encode": lambda a, b, weights=(1.0, 1.0, 1.0, 1.0): encoded(a, b, weights),
+    "rpn_losses": _rpn_losses,
+    "box_losses": _box_losses,
+    "mask_loss": _mask_loss,
+    "mask_probabilities": lambda x, labels: torch.sigmoid(x[torch.arange(len(labels)), labels]),
+    "scale_masks": _scale_masks,
+}

@@ -1,0 +1,190 @@
+"""What a comparison found: rows, what was left out and why, as text, HTML and JSON."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: Errors are relative to the largest number of the reference's answer, or to this where it is larger:
+#: a result that is 0 but for rounding has no digits to compare.
+SMALLEST_SCALE = 1e-3
+
+HEADINGS = (
+    "stage",
+    "what",
+    "compared",
+    "reference",
+    "cases",
+    "absolute error",
+    "relative error",
+    "tolerance",
+    "verdict",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One function against one reference.
+
+    Attributes:
+        stage: part of the library.
+        name: the function.
+        compared: "forward" or "gradient".
+        reference: what it was compared with.
+        cases: drawn inputs that were compared.
+        absolute: largest difference of two numbers.
+        relative: the same over the largest number of the reference's answer to that case (or over
+            `SMALLEST_SCALE`, if that is larger).
+        tolerance: what `relative` may be; 0 where whole numbers, indices and masks must be equal.
+        errors: the relative error of each case.
+        note: what went wrong, where it is more than a number: another shape, an exception.
+    """
+
+    stage: str
+    name: str
+    compared: str
+    reference: str
+    cases: int
+    absolute: float
+    relative: float
+    tolerance: float
+    errors: tuple[float, ...] = ()
+    note: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the error is within the tolerance; not if it is NaN, nor if nothing was compared."""
+        return self.cases > 0 and self.relative <= self.tolerance
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row for JSON, which has no infinity: there it is null."""
+        row = {**asdict(self), "verdict": "agrees" if self.agrees else "MISS"}
+        row["absolute"], row["relative"] = _finite(self.absolute), _finite(self.relative)
+        row["errors"] = [_finite(error) for error in self.errors]
+        return row
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as texts, under `HEADINGS`."""
+        return (
+            self.stage,
+            self.name,
+            self.compared,
+            self.reference,
+            str(self.cases),
+            f"{self.absolute:.1e}",
+            f"{self.relative:.1e}",
+            f"{self.tolerance:.0e}" if self.tolerance else "equal",
+            "agrees" if self.agrees else f"MISS {self.note}".rstrip(),
+        )
+
+
+@dataclass(frozen=True)
+class NotCompared:
+    """Something that a reference has not said anything about: which functions, and why."""
+
+    reference: str
+    reason: str
+    names: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        return f"{self.reference}, {self.reason}: {', '.join(self.names)}"
+
+
+@dataclass
+class Table:
+    """The answer of `minirnn.verify.compare`; a notebook shows it as a table.
+
+    Attributes:
+        rows: one for each function, direction and reference.
+        not_compared: what has no row, and why.
+        versions: of the references that were asked.
+        seed: of the drawn inputs.
+    """
+
+    rows: list[Row]
+    not_compared: list[NotCompared] = field(default_factory=list)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every row does."""
+        return not self.misses
+
+    @property
+    def misses(self) -> list[Row]:
+        """The rows that do not agree."""
+        return [row for row in self.rows if not row.agrees]
+
+    def summary(self) -> str:
+        """One sentence: how many rows, and how many of them missed."""
+        names = {row.name for row in self.rows}
+        misses = self.misses
+        verdict = "all agree" if not misses else f"{len(misses)} MISS"
+        cases = sum(row.cases for row in self.rows)
+        return f"{len(names)} functions, {len(self.rows)} rows, {cases} cases: {verdict}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "agrees": self.agrees,
+            "seed": self.seed,
+            "versions": dict(self.versions),
+            "rows": [row.as_dict() for row in self.rows],
+            "not_compared": [asdict(left) for left in self.not_compared],
+        }
+
+    def as_text(self) -> str:
+        """Plain text, in columns, a line between stages."""
+        cells = [HEADINGS, *(row.cells() for row in self.rows)]
+        widths = [max(len(line[k]) for line in cells) for k in range(len(HEADINGS))]
+        lines: list[str] = []
+        for previous, line in zip([None, *cells], cells, strict=False):
+            if previous is not None and line[0] != previous[0]:
+                lines.append("")
+            texts = [
+                t.rjust(w) if 4 <= k <= 7 else t.ljust(w) for k, (t, w) in _columns(line, widths)
+            ]
+            lines.append("  ".join(texts).rstrip())
+        if self.not_compared:
+            lines += ["", "Not compared:"]
+            for left in self.not_compared:
+                lines += textwrap.wrap(
+                    left.sentence(), 110, initial_indent="    ", subsequent_indent="        "
+                )
+        return "\n".join([*lines, "", self.summary()])
+
+    def as_markdown(self) -> str:
+        """The rows as a Markdown table."""
+        lines = [f"| {' | '.join(HEADINGS)} |", "|---|---|---|---|--:|--:|--:|--:|---|"]
+        lines += [f"| {' | '.join(row.cells())} |" for row in self.rows]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(h)}</th>" for h in HEADINGS)
+        body = []
+        for row in self.rows:
+            cells = "".join(f"<td>{html.escape(text)}</td>" for text in row.cells())
+            colour = "" if row.agrees else ' style="color: #b00020"'
+            body.append(f"<tr{colour}>{cells}</tr>")
+        left = "".join(f"<li>{html.escape(x.sentence())}</li>" for x in self.not_compared)
+        return (
+            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+            f"<p>{html.escape(self.summary())}</p>"
+            + (f"<details><summary>Not compared</summary><ul>{left}</ul></details>" if left else "")
+        )
+
+    def __str__(self) -> str:
+        return self.as_text()
+
+
+def _columns(line: Sequence[str], widths: Sequence[int]) -> Any:
+    return enumerate(zip(line, widths, strict=True))
+
+
+def _finite(number: float) -> float | None:
+    return number if abs(number) < float("inf") else None
