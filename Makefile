@@ -10,7 +10,7 @@ TEST_FLAGS ?= -n logical --maxprocesses 8 --dist worksteal
 ONE_THREAD := MINIRNN_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint notebooks upgrade clean
+.PHONY: help env demo test lint verify notebooks upgrade clean
 
 help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
@@ -35,7 +35,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
-demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 15 minutes)
+demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 10 minutes)
 	$(BIN)/minirnn demo
 
 test: env  ## run the tests (about 10 minutes on 2 cores)
@@ -45,6 +45,9 @@ lint: env  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+verify: env  ## compare every operation and stage with what is installed to compare with
+	$(BIN)/minirnn verify
 
 notebooks: env  ## run every notebook from top to bottom
 	$(BIN)/python -m pytest --nbmake notebooks

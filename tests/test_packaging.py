@@ -197,6 +197,6 @@ def test_ci_runs_what_the_makefile_offers():
     assert os.access(script, os.X_OK)
     run = re.findall(r"^section make (\w+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert run == ["env", "lint", "test", "notebooks"]
+    assert run == ["env", "lint", "test", "verify", "notebooks"]
     for target in [*run, "demo", "help", "clean"]:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -95,7 +95,7 @@ def demo(
         minirnn demo
 
     Draws the pictures, trains, evaluates on pictures that it has not seen, and writes a report. An
-    earlier demo in the same place is moved aside (runs/demo-1, …). On two cores it takes about 15
+    earlier demo in the same place is moved aside (runs/demo-1, …). On two cores it takes about 10
     minutes; fewer steps are quicker and less exact:
 
     \b
