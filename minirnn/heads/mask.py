@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minirnn import masks as mask_ops
-from minirnn.autograd.activation import relu
+from minirnn.autograd.activation import relu, sigmoid
 from minirnn.autograd.losses import binary_cross_entropy_with_logits
 from minirnn.autograd.shape import take
 from minirnn.backend import Array, xp_of
@@ -101,4 +101,4 @@ def mask_probabilities(logits: Array, labels: Array) -> Array:
     """The mask of each detection's own class: (D, K + 1, M, M) → sigmoid → (D, M, M)."""
     xp = xp_of(logits)
     own = logits[xp.arange(len(labels)), labels]
-    return 0.5 * (xp.tanh(0.5 * own) + 1)  # the sigmoid, without overflow
+    return sigmoid(own)

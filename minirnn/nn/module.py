@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd import Tensor
+from minirnn.autograd import Tensor, data_of
 from minirnn.backend import Array, library_of, to_host, xp_of
 from minirnn.errors import InputError
 
@@ -64,7 +64,7 @@ class Module:
     def state_dict(self) -> dict[str, Array]:
         """All parameters and buffers as arrays, by path: what a checkpoint holds."""
         return {
-            path: _array(getattr(m, name)) for path, m, name in self._named((Tensor, _ArrayKind))
+            path: data_of(getattr(m, name)) for path, m, name in self._named((Tensor, _ArrayKind))
         }
 
     def load_state_dict(self, state: dict[str, Array], *, strict: bool = True) -> list[str]:
@@ -86,7 +86,7 @@ class Module:
         problems += [f"unexpected: {path}" for path in state if path not in own]
         fitting = {}
         for path in own.keys() & state.keys():
-            here, given = _array(getattr(*own[path])).shape, state[path].shape
+            here, given = data_of(getattr(*own[path])).shape, state[path].shape
             if here == given:
                 fitting[path] = state[path]
             else:
@@ -98,7 +98,7 @@ class Module:
         for path, given in fitting.items():
             module, name = own[path]
             value = getattr(module, name)
-            here = _array(value)
+            here = data_of(value)
             array = xp_of(here).asarray(to_host(given)).astype(here.dtype, copy=True)
             if isinstance(value, Tensor):
                 value.data = array
@@ -118,7 +118,7 @@ class Module:
     def xp(self) -> Any:
         """The array library of the parameters."""
         _, module, name = next(self._named((Tensor, _ArrayKind)))
-        return xp_of(_array(getattr(module, name)))
+        return xp_of(data_of(getattr(module, name)))
 
     @property
     def device(self) -> str:
@@ -159,10 +159,6 @@ class _ArrayMeta(type):
 
 class _ArrayKind(metaclass=_ArrayMeta):
     """Stands for "an array of any library" in isinstance, without importing CuPy."""
-
-
-def _array(value: Any) -> Array:
-    return value.data if isinstance(value, Tensor) else value
 
 
 class Sequential(Module):
