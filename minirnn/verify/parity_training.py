@@ -132,7 +132,7 @@ def both_losses(
     with _recorded(reference) as seen:
         theirs = reference(
             [image.to(dtype) for image in as_tensors(images)],
-            [_as_dict(sample, dtype) for sample in samples],
+            [target_as_dict(sample, dtype) for sample in samples],
         )
     draws = iter(seen.draws)
 
@@ -153,7 +153,8 @@ def both_losses(
     return theirs, ours
 
 
-def _as_dict(sample: Sample, dtype: Any) -> dict[str, Any]:
+def target_as_dict(sample: Sample, dtype: Any) -> dict[str, Any]:
+    """A sample's ground truth in the form that torchvision takes it."""
     import torch
 
     target = sample.target

@@ -1,0 +1,183 @@
+"""The demo's network twice, in torchvision and here: the same layers, first weights and conventions.
+
+torchvision has no small backbone, so it is put together from torch's layers under the names that ours
+has; everything after it is torchvision's own code. Where the two differ in conventions (rounded
+anchors, RoIAlign without the half pixel, masks pasted at whole pixels), ours takes torchvision's,
+each of which is a field of the configuration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minirnn.models import Config, MaskRCNN, build_model
+from minirnn.verify.torchvision_cpu import import_torchvision
+from minirnn.verify.torchvision_model import copy_weights
+
+#: The fields in which the demo's network differs from torchvision's conventions.
+CONVENTIONS: dict[str, Any] = {
+    "anchors_rounded": True,
+    "anchor_offset": 0.0,
+    "anchor_integer_strides": True,
+    "roi_aligned": False,
+    "mask_paste": "legacy",
+}
+
+
+def build_learning_pair(seed: int = 0, **overrides: Any) -> tuple[Any, MaskRCNN]:
+    """torchvision's Mask R-CNN with the demo's layers, and ours with the same first weights.
+
+    Args:
+        seed: of the first weights, which are ours.
+        **overrides: fields of the configuration, for both.
+
+    Returns:
+        The torch module, in training mode, and the model.
+
+    Raises:
+        ImportError: torch or torchvision is not installed.
+    """
+    model = build_model("maskrcnn_shapes", seed=seed, **{**CONVENTIONS, **overrides})
+    reference = _torchvision_network(model.config)
+    copy_weights_into(reference, model)
+    return reference.train(), model
+
+
+def copy_weights_into(reference: Any, model: MaskRCNN) -> None:
+    """Put our weights into a torch module that has the same names, and back: both must know all."""
+    import torch
+
+    state = {name: torch.from_numpy(array.copy()) for name, array in model.state_dict().items()}
+    reference.load_state_dict(state)  # strict: raises at a name that only one of them has
+    copy_weights(reference, model)
+
+
+def _torchvision_network(config: Config) -> Any:
+    torchvision = import_torchvision()
+    import torch
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+    from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+    from torchvision.models.detection.mask_rcnn import MaskRCNN as Reference
+    from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+    from torchvision.models.detection.rpn import RPNHead
+
+    levels = [str(k) for k in range(len(config.small_widths))]
+
+    def roi_align(side: int) -> Any:
+        return torchvision.ops.MultiScaleRoIAlign(
+            levels,
+            output_size=side,
+            sampling_ratio=config.roi_sampling,
+            canonical_scale=int(config.roi_canonical_size),
+            canonical_level=config.roi_canonical_level,
+        )
+
+    channels = config.fpn_channels
+    # The first weights are thrown away: they should not move the caller's random numbers.
+    with torch.random.fork_rng(devices=[]):
+        anchors = AnchorGenerator(
+            config.anchor_sizes, (config.anchor_ratios,) * len(config.anchor_sizes)
+        )
+        backbone = _backbone(config)
+        return Reference(
+            backbone,
+            min_size=config.min_size[-1],
+            max_size=config.max_size,
+            image_mean=list(config.image_mean),
+            image_std=list(config.image_std),
+            size_divisible=config.size_divisor,
+            rpn_anchor_generator=anchors,
+            rpn_head=RPNHead(
+                channels, anchors.num_anchors_per_location()[0], config.rpn_convolutions
+            ),
+            rpn_pre_nms_top_n_train=config.rpn_pre_nms_train,
+            rpn_pre_nms_top_n_test=config.rpn_pre_nms_test,
+            rpn_post_nms_top_n_train=config.rpn_post_nms_train,
+            rpn_post_nms_top_n_test=config.rpn_post_nms_test,
+            rpn_nms_thresh=config.rpn_nms_iou,
+            rpn_fg_iou_thresh=config.rpn_foreground_iou,
+            rpn_bg_iou_thresh=config.rpn_background_iou,
+            rpn_batch_size_per_image=config.rpn_samples,
+            rpn_positive_fraction=config.rpn_positive_fraction,
+            rpn_score_thresh=config.rpn_score_threshold,
+            box_roi_pool=roi_align(config.box_pool),
+            box_head=TwoMLPHead(channels * config.box_pool**2, config.box_width),
+            box_predictor=FastRCNNPredictor(config.box_width, config.num_classes),
+            box_score_thresh=config.box_score_threshold,
+            box_nms_thresh=config.box_nms_iou,
+            box_detections_per_img=config.box_max_detections,
+            box_fg_iou_thresh=config.roi_foreground_iou,
+            box_bg_iou_thresh=config.roi_foreground_iou,
+            box_batch_size_per_image=config.roi_samples,
+            box_positive_fraction=config.roi_positive_fraction,
+            mask_roi_pool=roi_align(config.mask_pool),
+            mask_head=MaskRCNNHeads(channels, (config.mask_width,) * config.mask_convolutions, 1),
+            mask_predictor=MaskRCNNPredictor(
+                config.mask_width, config.mask_width, config.num_classes
+            ),
+        )
+
+
+def _backbone(config: Config) -> Any:
+    """The small backbone with its pyramid, as a torch module."""
+    import torch
+    from torch import nn
+    from torchvision.ops import FeaturePyramidNetwork
+
+    def norm(channels: int) -> Any:
+        return nn.GroupNorm(min(32, channels // 4), channels, eps=config.norm_eps)
+
+    class Block(nn.Module):
+        def __init__(self, inputs: int, width: int, stride: int) -> None:
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, width, 3, stride, 1, bias=False)
+            self.bn1 = norm(width)
+            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+            self.bn2 = norm(width)
+            same = stride == 1 and inputs == width
+            self.downsample = (
+                None
+                if same
+                else nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), norm(width))
+            )
+
+        def forward(self, x: Any) -> Any:
+            y = torch.relu(self.bn1(self.conv1(x)))
+            y = self.bn2(self.conv2(y))
+            return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+    class Body(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            inputs = config.small_widths[0] // 2
+            self.conv1 = nn.Conv2d(3, inputs, 3, 2, 1, bias=False)
+            self.bn1 = norm(inputs)
+            self.stages = len(config.small_widths)
+            for stage, (width, count) in enumerate(
+                zip(config.small_widths, config.small_blocks, strict=True)
+            ):
+                blocks = []
+                for index in range(count):
+                    blocks.append(Block(inputs, width, 2 if index == 0 else 1))
+                    inputs = width
+                setattr(self, f"layer{stage + 1}", nn.Sequential(*blocks))
+
+        def forward(self, x: Any) -> dict[str, Any]:
+            x = torch.relu(self.bn1(self.conv1(x)))
+            maps = {}
+            for stage in range(self.stages):
+                x = getattr(self, f"layer{stage + 1}")(x)
+                maps[str(stage)] = x
+            return maps
+
+    class Backbone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = Body()
+            self.fpn = FeaturePyramidNetwork(list(config.small_widths), config.fpn_channels)
+            self.out_channels = config.fpn_channels
+
+        def forward(self, x: Any) -> Any:
+            return self.fpn(self.body(x))
+
+    return Backbone()

@@ -1,0 +1,202 @@
+"""Do both learn equally well? The demo's network trained here and in torchvision, on the same batches.
+
+One step can be compared number by number (`parity_training`). A thousand cannot: each draws its own
+anchors and regions, and rounding errors grow. What can be compared is where the training ends: AP on
+pictures that neither has seen, from the same first weights, batches, learning rates and decay.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minirnn.data.sample import Detections
+from minirnn.errors import InputError
+from minirnn.training.settings import TrainingSettings
+from minirnn.verify.learning_model import build_learning_pair
+from minirnn.verify.parity_rows import Comparison, Row
+
+LIBRARIES = ("minirnn", "torchvision")
+KINDS = ("bbox", "segm")
+#: How far apart the mean AP over the seeds may be.
+AP_TOLERANCE = 0.02
+
+
+def learning_parity(
+    folder: Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    *,
+    steps: int = 1000,
+    batch_size: int = 8,
+    learning_rate: float = 0.04,
+    train_images: int = 8000,
+    val_images: int = 200,
+) -> list[Row]:
+    """Train both networks with each seed, evaluate, and compare box and mask AP.
+
+    What a run ends with is kept in `folder` and not computed again, so that the comparison can be
+    stopped and go on, and its runs can share the work (several processes with a seed each).
+
+    Args:
+        folder: for the pictures, runs and results.
+        seeds: of first weights, batches and draws.
+        steps: of each training.
+        batch_size: images in a batch.
+        learning_rate: the highest, after the warm-up.
+        train_images: pictures to train on.
+        val_images: pictures to evaluate on.
+
+    Returns:
+        Rows: for each seed and on average, box and mask AP; the note says both values.
+
+    Raises:
+        ImportError: torch or torchvision is not installed.
+    """
+    from minirnn.data import CocoDataset, generate
+
+    pictures = folder / "shapes"
+    generate(pictures, level="easy", train=train_images, val=val_images, seed=0)
+    training_set = CocoDataset.from_folder(pictures, "train")
+    held_out = CocoDataset.from_folder(pictures, "val")
+    results: dict[str, list[dict[str, float]]] = {library: [] for library in LIBRARIES}
+    for seed in seeds:
+        settings = TrainingSettings(
+            steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+        )
+        for library in LIBRARIES:
+            results[library].append(_run(library, settings, folder, training_set, held_out))
+    return _rows(seeds, results)
+
+
+def _rows(seeds: Sequence[int], results: dict[str, list[dict[str, float]]]) -> list[Row]:
+    comparison = Comparison("torchvision")
+    for kind in KINDS:
+        ours, theirs = ([run[kind] for run in results[library]] for library in LIBRARIES)
+        # A single run may end a little higher or lower by chance, so only the mean is judged.
+        pairs = [(f"seed {s}", a, b, 1.0) for s, a, b in zip(seeds, ours, theirs, strict=True)]
+        pairs.append(("mean", statistics.mean(ours), statistics.mean(theirs), AP_TOLERANCE))
+        for what, our_value, their_value, tolerance in pairs:
+            error = abs(our_value - their_value)
+            comparison.number(
+                f"{kind} AP", what, error, error / max(their_value, 1e-9), cases=1,
+                absolute=tolerance, note=f"{our_value:.3f} here, {their_value:.3f} there",
+            )  # fmt: skip
+    return comparison.rows
+
+
+def _run(
+    library: str, settings: TrainingSettings, folder: Path, training_set: Any, held_out: Any
+) -> dict[str, float]:
+    """AP of one training, from `folder` if it has been run before."""
+    path = folder / f"{library}-{settings.seed}-{settings.steps}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    reference, model = build_learning_pair(settings.seed)
+    if library == "minirnn":
+        from minirnn.training import train
+
+        train(model, training_set, settings, path.with_suffix(""), overwrite=True)
+        found = _predict_in_batches(model.predict, held_out, library)
+    else:
+        train_torchvision(reference, training_set, settings)
+        found = _predict_in_batches(lambda images: predict_torchvision(reference, images),
+                                    held_out, library)  # fmt: skip
+    from minirnn.evaluation import evaluate_results
+
+    numbers = evaluate_results(held_out.ground_truth, found, KINDS)
+    result = {kind: float(numbers[kind]["AP"] or 0.0) for kind in KINDS}
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(result) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return result
+
+
+def train_torchvision(reference: Any, dataset: Any, settings: TrainingSettings) -> list[float]:
+    """Train a torchvision network as `minirnn.training.train` trains ours; returns the losses.
+
+    Raises:
+        InputError: a loss is not finite.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from minirnn.data.loader import Loader
+    from minirnn.training.schedule import learning_rate
+    from minirnn.verify.parity_inference import as_tensors
+    from minirnn.verify.parity_training import target_as_dict
+
+    normalisation = tuple(
+        name for name, module in reference.named_modules() if isinstance(module, torch.nn.GroupNorm)
+    )
+    named = dict(reference.named_parameters())
+    undecayed = [p for n, p in named.items() if n.rpartition(".")[0] in normalisation]
+    decayed = [p for n, p in named.items() if n.rpartition(".")[0] not in normalisation]
+    optimiser = torch.optim.SGD(
+        [{"params": undecayed, "weight_decay": 0.0}, {"params": decayed}],
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    loader = Loader(
+        dataset, settings.batch_size, steps=settings.steps, seed=settings.seed, flip=settings.flip
+    )
+    reference.train()
+    totals = []
+    with torch.random.fork_rng(devices=[]), tqdm(total=settings.steps, desc="torchvision") as bar:
+        torch.manual_seed(settings.seed)
+        for step, batch in enumerate(loader):
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(step, settings)
+            images = as_tensors([sample.image for sample in batch])
+            losses = reference(images, [target_as_dict(sample, torch.float32) for sample in batch])
+            total = sum(losses.values())
+            optimiser.zero_grad()
+            total.backward()
+            optimiser.step()
+            totals.append(float(total.detach()))
+            if not np.isfinite(totals[-1]):
+                raise InputError(f"torchvision's loss is {totals[-1]} in step {step + 1}")
+            bar.set_postfix_str(f"{totals[-1]:.3f}", refresh=False)
+            bar.update()
+    return totals
+
+
+def predict_torchvision(reference: Any, images: Sequence[np.ndarray]) -> list[Detections]:
+    """What a torchvision network finds, in the form of our detections."""
+    import torch
+
+    from minirnn.verify.parity_inference import as_tensors
+
+    reference.eval()
+    with torch.no_grad():
+        outputs = reference(as_tensors(images))
+    reference.train()
+    return [
+        Detections(
+            boxes=output["boxes"].numpy(),
+            labels=output["labels"].numpy(),
+            scores=output["scores"].numpy(),
+            masks=output["masks"].numpy()[:, 0] >= 0.5,
+        )
+        for output in outputs
+    ]
+
+
+def _predict_in_batches(predict: Any, held_out: Any, library: str) -> list[dict[str, Any]]:
+    from tqdm import tqdm
+
+    from minirnn.evaluation import to_results
+
+    found: list[dict[str, Any]] = []
+    for start in tqdm(range(0, len(held_out), 8), desc=f"{library} finds"):
+        samples = [held_out[i] for i in range(start, min(start + 8, len(held_out)))]
+        for sample, detections in zip(
+            samples, predict([sample.image for sample in samples]), strict=True
+        ):
+            found += to_results(detections, sample.target.image_id, held_out.label_to_category)
+    return found

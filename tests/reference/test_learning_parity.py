@@ -1,0 +1,90 @@
+"""The demo's network in torchvision: the same function, and a training that goes the same way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minirnn.data import CocoDataset, generate
+from minirnn.data.loader import Loader
+from minirnn.training.optimiser import SGD
+from minirnn.training.schedule import learning_rate
+from minirnn.training.settings import TrainingSettings
+from minirnn.verify import parity_learning
+from minirnn.verify.learning_model import build_learning_pair
+from minirnn.verify.parity_learning import learning_parity, train_torchvision
+from minirnn.verify.parity_rows import Comparison
+from minirnn.verify.parity_training import LOSSES, both_losses
+
+pytestmark = pytest.mark.reference
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shapes")
+    generate(folder, level="easy", train=8, val=4, seed=3)
+    return CocoDataset.from_folder(folder, "train")
+
+
+def test_the_two_networks_are_one_function(pictures):
+    reference, model = build_learning_pair(5)
+    reference.double()  # so that no ReLU stands on the other side of its kink
+    model.astype("float64")
+    comparison = Comparison("torchvision")
+    theirs, ours = both_losses(comparison, reference, model, [pictures[i] for i in range(4)])
+    for name, their_name in LOSSES.items():
+        assert float(ours[name]) == pytest.approx(float(theirs[their_name].item()), rel=1e-6), name
+    sum(theirs.values()).backward()
+    total = sum(ours.values(), start=0.0)
+    total.backward()
+    own = dict(model.named_parameters())
+    for name, parameter in reference.named_parameters():
+        wanted = parameter.grad.numpy()
+        error = np.linalg.norm(own[name].grad - wanted) / np.linalg.norm(wanted)
+        assert error < 1e-5, name
+    assert all(row.agrees for row in comparison.rows)
+
+
+def test_every_step_changes_as_ours_does(pictures):
+    """Decay, momentum, warm-up: with one image and no choice in sampling the steps are the same."""
+    settings = TrainingSettings(steps=3, batch_size=1, learning_rate=0.01, warmup_steps=2, seed=1)
+    everything = {"rpn_samples": 100_000, "rpn_positive_fraction": 1.0, "roi_samples": 100_000,
+                  "roi_positive_fraction": 1.0}  # fmt: skip
+    reference, model = build_learning_pair(1, **everything)
+    theirs = train_torchvision(reference, pictures, settings)
+    ours = []
+    optimiser = SGD(model)
+    for step, batch in enumerate(Loader(pictures, 1, steps=3, seed=1)):
+        model.zero_grad()
+        terms = model.losses([s.image for s in batch], [s.target for s in batch])
+        total = sum(terms.values(), start=0.0)
+        total.backward()
+        optimiser.step(learning_rate(step, settings))
+        ours.append(float(total))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+
+
+def test_a_comparison_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    arguments = {"steps": 1, "batch_size": 1, "train_images": 2, "val_images": 2}
+    rows = learning_parity(tmp_path, [4], **arguments)
+    assert [(row.stage, row.what) for row in rows] == [
+        ("bbox AP", "seed 4"), ("bbox AP", "mean"), ("segm AP", "seed 4"), ("segm AP", "mean")
+    ]  # fmt: skip
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a run was made twice")
+
+    monkeypatch.setattr(parity_learning, "build_learning_pair", refuse)
+    again = learning_parity(tmp_path, [4], **arguments)
+    assert [row.as_dict() for row in again] == [row.as_dict() for row in rows]
+
+
+def test_means_that_differ_are_a_miss():
+    runs = {
+        "minirnn": [{"bbox": 0.60, "segm": 0.50}, {"bbox": 0.64, "segm": 0.50}],
+        "torchvision": [{"bbox": 0.60, "segm": 0.51}, {"bbox": 0.58, "segm": 0.52}],
+    }
+    verdicts = {(r.stage, r.what): r.agrees for r in parity_learning._rows([0, 1], runs)}
+    assert not verdicts["bbox AP", "mean"]
+    assert verdicts["segm AP", "mean"]
+    assert verdicts["bbox AP", "seed 1"]  # one run alone decides nothing
