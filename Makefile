@@ -4,13 +4,14 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 BIN := .venv/bin
 STAMP := .venv/.installed-by-make
+REFERENCES := .venv/.references-installed-by-make
 
 # Tests run in as many processes as there are cores, so each takes one thread for itself.
 TEST_FLAGS ?= -n logical --maxprocesses 8 --dist worksteal
 ONE_THREAD := MINIRNN_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint verify notebooks upgrade clean
+.PHONY: help env demo test lint references verify parity notebooks upgrade clean
 
 help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
@@ -38,8 +39,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 10 minutes)
 	$(BIN)/minirnn demo
 
-test: env  ## run the tests (about 10 minutes on 2 cores)
-	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_FLAGS)
+test: env  ## run the tests, but those of `make parity` (about 5 minutes on 2 cores)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_FLAGS) --ignore tests/reference
 
 lint: env  ## check style, formatting and types
 	$(BIN)/ruff check .
@@ -49,15 +50,30 @@ lint: env  ## check style, formatting and types
 verify: env  ## compare every operation and stage with what is installed to compare with
 	$(BIN)/minirnn verify
 
+references: $(REFERENCES)  ## add torch, torchvision and ONNX Runtime to the environment, to compare with
+
+# torchvision comes without its dependencies: with them it could replace a torch for the CPU by one for CUDA.
+$(REFERENCES): $(STAMP)
+	@echo "Installing torch, torchvision, onnx and onnxruntime into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[reference]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --no-deps torchvision
+	@touch $@
+
+parity: references  ## run the tests that compare whole networks with torchvision's (a quarter of an hour)
+	$(BIN)/python -m pytest tests/reference
+
 notebooks: env  ## run every notebook from top to bottom
 	$(BIN)/python -m pytest --nbmake notebooks
 
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[lab,test,lint]'
 	@sed -n '/^#/p' constraints.txt > constraints.new
-	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' >> constraints.new
+	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' \
+		| sed 's/+.*//' >> constraints.new  # torch 2.13.0+cpu is pinned as 2.13.0: any build of it
 	@mv constraints.new constraints.txt
-	@touch $(STAMP)
+	@touch $(STAMP) $(REFERENCES)
 	@git --no-pager diff --stat -- constraints.txt
 
 clean:  ## remove caches and builds (keeps .venv, data and runs)

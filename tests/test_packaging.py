@@ -17,6 +17,7 @@ import minirnn
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSTALLED_EXTRAS = ("lab", "test", "lint")
+REFERENCES = [*PROJECT["optional-dependencies"]["reference"], "torchvision"]
 
 # In two parts, so that this file does not name them.
 REGISTRIES = [
@@ -92,6 +93,8 @@ def test_constraints_cover_every_direct_dependency_within_its_bound():
     for name, bound in from_pyproject().items():
         assert name in pins, f"{name} is not in constraints.txt"
         assert version_of(pins[name]) >= version_of(bound), name
+    for text in REFERENCES:
+        assert re.split("[<>=]", text)[0] in pins, f"{text} is not in constraints.txt"
     assert "minirnn" not in pins
 
 
@@ -197,6 +200,6 @@ def test_ci_runs_what_the_makefile_offers():
     assert os.access(script, os.X_OK)
     run = re.findall(r"^section make (\w+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert run == ["env", "lint", "test", "verify", "notebooks"]
+    assert run == ["env", "lint", "test", "notebooks", "references", "verify", "parity"]
     for target in [*run, "demo", "help", "clean"]:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -25,7 +25,7 @@ def missing() -> str | None:
     if absent:
         return (
             f"not installed: {' and '.join(absent)} "
-            "(pip install torch; pip install --no-deps torchvision)"
+            "(make references, or: pip install torch; pip install --no-deps torchvision)"
         )
     return None
 
