@@ -13,7 +13,11 @@ from minirnn.errors import InputError
 
 
 def base_anchors(
-    size: float | Sequence[float], aspect_ratios: Sequence[float], *, rounded: bool = False
+    size: float | Sequence[float],
+    aspect_ratios: Sequence[float],
+    *,
+    rounded: bool = False,
+    cell: float | None = None,
 ) -> np.ndarray:
     """The A anchors of one place, around the origin: one for each aspect ratio and size.
 
@@ -26,12 +30,17 @@ def base_anchors(
         rounded: round coordinates to whole pixels (a half to the even one) as torchvision does.
             The areas are then no longer equal: 32 pixels at ratio 0.5 become 46 x 22. Weights that
             were trained with such anchors need them.
+        cell: pixels between two cells. If given, the anchor of that size is rounded instead, first
+            its width w to whole pixels, then its height w · r, and it is scaled up to `size`, as
+            Detectron and ChainerCV do: 32 pixels at ratio 0.5 become 48 x 24 at stride 4, and 64
+            pixels become 88 x 48 at stride 8.
 
     Returns:
         (A, 4) float64 on the host, A = ratios x sizes; all sizes of the first ratio come first.
 
     Raises:
-        InputError: there is no size or ratio, or one is not > 0.
+        InputError: there is no size or ratio, or one is not > 0; both kinds of rounding are asked
+            for; or in a cell so small a side would be rounded to 0.
 
     Source: Ren et al., Faster R-CNN (2015), section 3.1.1.
     """
@@ -40,8 +49,17 @@ def base_anchors(
     for name, values in (("size", sizes), ("aspect_ratios", ratios)):
         if values.ndim != 1 or not values.size or not (values > 0).all():
             raise InputError(f"{name} is {values.tolist()}; it should be numbers > 0, at least one")
-    widths = (sizes[None, :] / np.sqrt(ratios)[:, None]).ravel()
-    heights = (sizes[None, :] * np.sqrt(ratios)[:, None]).ravel()
+    if cell is None:
+        widths = (sizes[None, :] / np.sqrt(ratios)[:, None]).ravel()
+        heights = (sizes[None, :] * np.sqrt(ratios)[:, None]).ravel()
+    else:
+        if rounded:
+            raise InputError("rounded and cell are two ways of rounding; give only one of them")
+        whole = np.rint(cell / np.sqrt(ratios))
+        sides = np.stack([whole, np.rint(whole * ratios)])
+        if not (sides > 0).all():
+            raise InputError(f"cell is {cell}; a side of its anchors is rounded to 0 pixels")
+        widths, heights = (sides[:, :, None] * (sizes / cell)).reshape(2, -1)
     anchors = np.stack([-widths, -heights, widths, heights], axis=1) / 2
     return np.round(anchors) if rounded else anchors
 
@@ -101,6 +119,7 @@ def pyramid_anchors(
     rounded: bool = False,
     offset: float = 0.0,
     integer_strides: bool = False,
+    cell_rounded: bool = False,
     xp: Any = np,
     dtype: Any = np.float32,
 ) -> list[Array]:
@@ -120,6 +139,7 @@ def pyramid_anchors(
         rounded: as in `base_anchors`.
         offset: as in `grid_anchors`.
         integer_strides: see above.
+        cell_rounded: `base_anchors` gets each level's spacing as `cell`.
         xp: library of the result.
         dtype: of the result.
 
@@ -128,7 +148,8 @@ def pyramid_anchors(
         level, y, x, anchor.
 
     Raises:
-        InputError: there are not as many sizes as maps, or a map is empty or larger than the image.
+        InputError: there are not as many sizes as maps; a map is empty or larger than the image; or
+            cell_rounded is asked for together with integer_strides, whose spacing is no power of 2.
 
     Source: Lin et al., Feature Pyramid Networks (2017), section 4.1.
     """
@@ -137,6 +158,8 @@ def pyramid_anchors(
             f"sizes has {len(sizes)} entries; it should have {len(feature_sizes)}, "
             "one for each of feature_sizes"
         )
+    if cell_rounded and integer_strides:
+        raise InputError("cell_rounded needs the layers' spacing; integer_strides should be False")
     levels = []
     for feature_size, size in zip(feature_sizes, sizes, strict=True):
         if not all(0 < f <= n for f, n in zip(feature_size, image_size, strict=True)):
@@ -148,7 +171,8 @@ def pyramid_anchors(
             stride_y, stride_x = (n // f for n, f in zip(image_size, feature_size, strict=True))
         else:
             stride_y = stride_x = _power_of_two_stride(image_size, feature_size)
-        base = base_anchors(size, aspect_ratios, rounded=rounded)
+        cell = stride_x if cell_rounded else None
+        base = base_anchors(size, aspect_ratios, rounded=rounded, cell=cell)
         levels.append(grid_anchors(base, *feature_size, stride_y, stride_x, offset, xp, dtype))
     return levels
 

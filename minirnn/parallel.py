@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 from itertools import pairwise
 
@@ -23,9 +24,8 @@ import numpy as np
 from minirnn.backend import Array
 
 _inside = threading.local()  # set in threads that already work on a chunk: no nesting
-_lock = (
-    threading.Lock()
-)  # one parallel region at a time: BLAS's thread count is one for the process
+# One parallel region at a time: BLAS's thread count is one for the process.
+_lock = threading.Lock()
 
 
 @cache
@@ -55,7 +55,8 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
         with _blas_on_one_thread():
             bounds = [n * i // pieces for i in range(pieces + 1)]
             jobs = [
-                _pool().submit(_work_inside, work, start, stop)
+                # In a copy of the context, so that `np.errstate` holds in the threads too.
+                _pool().submit(copy_context().run, _work_inside, work, start, stop)
                 for start, stop in pairwise(bounds[1:])
             ]
             try:

@@ -83,6 +83,19 @@ def test_an_error_in_any_piece_is_raised_and_the_next_call_works(bad):
 
 
 @pytest.mark.usefixtures("four_threads")
+def test_what_numpy_was_told_of_overflow_holds_in_the_threads(four_threads):
+    large, result = np.full(4, 1e300), np.zeros(4)
+
+    def square(start, stop):
+        result[start:stop] = large[start:stop] * large[start:stop]
+
+    with np.errstate(over="ignore"):
+        parallel.for_chunks(square, 4)  # a warning would be an error here
+    assert np.isinf(result).all()
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        parallel.for_chunks(square, 4)
+
+
 def test_blas_is_held_to_one_thread_inside_and_given_back():
     libraries = parallel._blas_libraries()
     assert libraries, "no BLAS library found"

@@ -2,7 +2,8 @@
 
 The idea: a layer learns what to *add* to its input, y = x + F(x), so that a deep stack starts as the
 identity and its gradient has a short way back. Source: He et al., "Deep residual learning for image
-recognition", 2016, section 3; the stride sits in the 3×3 convolution, as in torchvision.
+recognition", 2016, section 3. There a bottleneck's stride sits in the first 1×1 convolution, which then
+never looks at three of four pixels; torchvision moved it to the 3×3. Weights fit only the one or the other.
 """
 
 from __future__ import annotations
@@ -67,11 +68,19 @@ class Bottleneck(Module):
     expansion = 4
 
     def __init__(
-        self, inputs: int, width: int, *, stride: int, norm: Norm, rng: np.random.Generator
+        self,
+        inputs: int,
+        width: int,
+        *,
+        stride: int,
+        norm: Norm,
+        rng: np.random.Generator,
+        stride_in_1x1: bool = False,
     ) -> None:
-        self.conv1 = Conv2d(inputs, width, 1, bias=False, rng=rng)
+        first, second = (stride, 1) if stride_in_1x1 else (1, stride)
+        self.conv1 = Conv2d(inputs, width, 1, stride=first, bias=False, rng=rng)
         self.bn1 = norm(width)
-        self.conv2 = Conv2d(width, width, 3, stride=stride, bias=False, rng=rng)
+        self.conv2 = Conv2d(width, width, 3, stride=second, bias=False, rng=rng)
         self.bn2 = norm(width)
         self.conv3 = Conv2d(width, width * 4, 1, bias=False, rng=rng)
         self.bn3 = norm(width * 4)
@@ -103,10 +112,13 @@ class ResNet(Module):
         eps: of the normalisation.
         frozen_stages: how many of stem, C2, C3, C4, C5 are not trained (torchvision's fine-tuning
             default is 2: stem and C2).
+        stride_in_1x1: a bottleneck halves the map in its first 1×1 convolution (Detectron2) instead
+            of in its 3×3 (torchvision).
         rng: draws the initial weights.
 
     Raises:
-        InputError: no such depth, norm or number of stages.
+        InputError: no such depth, norm or number of stages, or stride_in_1x1 for a depth without
+            bottlenecks (18 and 34).
     """
 
     def __init__(
@@ -116,6 +128,7 @@ class ResNet(Module):
         norm: str = "frozen_batch_norm",
         eps: float = 1e-5,
         frozen_stages: int = 0,
+        stride_in_1x1: bool = False,
         rng: np.random.Generator,
     ) -> None:
         if depth not in DEPTHS:
@@ -123,7 +136,10 @@ class ResNet(Module):
         if not 0 <= frozen_stages <= 5:
             raise InputError(f"frozen_stages is {frozen_stages}; it should be 0…5")
         blocks, bottleneck = DEPTHS[depth]
+        if stride_in_1x1 and not bottleneck:
+            raise InputError(f"stride_in_1x1 is True; a ResNet-{depth} has no 1×1 in its blocks")
         block: Any = Bottleneck if bottleneck else BasicBlock
+        settings = {"stride_in_1x1": True} if stride_in_1x1 else {}
         make = make_norm(norm, eps)
         self.conv1 = Conv2d(3, 64, 7, stride=2, bias=False, rng=rng)
         self.bn1 = make(64)
@@ -134,7 +150,7 @@ class ResNet(Module):
             parts = []
             for index in range(count):
                 stride = 2 if index == 0 and stage > 0 else 1
-                parts.append(block(inputs, width, stride=stride, norm=make, rng=rng))
+                parts.append(block(inputs, width, stride=stride, norm=make, rng=rng, **settings))
                 inputs = width * block.expansion
             setattr(self, f"layer{stage + 1}", Sequential(*parts))
         self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))

@@ -1,7 +1,12 @@
 """Box head: what is in this region, and where exactly does it end?
 
 From 7×7 features of a region, two fully connected layers, then for each class a score (softmax over
-K + 1 with background first) and four deltas of its own.
+K + 1) and four deltas of its own.
+
+Where is background? Here it is label 0, always. In the columns of the network there are two ways:
+
+    first  scores: background, 1, …, K     deltas: of background (never used), 1, …, K
+    last   scores: 1, …, K, background     deltas: 1, …, K
 
 Source: Girshick, "Fast R-CNN", 2015, section 2; Lin et al., FPN, section 4.2 for the two layers.
 """
@@ -38,15 +43,30 @@ class TwoLayerHead(Module):
 
 
 class BoxPredictor(Module):
-    """Class scores and class-specific deltas: `cls_score` and `bbox_pred`."""
+    """Class scores and class-specific deltas: `cls_score` and `bbox_pred`.
 
-    def __init__(self, width: int, num_classes: int, *, rng: np.random.Generator) -> None:
+    Args:
+        width: of the features.
+        num_classes: K + 1, with background.
+        background_last: background is the last class, and has no deltas.
+        rng: draws the initial weights.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_classes: int,
+        *,
+        background_last: bool = False,
+        rng: np.random.Generator,
+    ) -> None:
         # Small first weights: training starts undecided about classes, and with boxes left alone.
         self.cls_score = Linear(width, num_classes, rng=rng, initial=normal(0.01))
-        self.bbox_pred = Linear(width, num_classes * 4, rng=rng, initial=normal(0.001))
+        boxes = num_classes - 1 if background_last else num_classes
+        self.bbox_pred = Linear(width, boxes * 4, rng=rng, initial=normal(0.001))
 
     def forward(self, x: Any) -> tuple[Any, Any]:
-        """(R, width) → logits (R, K + 1) and deltas (R, 4·(K + 1))."""
+        """(R, width) → logits (R, K + 1) and deltas (R, 4·(K + 1)), or (R, 4·K)."""
         return self.cls_score(x), self.bbox_pred(x)
 
 
@@ -58,6 +78,7 @@ def box_losses(
     *,
     weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
     beta: float = 1 / 9,
+    background_last: bool = False,
 ) -> tuple[Any, Any]:
     """Class and box loss over the sampled regions of all images.
 
@@ -66,18 +87,21 @@ def box_losses(
 
     Args:
         logits: (R, K + 1).
-        deltas: (R, 4·(K + 1)).
+        deltas: (R, 4·(K + 1)); (R, 4·K) with background last.
         sampled: the regions of each image, together R.
         targets: ground truth of each image.
         weights: of the box code.
         beta: where smooth-L1 turns from square to straight.
+        background_last: where background is, see the top of this file.
 
     Returns:
         Two scalars.
     """
     xp = xp_of(sampled[0].boxes)
     labels = xp.concatenate([rois.labels for rois in sampled])
-    classification = cross_entropy(logits, labels)
+    # Background, 0, becomes K: the remainder of -1 is K.
+    columns = (labels - 1) % logits.shape[1] if background_last else labels
+    classification = cross_entropy(logits, columns)
 
     goals, rows, start = [], [], 0
     for rois, target in zip(sampled, targets, strict=True):
@@ -89,7 +113,8 @@ def box_losses(
     positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.int64)
     goal = xp.concatenate(goals) if goals else xp.zeros((0, 4), rois.boxes.dtype)
     per_class = reshape(deltas, shape=(len(labels), deltas.shape[1] // 4, 4))
-    predicted = take(per_class, index=(positive, labels[positive]))
+    # An object's deltas and score are in the same column: only background moved.
+    predicted = take(per_class, index=(positive, columns[positive]))
     regression = smooth_l1(predicted, goal.astype(predicted.dtype), beta=beta, reduction="sum")
     return classification, regression * (1 / max(len(labels), 1))
 
@@ -114,6 +139,7 @@ def detections_of_image(
     max_detections: int = 100,
     min_side: float = 1e-2,
     weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+    background_last: bool = False,
 ) -> Found:
     """From scores and deltas of one image's proposals to its detections.
 
@@ -121,8 +147,8 @@ def detections_of_image(
     own. Then, class by class, near-duplicates are suppressed; the best of all classes remain.
 
     Args:
-        probabilities: (P, K + 1), softmax over classes, background first.
-        deltas: (P, 4·(K + 1)).
+        probabilities: (P, K + 1), softmax over classes.
+        deltas: (P, 4·(K + 1)); (P, 4·K) with background last.
         proposals: (P, 4).
         image_size: (height, width), without padding.
         score_threshold: candidates score more than this.
@@ -130,14 +156,16 @@ def detections_of_image(
         max_detections: how many come out, at most.
         min_side: smallest width and height, in pixels.
         weights: of the box code.
+        background_last: where background is, see the top of this file.
     """
     xp = xp_of(probabilities)
     count, classes = probabilities.shape
-    boxes = box_ops.decode(proposals, deltas, weights).reshape(count, classes, 4)
+    boxes = box_ops.decode(proposals, deltas, weights).reshape(count, deltas.shape[1] // 4, 4)
     boxes = box_ops.clip(boxes, *image_size)
-    row, column = xp.nonzero(probabilities[:, 1:] > score_threshold)
-    labels = column + 1
-    boxes, scores = boxes[row, labels], probabilities[row, labels]
+    first = 0 if background_last else 1  # the column of label 1
+    row, label = xp.nonzero(probabilities[:, first : first + classes - 1] > score_threshold)
+    labels = label + 1
+    boxes, scores = boxes[row, label + first], probabilities[row, label + first]
     valid = box_ops.large_enough(boxes, min_side)
     boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
     keep = box_ops.batched_nms(boxes, scores, labels, nms_iou)[:max_detections]

@@ -43,16 +43,31 @@ class MaskHead(Module):
 
 
 class MaskPredictor(Module):
-    """Transposed convolution to twice the size, then one map of logits per class."""
+    """Transposed convolution to twice the size, then one map of logits per class.
+
+    Args:
+        inputs: channels of the features.
+        width: channels between the two convolutions.
+        num_classes: K + 1, with background.
+        background_last: background has no map; with background first it has one that is never used.
+        rng: draws the initial weights.
+    """
 
     def __init__(
-        self, inputs: int, width: int, num_classes: int, *, rng: np.random.Generator
+        self,
+        inputs: int,
+        width: int,
+        num_classes: int,
+        *,
+        background_last: bool = False,
+        rng: np.random.Generator,
     ) -> None:
         self.conv5_mask = ConvTranspose2d(inputs, width, 2, stride=2, rng=rng)
-        self.mask_fcn_logits = Conv2d(width, num_classes, 1, rng=rng)
+        maps = num_classes - 1 if background_last else num_classes
+        self.mask_fcn_logits = Conv2d(width, maps, 1, rng=rng)
 
     def forward(self, x: Any) -> Any:
-        """(R, C, 14, 14) → logits (R, K + 1, 28, 28)."""
+        """(R, C, 14, 14) → logits (R, K + 1, 28, 28), or (R, K, 28, 28)."""
         return self.mask_fcn_logits(relu(self.conv5_mask(x)))
 
 
@@ -82,23 +97,31 @@ def mask_targets(
     return xp.concatenate(cut), xp.concatenate(labels)
 
 
-def mask_loss(logits: Any, masks: Array, labels: Array) -> Any:
+def mask_loss(logits: Any, masks: Array, labels: Array, *, background_last: bool = False) -> Any:
     """Mean binary cross-entropy over all pixels of the masks of the *true* classes.
 
     Background regions have no mask and give no gradient; with no positive region the loss is 0.
 
     Args:
-        logits: (P, K + 1, M, M), of the positive regions only.
+        logits: (P, K + 1, M, M), of the positive regions only; (P, K, M, M) with background last.
         masks: (P, M, M) targets in [0, 1].
         labels: (P,) in 1…K.
+        background_last: background has no map, and label 1 has the first.
     """
     xp = xp_of(masks)
-    own = take(logits, index=(xp.arange(len(labels)), labels))
+    maps = labels - 1 if background_last else labels
+    own = take(logits, index=(xp.arange(len(labels)), maps))
     return binary_cross_entropy_with_logits(own, masks.astype(own.dtype))
 
 
-def mask_probabilities(logits: Array, labels: Array) -> Array:
-    """The mask of each detection's own class: (D, K + 1, M, M) → sigmoid → (D, M, M)."""
+def mask_probabilities(logits: Array, labels: Array, *, background_last: bool = False) -> Array:
+    """The mask of each detection's own class: (D, K + 1, M, M) → sigmoid → (D, M, M).
+
+    Args:
+        logits: (D, K + 1, M, M); (D, K, M, M) with background last.
+        labels: (D,) in 1…K.
+        background_last: as in `mask_loss`.
+    """
     xp = xp_of(logits)
-    own = logits[xp.arange(len(labels)), labels]
+    own = logits[xp.arange(len(labels)), labels - 1 if background_last else labels]
     return sigmoid(own)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import InputError
-from minirnn.models.config import PRESETS, Config
+from minirnn.models.config import Config
 from minirnn.models.mask_rcnn import MaskRCNN
+from minirnn.models.presets import PRESETS
 
 __all__ = ["PRESETS", "Config", "MaskRCNN", "build_model"]
 

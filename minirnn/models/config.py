@@ -1,4 +1,4 @@
-"""Every number that makes one Mask R-CNN differ from another, and the named presets.
+"""Every number that makes one Mask R-CNN differ from another.
 
 Where libraries differ (rounded anchors, aligned RoIAlign, box weights, …), the difference is a field
 here and never a constant in the code. The configuration is read where the model is put together
@@ -24,14 +24,20 @@ class Config:
         norm: "frozen_batch_norm" or "group_norm".
         norm_eps: added to the variance in the normalisation.
         frozen_stages: how many of stem, C2, C3, C4, C5 are not trained.
+        stride_in_1x1: a bottleneck's stride is in its first 1×1 convolution (Detectron2) instead of
+            in its 3×3 (torchvision); resnet50 and resnet101 only.
         small_widths: channels of the small backbone's stages.
         small_blocks: basic blocks of the small backbone's stages.
         fpn_channels: channels of all pyramid maps.
         fpn_extra_level: a coarser map on top, for the RPN only.
         num_classes: classes with background.
+        background_last: the last column of the class scores is background, which then has no deltas
+            and no mask (Detectron2); False: the first is, and has both, unused (torchvision). A
+            label is 1, 2, … and background 0 either way.
         categories: (id, name) of label 1, 2, … in the data set; empty for "1", "2", ….
-        image_mean: mean of the channels R, G, B, in the range 0…1.
-        image_std: deviation of the channels.
+        image_mean: mean of the channels as the network takes them (R, G, B, or with `bgr` B, G, R),
+            in the range 0…1.
+        image_std: deviation of the channels; 1/255 for a network that takes 0…255 less the mean.
         bgr: the network wants blue first.
         min_size: shorter side that images are scaled to; several: one is drawn in training, and the
             last is used afterwards.
@@ -40,6 +46,8 @@ class Config:
         anchor_sizes: sizes (square root of the area, pixels) on each level.
         anchor_ratios: height / width.
         anchors_rounded: corners rounded to whole pixels, as torchvision does.
+        anchors_cell_rounded: the anchor of one cell's size is rounded to whole pixels and scaled up,
+            as Detectron and ChainerCV do.
         anchor_offset: where in its cell an anchor's centre is: 0 corner, 0.5 middle.
         anchor_integer_strides: stride = image size // map size, as torchvision does.
         rpn_convolutions: 3×3 convolutions in the RPN head.
@@ -62,6 +70,8 @@ class Config:
         roi_aligned: with the half-pixel shift (True) or without (torchvision's False).
         roi_canonical_size: a region of this size (pixels) …
         roi_canonical_level: … is read from this pyramid level.
+        roi_level_rule: between two levels, "floor" (the paper) or "round" (Matterport).
+        roi_level_eps: added before, against the rounding error of the logarithm.
         roi_samples: regions per image in the loss.
         roi_positive_fraction: share of objects among them, at most.
         roi_foreground_iou: a proposal is an object from this IoU on.
@@ -84,11 +94,13 @@ class Config:
     norm: str = "frozen_batch_norm"
     norm_eps: float = 1e-5
     frozen_stages: int = 0
+    stride_in_1x1: bool = False
     small_widths: tuple[int, ...] = (64, 128, 256)
     small_blocks: tuple[int, ...] = (1, 1, 1)
     fpn_channels: int = 256
     fpn_extra_level: bool = True
     num_classes: int = 91
+    background_last: bool = False
     categories: tuple[tuple[int, str], ...] = ()
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -99,6 +111,7 @@ class Config:
     anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
     anchors_rounded: bool = True
+    anchors_cell_rounded: bool = False
     anchor_offset: float = 0.0
     anchor_integer_strides: bool = True
     rpn_convolutions: int = 1
@@ -121,6 +134,8 @@ class Config:
     roi_aligned: bool = False
     roi_canonical_size: float = 224.0
     roi_canonical_level: int = 4
+    roi_level_rule: str = "floor"
+    roi_level_eps: float = 1e-6
     roi_samples: int = 512
     roi_positive_fraction: float = 0.25
     roi_foreground_iou: float = 0.5
@@ -166,6 +181,7 @@ class Config:
             "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
             "norm": ("frozen_batch_norm", "group_norm"),
             "roi_operation": ("align", "warp", "pool"),
+            "roi_level_rule": ("floor", "round"),
             "mask_paste": ("continuous", "legacy"),
         }
         for name, allowed in choices.items():
@@ -179,6 +195,14 @@ class Config:
                 value < 1
             ):
                 _refuse(field.name, value, "at least 1")
+        if self.stride_in_1x1 and self.backbone not in ("resnet50", "resnet101"):
+            _refuse("stride_in_1x1", True, f"False, {self.backbone} has no bottlenecks")
+        if self.anchors_cell_rounded and (self.anchors_rounded or self.anchor_integer_strides):
+            _refuse(
+                "anchors_cell_rounded",
+                True,
+                "without anchors_rounded and anchor_integer_strides, which round otherwise",
+            )
         if self.num_classes < 2:
             _refuse("num_classes", self.num_classes, "at least 2, background and one more")
         if self.categories and len(self.categories) != self.num_classes - 1:
@@ -220,75 +244,3 @@ def _fit(name: str, value: Any, like: Any) -> Any:
         if name == "min_size" and isinstance(value, int):
             return (value,)
     raise InputError(f"{name} is {value!r}; it should be of the kind of {like!r}")
-
-
-_TORCHVISION = Config(norm_eps=0.0)
-
-#: The named models. torchvision's names mean torchvision's conventions.
-PRESETS: dict[str, Config] = {
-    "maskrcnn_resnet50_fpn": _TORCHVISION,
-    "maskrcnn_resnet101_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet101"),
-    "maskrcnn_resnet34_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet34"),
-    "maskrcnn_resnet18_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet18"),
-    "fasterrcnn_resnet50_fpn": dataclasses.replace(_TORCHVISION, mask=False),
-    # Photographs, from scratch, on a laptop: the small backbone with one more stage.
-    "maskrcnn_small_fpn": Config(
-        backbone="small",
-        norm="group_norm",
-        small_widths=(64, 128, 256, 256),
-        small_blocks=(1, 1, 1, 1),
-        fpn_channels=64,
-        num_classes=81,
-        min_size=(640,),
-        max_size=1066,
-        anchor_sizes=((16,), (32,), (64,), (128,), (256,)),
-        anchors_rounded=False,
-        anchor_offset=0.5,
-        anchor_integer_strides=False,
-        rpn_pre_nms_train=500,
-        rpn_pre_nms_test=1000,
-        rpn_post_nms_train=300,
-        # Nothing is learned about crowd regions, so that they fill with detections that count for
-        # nothing. There must be room beside them.
-        rpn_post_nms_test=1000,
-        roi_aligned=True,
-        roi_canonical_size=128.0,
-        roi_samples=128,
-        box_width=256,
-        box_max_detections=300,
-        mask_width=64,
-        mask_convolutions=2,
-        mask_paste="continuous",
-    ),
-    # 128-pixel pictures of shapes, from scratch, on a laptop.
-    "maskrcnn_shapes": Config(
-        backbone="small",
-        norm="group_norm",
-        fpn_channels=64,
-        fpn_extra_level=False,
-        num_classes=4,
-        image_mean=(0.5, 0.5, 0.5),
-        image_std=(0.25, 0.25, 0.25),
-        min_size=(128,),
-        max_size=256,
-        size_divisor=16,
-        anchor_sizes=((16,), (32,), (64,)),
-        anchor_ratios=(0.5, 1.0, 2.0),
-        anchors_rounded=False,
-        anchor_offset=0.5,
-        anchor_integer_strides=False,
-        rpn_samples=128,
-        rpn_pre_nms_train=300,
-        rpn_pre_nms_test=300,
-        rpn_post_nms_train=150,
-        rpn_post_nms_test=100,
-        roi_aligned=True,
-        roi_canonical_size=32.0,
-        roi_canonical_level=3,
-        roi_samples=64,
-        box_width=256,
-        mask_width=64,
-        mask_convolutions=2,
-        mask_paste="continuous",
-    ),
-}

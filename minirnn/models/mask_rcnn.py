@@ -38,16 +38,20 @@ class RoIHeads(Module):
     """The heads under torchvision's names."""
 
     def __init__(self, config: Config, rng: np.random.Generator) -> None:
-        channels, classes = config.fpn_channels, config.num_classes
+        channels, classes, last = config.fpn_channels, config.num_classes, config.background_last
         self.box_head = box_head.TwoLayerHead(
             channels * config.box_pool**2, config.box_width, rng=rng
         )
-        self.box_predictor = box_head.BoxPredictor(config.box_width, classes, rng=rng)
+        self.box_predictor = box_head.BoxPredictor(
+            config.box_width, classes, background_last=last, rng=rng
+        )
         if config.mask:
             width = config.mask_width
             self.mask_head = mask_head.MaskHead(channels, width, config.mask_convolutions, rng=rng)
             inputs = width if config.mask_convolutions else channels
-            self.mask_predictor = mask_head.MaskPredictor(inputs, width, classes, rng=rng)
+            self.mask_predictor = mask_head.MaskPredictor(
+                inputs, width, classes, background_last=last, rng=rng
+            )
 
 
 class MaskRCNN(Module):
@@ -162,6 +166,7 @@ class MaskRCNN(Module):
             truth,
             weights=config.box_weights,
             beta=config.box_beta,
+            background_last=config.background_last,
         )
         losses = {
             "rpn_objectness": objectness,
@@ -181,7 +186,9 @@ class MaskRCNN(Module):
         masks, labels = mask_head.mask_targets(
             sampled, truth, logits.shape[2], aligned=self.config.roi_aligned
         )
-        return mask_head.mask_loss(logits, masks, labels)
+        return mask_head.mask_loss(
+            logits, masks, labels, background_last=self.config.background_last
+        )
 
     def _check_target(self, target: Target) -> None:
         name = f"image {target.image_id}"
@@ -258,6 +265,7 @@ class MaskRCNN(Module):
                 nms_iou=config.box_nms_iou,
                 max_detections=config.box_max_detections,
                 weights=config.box_weights,
+                background_last=config.background_last,
             )
             for boxes, size, end in zip(proposals, batch.sizes, ends, strict=True)
         ]
@@ -271,7 +279,13 @@ class MaskRCNN(Module):
         masks, start = [], 0
         for detected in found:
             stop = start + len(detected.boxes)
-            masks.append(mask_head.mask_probabilities(logits[start:stop], detected.labels))
+            masks.append(
+                mask_head.mask_probabilities(
+                    logits[start:stop],
+                    detected.labels,
+                    background_last=self.config.background_last,
+                )
+            )
             start = stop
         return masks
 
@@ -319,6 +333,7 @@ class MaskRCNN(Module):
             rounded=config.anchors_rounded,
             offset=config.anchor_offset,
             integer_strides=config.anchor_integer_strides,
+            cell_rounded=config.anchors_cell_rounded,
             xp=xp,
             dtype=batch.images.dtype,
         )
@@ -378,6 +393,8 @@ class MaskRCNN(Module):
             output_size=(size, size),
             canonical_size=config.roi_canonical_size,
             canonical_level=config.roi_canonical_level,
+            eps=config.roi_level_eps,
+            rule=config.roi_level_rule,
             **settings,
         )
 
@@ -400,5 +417,6 @@ def _make_body(config: Config, rng: np.random.Generator) -> Any:
         norm=config.norm,
         eps=config.norm_eps,
         frozen_stages=config.frozen_stages,
+        stride_in_1x1=config.stride_in_1x1,
         rng=rng,
     )

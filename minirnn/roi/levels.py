@@ -21,6 +21,7 @@ def assign_levels(
     canonical_size: float = 224,
     canonical_level: int = 4,
     eps: float = 1e-6,
+    rule: str = "floor",
 ) -> Array:
     """Send large boxes to coarse maps and small ones to fine maps: one level per doubling.
 
@@ -36,12 +37,14 @@ def assign_levels(
         canonical_level: see there.
         eps: lifts sizes of exactly canonical_size · 2^n over the rounding error of the logarithm,
             so that they always go up.
+        rule: "floor", the paper's; or "round" to the nearest whole number, with which a box goes up
+            from √2 · canonical_size · 2^n on (Matterport's).
 
     Returns:
         (R,) int64, positions in the list of maps: 0 is the finest.
 
     Raises:
-        InputError: boxes is not (R, 4), or lowest is above highest.
+        InputError: boxes is not (R, 4), lowest is above highest, or there is no such rule.
 
     Source: Lin et al., "Feature Pyramid Networks for Object Detection", 2017, equation 1.
     """
@@ -49,11 +52,14 @@ def assign_levels(
         raise InputError(f"boxes has shape {boxes.shape}; it should be (R, 4)")
     if lowest > highest:
         raise InputError(f"lowest is {lowest}; it should be at most highest, {highest}")
+    if rule not in ("floor", "round"):
+        raise InputError(f"rule is {rule!r}; it should be 'floor' or 'round'")
     xp = xp_of(boxes)
     sides = xp.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     # An empty box has no logarithm: a billionth of a pixel stands for it, so it goes to the finest.
     size = xp.maximum(xp.sqrt(sides[:, 0] * sides[:, 1]), 1e-9)
-    level = xp.floor(canonical_level + xp.log2(size / canonical_size) + eps)
+    level = canonical_level + xp.log2(size / canonical_size) + eps
+    level = xp.floor(level) if rule == "floor" else xp.rint(level)
     return xp.clip(level, lowest, highest).astype(np.int64) - lowest
 
 
@@ -67,6 +73,7 @@ def pyramid_roi(
     canonical_size: float = 224,
     canonical_level: int = 4,
     eps: float = 1e-6,
+    rule: str = "floor",
     **settings: Any,
 ) -> tuple[Array, tuple]:
     """Pool every box on the map of its level, in the order of the boxes.
@@ -83,6 +90,7 @@ def pyramid_roi(
         canonical_size: as in `assign_levels`.
         canonical_level: as in `assign_levels`.
         eps: as in `assign_levels`.
+        rule: as in `assign_levels`.
         **settings: handed on to `operation`, such as sampling_ratio or aligned.
 
     Returns:
@@ -114,6 +122,7 @@ def pyramid_roi(
         canonical_size=canonical_size,
         canonical_level=canonical_level,
         eps=eps,
+        rule=rule,
     )
     members = [xp.nonzero(level == k)[0] for k in range(len(maps))]
     parts = []

@@ -9,14 +9,26 @@ import numpy as np
 
 
 def base_anchors(
-    size: float | Sequence[float], aspect_ratios: Sequence[float], *, rounded: bool = False
+    size: float | Sequence[float],
+    aspect_ratios: Sequence[float],
+    *,
+    rounded: bool = False,
+    cell: float | None = None,
 ) -> np.ndarray:
-    """Boxes of area size² and height / width = ratio (Ren et al., Faster R-CNN, 2015, 3.1.1)."""
+    """Boxes of area size² and height / width = ratio (Ren et al., Faster R-CNN, 2015, 3.1.1).
+
+    With `cell`, the box of area cell² is rounded, width first, and then made larger.
+    """
     sizes = [size] if isinstance(size, (int, float)) else list(size)
     anchors = []
     for ratio in aspect_ratios:
         for s in sizes:
-            w, h = s / math.sqrt(ratio), s * math.sqrt(ratio)
+            if cell is None:
+                w, h = s / math.sqrt(ratio), s * math.sqrt(ratio)
+            else:
+                w = round(cell / math.sqrt(ratio))
+                h = round(w * ratio)
+                w, h = w * s / cell, h * s / cell
             anchor = [-w / 2, -h / 2, w / 2, h / 2]
             anchors.append([round(c) for c in anchor] if rounded else anchor)
     return np.array(anchors, dtype=np.float64)
@@ -49,6 +61,7 @@ def pyramid_anchors(
     rounded: bool = False,
     offset: float = 0.0,
     integer_strides: bool = False,
+    cell_rounded: bool = False,
 ) -> list[np.ndarray]:
     """One anchor size for each pyramid level (Lin et al., FPN, 2017, section 4.1).
 
@@ -67,7 +80,8 @@ def pyramid_anchors(
                     raise ValueError(f"halving {image_size} does not lead to {(height, width)}")
                 h, w = (h + 1) // 2, (w + 1) // 2
                 stride_y = stride_x = 2 * stride_x
-        base = base_anchors(size, aspect_ratios, rounded=rounded)
+        cell = stride_x if cell_rounded else None
+        base = base_anchors(size, aspect_ratios, rounded=rounded, cell=cell)
         levels.append(grid_anchors(base, height, width, stride_y, stride_x, offset))
     return levels
 

@@ -19,6 +19,7 @@ def assign_levels(
     canonical_size: float = 224,
     canonical_level: int = 4,
     eps: float = 1e-6,
+    rule: str = "floor",
 ) -> np.ndarray:
     """One level per doubling of a box's size, 0 the finest (Lin et al., FPN, 2017, equation 1)."""
     levels = np.zeros(len(boxes), dtype=np.int64)
@@ -26,7 +27,8 @@ def assign_levels(
         if x2 <= x1 or y2 <= y1:
             continue  # an empty box goes to the finest map
         size = math.sqrt((x2 - x1) * (y2 - y1))
-        level = math.floor(canonical_level + math.log2(size / canonical_size) + eps)
+        exact = canonical_level + math.log2(size / canonical_size) + eps
+        level = math.floor(exact) if rule == "floor" else round(exact)
         levels[i] = min(max(level, lowest), highest) - lowest
     return levels
 
@@ -40,6 +42,7 @@ def pyramid_roi(
     canonical_size: float = 224,
     canonical_level: int = 4,
     eps: float = 1e-6,
+    rule: str = "floor",
     **settings: Any,
 ) -> np.ndarray:
     """Every box pooled on the map of its level (Lin et al., FPN, 2017, section 4.2)."""
@@ -51,6 +54,7 @@ def pyramid_roi(
         canonical_size=canonical_size,
         canonical_level=canonical_level,
         eps=eps,
+        rule=rule,
     )
     pooled = np.zeros((len(boxes), maps[0].shape[1], *output_size), dtype=maps[0].dtype)
     for r, level in enumerate(levels):

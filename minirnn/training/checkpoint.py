@@ -210,6 +210,13 @@ def _model_differences(
 ) -> list[str]:
     """What keeps a checkpoint from being the model's, one line each."""
     own_config = json.loads(_text(dataclasses.asdict(model.config)))
+    # A field that came after the file was written: its default is what was done before.
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(model.config)
+        if field.default is not dataclasses.MISSING
+    }
+    config = json.loads(_text(defaults)) | dict(config)
     problems = [
         f"{name} is {config.get(name)!r} in the file, {own_config.get(name)!r} in the model"
         for name in sorted(config.keys() | own_config.keys())

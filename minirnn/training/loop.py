@@ -140,6 +140,8 @@ def train(
         stack.callback(loader.close)
         bar = stack.enter_context(progress_bar(settings.steps, done, progress))
         stop = stack.enter_context(StopRequest())
+        # Every loss and gradient is looked at; NumPy's warnings would only stand before our message.
+        stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
         clock = Clock(log.elapsed)
         try:
             batches = iter(loader)

@@ -21,12 +21,15 @@ Shapes = Mapping[str, tuple[int, ...]]
 #: Fields that change what the same weights compute: with another value the answers get worse.
 CONVENTIONS = (
     "norm_eps",
+    "stride_in_1x1",
+    "background_last",
     "image_mean",
     "image_std",
     "bgr",
     "anchor_sizes",
     "anchor_ratios",
     "anchors_rounded",
+    "anchors_cell_rounded",
     "anchor_offset",
     "anchor_integer_strides",
     "rpn_box_weights",
@@ -35,6 +38,8 @@ CONVENTIONS = (
     "roi_aligned",
     "roi_canonical_size",
     "roi_canonical_level",
+    "roi_level_rule",
+    "roi_level_eps",
     "box_weights",
     "categories",
 )

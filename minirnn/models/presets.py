@@ -1,0 +1,139 @@
+"""The named models: a configuration for each, with the reason where it is not the library's own choice."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from minirnn.models.config import Config
+
+_TORCHVISION = Config(norm_eps=0.0)
+
+# What the other libraries agree on, and torchvision does otherwise: 80 classes, a network that takes
+# 0…255 less the mean, stride in the 1×1, true strides between anchors.
+_OTHERS = Config(
+    stride_in_1x1=True,
+    frozen_stages=2,
+    num_classes=81,
+    image_std=(1 / 255, 1 / 255, 1 / 255),
+    anchors_rounded=False,
+    anchor_integer_strides=False,
+    rpn_min_side=0.0,
+)
+
+#: The named models. torchvision's names mean torchvision's conventions.
+PRESETS: dict[str, Config] = {
+    "maskrcnn_resnet50_fpn": _TORCHVISION,
+    "maskrcnn_resnet101_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet101"),
+    "maskrcnn_resnet34_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet34"),
+    "maskrcnn_resnet18_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet18"),
+    "fasterrcnn_resnet50_fpn": dataclasses.replace(_TORCHVISION, mask=False),
+    # The conventions of other libraries; docs/conventions.md names what is theirs and not here.
+    "maskrcnn_resnet50_fpn_detectron2": dataclasses.replace(
+        _OTHERS,
+        background_last=True,
+        image_mean=(103.53 / 255, 116.28 / 255, 123.675 / 255),
+        bgr=True,
+        min_size=(640, 672, 704, 736, 768, 800),
+        rpn_post_nms_train=1000,
+        rpn_beta=0.0,
+        roi_sampling=0,
+        roi_aligned=True,
+        roi_level_eps=1e-8,
+        box_beta=0.0,
+        mask_paste="continuous",
+    ),
+    "maskrcnn_resnet50_fpn_chainercv": dataclasses.replace(
+        _OTHERS,
+        norm_eps=2e-5,
+        image_mean=(123.15163084 / 255, 115.90288257 / 255, 103.0626238 / 255),
+        anchors_cell_rounded=True,
+        anchor_offset=0.5,
+        rpn_positive_fraction=0.25,
+        rpn_drop_outside=True,
+        box_beta=1.0,
+    ),
+    "maskrcnn_resnet101_fpn_matterport": dataclasses.replace(
+        _OTHERS,
+        backbone="resnet101",
+        norm_eps=1e-3,
+        frozen_stages=0,
+        image_mean=(123.7 / 255, 116.8 / 255, 103.9 / 255),
+        max_size=1024,
+        size_divisor=1024,
+        # Its ratios 0.5, 1, 2 are width / height.
+        anchor_ratios=(2.0, 1.0, 0.5),
+        rpn_box_weights=(10.0, 10.0, 5.0, 5.0),
+        rpn_beta=1.0,
+        roi_sampling=1,
+        roi_aligned=True,
+        roi_level_rule="round",
+        roi_level_eps=0.0,
+        roi_samples=200,
+        roi_positive_fraction=0.33,
+        box_beta=1.0,
+        box_score_threshold=0.7,
+        box_nms_iou=0.3,
+        mask_paste="continuous",
+    ),
+    # Photographs, from scratch, on a laptop: the small backbone with one more stage.
+    "maskrcnn_small_fpn": Config(
+        backbone="small",
+        norm="group_norm",
+        small_widths=(64, 128, 256, 256),
+        small_blocks=(1, 1, 1, 1),
+        fpn_channels=64,
+        num_classes=81,
+        min_size=(640,),
+        max_size=1066,
+        anchor_sizes=((16,), (32,), (64,), (128,), (256,)),
+        anchors_rounded=False,
+        anchor_offset=0.5,
+        anchor_integer_strides=False,
+        rpn_pre_nms_train=500,
+        rpn_pre_nms_test=1000,
+        rpn_post_nms_train=300,
+        # Nothing is learned about crowd regions, so that they fill with detections that count for
+        # nothing. There must be room beside them.
+        rpn_post_nms_test=1000,
+        roi_aligned=True,
+        roi_canonical_size=128.0,
+        roi_samples=128,
+        box_width=256,
+        box_max_detections=300,
+        # Masks are what this network learns last; with 64 channels it takes much longer over them.
+        mask_width=256,
+        mask_convolutions=2,
+        mask_paste="continuous",
+    ),
+    # 128-pixel pictures of shapes, from scratch, on a laptop.
+    "maskrcnn_shapes": Config(
+        backbone="small",
+        norm="group_norm",
+        fpn_channels=64,
+        fpn_extra_level=False,
+        num_classes=4,
+        image_mean=(0.5, 0.5, 0.5),
+        image_std=(0.25, 0.25, 0.25),
+        min_size=(128,),
+        max_size=256,
+        size_divisor=16,
+        anchor_sizes=((16,), (32,), (64,)),
+        anchor_ratios=(0.5, 1.0, 2.0),
+        anchors_rounded=False,
+        anchor_offset=0.5,
+        anchor_integer_strides=False,
+        rpn_samples=128,
+        rpn_pre_nms_train=300,
+        rpn_pre_nms_test=300,
+        rpn_post_nms_train=150,
+        rpn_post_nms_test=100,
+        roi_aligned=True,
+        roi_canonical_size=32.0,
+        roi_canonical_level=3,
+        roi_samples=64,
+        box_width=256,
+        mask_width=64,
+        mask_convolutions=2,
+        mask_paste="continuous",
+    ),
+}
