@@ -1,4 +1,4 @@
-"""The command line: `minirnn demo | data | train | evaluate | predict | weights | verify`.
+"""The command line: `minirnn demo | data | train | evaluate | predict | weights | verify | bench`.
 
 Each command is a module of its own and only translates: options into arguments, results into text.
 Nothing that computes or draws is imported before a command needs it, so that `--help` is quick.
@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from minirnn import __version__
+from minirnn.cli.bench import bench
 from minirnn.cli.data import data
 from minirnn.cli.demo import demo
 from minirnn.cli.evaluate import evaluate
@@ -102,7 +103,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, data, train, evaluate, predict, weights, verify):
+for _command in (demo, data, train, evaluate, predict, weights, verify, bench):
     cli.add_command(_command)
 
 

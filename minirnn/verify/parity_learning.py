@@ -34,6 +34,7 @@ def learning_parity(
     steps: int = 1000,
     batch_size: int = 8,
     learning_rate: float = 0.04,
+    clip_norm: float = 3.0,
     train_images: int = 8000,
     val_images: int = 200,
 ) -> list[Row]:
@@ -48,6 +49,7 @@ def learning_parity(
         steps: of each training.
         batch_size: images in a batch.
         learning_rate: the highest, after the warm-up.
+        clip_norm: longer gradients are shortened to this.
         train_images: pictures to train on.
         val_images: pictures to evaluate on.
 
@@ -66,7 +68,11 @@ def learning_parity(
     results: dict[str, list[dict[str, float]]] = {library: [] for library in LIBRARIES}
     for seed in seeds:
         settings = TrainingSettings(
-            steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            clip_norm=clip_norm,
+            seed=seed,
         )
         for library in LIBRARIES:
             results[library].append(_run(library, settings, folder, training_set, held_out))
@@ -157,6 +163,8 @@ def train_torchvision(reference: Any, dataset: Any, settings: TrainingSettings) 
             total = sum(losses.values())
             optimiser.zero_grad()
             total.backward()
+            if settings.clip_norm:
+                torch.nn.utils.clip_grad_norm_(named.values(), settings.clip_norm)
             optimiser.step()
             totals.append(float(total.detach()))
             if not np.isfinite(totals[-1]):

@@ -7,7 +7,7 @@ import pytest
 
 from minirnn.data import CocoDataset, generate
 from minirnn.data.loader import Loader
-from minirnn.training.optimiser import SGD
+from minirnn.training.optimiser import SGD, clip_gradients
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
 from minirnn.verify import parity_learning
@@ -47,7 +47,9 @@ def test_the_two_networks_are_one_function(pictures):
 
 def test_every_step_changes_as_ours_does(pictures):
     """Decay, momentum, warm-up: with one image and no choice in sampling the steps are the same."""
-    settings = TrainingSettings(steps=3, batch_size=1, learning_rate=0.01, warmup_steps=2, seed=1)
+    settings = TrainingSettings(
+        steps=3, batch_size=1, learning_rate=0.01, warmup_steps=2, seed=1, clip_norm=3
+    )
     everything = {"rpn_samples": 100_000, "rpn_positive_fraction": 1.0, "roi_samples": 100_000,
                   "roi_positive_fraction": 1.0}  # fmt: skip
     reference, model = build_learning_pair(1, **everything)
@@ -59,6 +61,7 @@ def test_every_step_changes_as_ours_does(pictures):
         terms = model.losses([s.image for s in batch], [s.target for s in batch])
         total = sum(terms.values(), start=0.0)
         total.backward()
+        assert clip_gradients(optimiser.parameters(), 3) > 3
         optimiser.step(learning_rate(step, settings))
         ours.append(float(total))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)

@@ -1,0 +1,100 @@
+"""A process of its own, for one contestant: how much memory does it take, all in all?
+
+    python -m minirnn.bench.child '{"do": "peak", "folder": "…", "name": "ours"}'
+
+prints one line of JSON. Nothing else may have been in the process before: memory that was taken and
+given back would hide what the measured work takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from minirnn.bench.clock import take_turns
+from minirnn.bench.machine import environment, memory_now, memory_peak, threads_limited_to
+
+
+def in_child(request: dict[str, Any], threads: int) -> dict[str, Any]:
+    """Run a request in a child process and wait for its answer.
+
+    Raises:
+        RuntimeError: the child failed; with the end of what it wrote.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "minirnn.bench.child", json.dumps(request, default=str)],
+        env=environment(threads),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(
+            f"{request['do']} in a child process ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def peak(folder: Path, name: str) -> dict[str, Any]:
+    """Memory of one contestant of a folder, before its work and at most during it."""
+    from minirnn.bench.networks import contestant, read_setup
+    from minirnn.bench.peers import torchvision_is_compiled
+    from minirnn.bench.stand_ins import our_roi_align_instead
+
+    setup = read_setup(folder)
+    with ExitStack() as stack:
+        stack.enter_context(threads_limited_to(setup.threads))
+        if name == "torchvision" and not torchvision_is_compiled():
+            stack.enter_context(our_roi_align_instead())
+        run = contestant(name, folder)
+        _forget_peak()
+        base = memory_now()
+        for _ in range(2 if setup.training else 1):  # the second step has its velocities, too
+            run()
+        return {"base": base, "peak": memory_peak()}
+
+
+def scale(folder: Path, overrides: dict[str, Any], batch: int, repeat: int) -> dict[str, Any]:
+    """Our time and memory for a batch of copies of the folder's picture."""
+    from minirnn.bench.networks import count_regions, our_answer, our_network, read_samples
+
+    model = our_network(folder, **overrides)
+    samples = read_samples(folder)[:1] * batch
+    seen = count_regions(model)
+    _forget_peak()
+    base = memory_now()
+    seconds, answers = take_turns({"ours": lambda: our_answer(model, samples)}, repeat)
+    found = sum(len(detections.boxes) for detections in answers["ours"])
+    return {
+        "seconds": seconds["ours"],
+        "base": base,
+        "peak": memory_peak(),
+        "proposals": seen["box"],
+        "instances": found,
+    }
+
+
+def _forget_peak() -> None:
+    """Start the peak again from what is held now, where the system allows it (Linux)."""
+    gc.collect()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def main() -> None:
+    """Answer the request on the command line."""
+    request = json.loads(sys.argv[1])
+    work: dict[str, Callable[..., dict[str, Any]]] = {"peak": peak, "scale": scale}
+    do = request.pop("do")
+    request["folder"] = Path(request["folder"])
+    print(json.dumps(work[do](**request)))
+
+
+if __name__ == "__main__":
+    main()

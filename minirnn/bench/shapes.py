@@ -1,0 +1,120 @@
+"""Every convolution of Mask R-CNN R-50-FPN, and how often each shape occurs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_BLOCKS = (3, 4, 6, 3)  # of ResNet-50
+_PYRAMID = 256
+_CLASSES = 91
+_ANCHORS = 3
+
+
+class Convolution(NamedTuple):
+    """The shape of one convolution: `images` maps (inputs, height, width), a square kernel.
+
+    Attributes:
+        bias: whether there is a bias.
+        sees_image: its input is the photograph, which nobody wants a gradient of.
+    """
+
+    images: int
+    inputs: int
+    outputs: int
+    kernel: int
+    stride: int
+    height: int
+    width: int
+    bias: bool
+    sees_image: bool = False
+
+    @property
+    def output(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        return -(-self.height // self.stride), -(-self.width // self.stride)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications of the sum as it is defined."""
+        height, width = self.output
+        return self.images * self.inputs * self.outputs * self.kernel**2 * height * width
+
+    @property
+    def name(self) -> str:
+        """Such as "conv3x3 256-256 200x304", with "/2" behind the kernel for stride 2."""
+        stride = f"/{self.stride}" if self.stride > 1 else ""
+        many = f"{self.images}x" if self.images > 1 else ""
+        return (
+            f"conv{self.kernel}x{self.kernel}{stride} {self.inputs}-{self.outputs} "
+            f"{many}{self.height}x{self.width}"
+        )
+
+
+def convolutions(height: int, width: int, rois: int = 100, images: int = 1) -> Counter[Convolution]:
+    """The distinct convolutions of the network, in the order of their first use, with their number.
+
+    Args:
+        height: of the canvas, a multiple of 32.
+        width: of the canvas, a multiple of 32.
+        rois: regions that the mask head looks at, over all images.
+        images: in the batch.
+    """
+    found: Counter[Convolution] = Counter(_backbone(images, height, width))
+    found.update(_pyramid(images, height, width))
+    return found + Counter(_mask_head(rois))
+
+
+def _backbone(n: int, height: int, width: int) -> Iterator[Convolution]:
+    yield Convolution(n, 3, 64, 7, 2, height, width, False, sees_image=True)
+    inputs, height, width = 64, height // 4, width // 4
+    for stage, blocks in enumerate(_BLOCKS):
+        inner, outer = 64 * 2**stage, 256 * 2**stage
+        for block in range(blocks):
+            stride = 2 if block == 0 and stage > 0 else 1
+            yield Convolution(n, inputs, inner, 1, 1, height, width, False)
+            yield Convolution(n, inner, inner, 3, stride, height, width, False)
+            if block == 0:
+                yield Convolution(n, inputs, outer, 1, stride, height, width, False)
+            height, width = height // stride, width // stride
+            yield Convolution(n, inner, outer, 1, 1, height, width, False)
+            inputs = outer
+
+
+def _pyramid(n: int, height: int, width: int) -> Iterator[Convolution]:
+    """The pyramid's own convolutions, and the RPN head's on each of its maps."""
+    sizes = [(height // stride, width // stride) for stride in (4, 8, 16, 32)]
+    for stage, size in enumerate(sizes):
+        yield Convolution(n, 256 * 2**stage, _PYRAMID, 1, 1, *size, True)
+        yield Convolution(n, _PYRAMID, _PYRAMID, 3, 1, *size, True)
+    sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    for size in sizes:
+        yield Convolution(n, _PYRAMID, _PYRAMID, 3, 1, *size, True)
+        yield Convolution(n, _PYRAMID, _ANCHORS, 1, 1, *size, True)
+        yield Convolution(n, _PYRAMID, 4 * _ANCHORS, 1, 1, *size, True)
+
+
+def _mask_head(rois: int) -> Iterator[Convolution]:
+    if rois:
+        for _ in range(4):
+            yield Convolution(rois, _PYRAMID, _PYRAMID, 3, 1, 14, 14, True)
+        yield Convolution(rois, _PYRAMID, _CLASSES, 1, 1, 28, 28, True)
+
+
+def network_flops(height: int, width: int, images: int, proposals: int, rois: int) -> float:
+    """Operations of one inference, done plainly: convolutions and fully connected layers.
+
+    Args:
+        height: of the canvas, a multiple of 32.
+        width: of the canvas.
+        images: in the batch.
+        proposals: over all images.
+        rois: that the mask head looks at, over all images.
+    """
+    macs = sum(
+        shape.macs * count for shape, count in convolutions(height, width, rois, images).items()
+    )
+    macs += rois * _PYRAMID * _PYRAMID * 28 * 28  # the transposed convolution
+    macs += proposals * (_PYRAMID * 49 * 1024 + 1024 * 1024 + 1024 * 5 * _CLASSES)
+    return 2.0 * macs

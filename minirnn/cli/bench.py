@@ -1,0 +1,249 @@
+"""`minirnn bench`: how long does it take, and how long do other libraries take?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from minirnn.cli.bench_options import (
+    CanvasSize,
+    check_files,
+    finish,
+    memory_option,
+    progress_bar,
+    shared_options,
+    side_option,
+    threads_or_cores,
+)
+from minirnn.cli.options import FILE, FOLDER
+
+
+@click.group(short_help="Time it, beside torch, torchvision and ONNX Runtime.")
+def bench() -> None:
+    """How fast is it, beside torch, torchvision, ONNX Runtime and pycocotools on this machine?
+
+    \b
+        minirnn bench ops --only nms
+        minirnn bench infer
+        minirnn bench train --model shapes
+        minirnn bench scale --png growth.png
+
+    All contestants get the same inputs and the same number of threads and take turns in one process.
+    Each runs once before the clock starts; times are medians. Their answers are compared in the same
+    run: if any disagrees, it says so and ends with 1. A ratio of 0.70 says that ours takes 0.70 of
+    the other's time. What is not installed is left out, and named with how to install it.
+
+    Close other programs first: a busy machine measures them, too.
+    """
+
+
+@bench.command(short_help="Every operation alone.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Only rows whose name or group holds this text, as often as you like: conv, conv3x3, "
+    "conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle, backward, ….",
+)
+@click.option(
+    "--size",
+    default="800x1216",
+    show_default=True,
+    type=CanvasSize(),
+    metavar="HEIGHTxWIDTH",
+    help="What the network sees, in pixels; multiples of 32. Smaller is quicker.",
+)
+@shared_options(5, "operation")
+def ops(
+    only: tuple[str, ...],
+    size: tuple[int, int],
+    repeat: int,
+    threads: int | None,
+    seed: int,
+    page: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Every operation of Mask R-CNN R-50-FPN alone, forward and backward.
+
+    \b
+        minirnn bench ops
+        minirnn bench ops --only conv3x3 --only nms --html ops.html
+
+    Each distinct convolution shape has a row; × is how often the network has it, and the sum over all
+    is below the table. GFLOP/s counts the operations of the plain way, so that a trick that needs
+    fewer can show more than the machine's own matrix product does (of machine > 100%). Memory is not
+    measured here: see bench infer and bench train. A few minutes.
+    """
+    from minirnn.bench.ops import run_ops
+
+    check_files(page, picture)
+    with progress_bar("timing") as progress:
+        report = run_ops(
+            only,
+            size=size,
+            repeat=repeat,
+            threads=threads_or_cores(threads),
+            seed=seed,
+            progress=progress,
+        )
+    finish(report, page, picture, as_json)
+
+
+@bench.command(short_help="A photograph, from pixels to masks.")
+@click.option(
+    "--image",
+    type=FILE,
+    metavar="FILE",
+    help="The photograph.  [default: a made-up picture of 427x640]",
+)
+@click.option(
+    "--batch",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Images at a time; 1 and 4 are usual.",
+)
+@side_option
+@memory_option
+@shared_options(3, "contestant")
+def infer(
+    image: Path | None,
+    batch: int,
+    size: int,
+    memory: bool,
+    repeat: int,
+    threads: int | None,
+    seed: int,
+    page: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Inference of Mask R-CNN R-50-FPN, from the picture's pixels to pasted masks.
+
+    \b
+        minirnn bench infer
+        minirnn bench infer --image photo.jpg --batch 4
+
+    All contestants have the same weights, drawn such that 100 detections come out: 1,000 proposals,
+    100 masks. ONNX Runtime gets torchvision's network, exported for the occasion. The detections
+    must be the same. Two minutes or so.
+    """
+    from minirnn.bench.infer import run_infer
+
+    check_files(page, picture)
+    with progress_bar("inference") as progress:
+        report = run_infer(
+            image,
+            batch=batch,
+            size=size,
+            repeat=repeat,
+            threads=threads_or_cores(threads),
+            seed=seed,
+            memory=memory,
+            progress=progress,
+        )
+    finish(report, page, picture, as_json)
+
+
+@bench.command(short_help="A step of training.")
+@click.option(
+    "--model",
+    "network",
+    default="resnet50",
+    show_default=True,
+    type=click.Choice(["resnet50", "shapes"]),
+    help="resnet50: Mask R-CNN R-50-FPN, one photograph. shapes: the demo's network, 8 pictures.",
+)
+@click.option(
+    "--data",
+    type=FOLDER,
+    metavar="FOLDER",
+    help="A COCO folder to take the photograph from.  [default: a made-up picture of 427x640]",
+)
+@side_option
+@memory_option
+@shared_options(3, "contestant")
+def train(
+    network: str,
+    data: Path | None,
+    size: int,
+    memory: bool,
+    repeat: int,
+    threads: int | None,
+    seed: int,
+    page: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """A step of training, forward, backward and update, beside torchvision's on torch.
+
+    \b
+        minirnn bench train --data path/to/coco
+        minirnn bench train --model shapes
+
+    Losses and gradients must agree where both learn from the same proposals. Where torchvision's own
+    RoIAlign does not load, the time in its stand-in is shown, and is not in torchvision's time. The
+    demo's network is always seen at its own 128 pixels.
+    """
+    from minirnn.bench.train import run_train
+
+    check_files(page, picture)
+    with progress_bar("training") as progress:
+        report = run_train(
+            network,
+            data,
+            size=size,
+            repeat=repeat,
+            threads=threads_or_cores(threads),
+            seed=seed,
+            memory=memory,
+            progress=progress,
+        )
+    finish(report, page, picture, as_json)
+
+
+@bench.command(short_help="How time and memory grow.")
+@click.option(
+    "--axis",
+    "axes",
+    multiple=True,
+    type=click.Choice(["area", "batch", "proposals", "instances"]),
+    help="Along this axis only, as often as you like.  [default: all four]",
+)
+@side_option
+@shared_options(3, "point")
+def scale(
+    axes: tuple[str, ...],
+    size: int,
+    repeat: int,
+    threads: int | None,
+    seed: int,
+    page: Path | None,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """How our time and memory grow with the image, the batch, the proposals and the instances.
+
+    \b
+        minirnn bench scale
+        minirnn bench scale --axis area --axis batch --png growth.png
+
+    Shorter sides from 256 to 1600 pixels (0.32 to 2 times --size), batches from 1 to 8, 100 to 2,000
+    proposals, 1 to 300 instances; each point runs in a process of its own. For each axis an exponent
+    is fitted: 1 is growth in proportion, less is better. About ten minutes.
+    """
+    from minirnn.bench.scale import run_scale
+
+    check_files(page, picture)
+    with progress_bar("growth") as progress:
+        report = run_scale(
+            tuple(dict.fromkeys(axes)),
+            size=size,
+            repeat=repeat,
+            threads=threads_or_cores(threads),
+            seed=seed,
+            progress=progress,
+        )
+    finish(report, page, picture, as_json)
