@@ -48,8 +48,9 @@ def nearest(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable]:
     )
     y = x[:, :, xp.asarray(rows)][:, :, :, xp.asarray(columns)]
 
+    before = x.shape[2:]
+
     def gradient(dy: Array) -> Array:
-        before = x.shape[2:]
         row_map, column_map = (
             xp.asarray((index[:, None] == np.arange(n)).astype(dy.dtype))
             for index, n in zip((rows, columns), before, strict=True)

@@ -16,6 +16,7 @@ import functools
 import heapq
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,29 @@ _mode = threading.local()
 #: Every differentiable operation by name. The gradient test walks over this table, so that an
 #: operation without a check fails the suite.
 OPERATIONS: dict[str, Callable] = {}
+
+
+class Origin:
+    """How a tensor was made: what `backward` has to know of it.
+
+    The way back leads from origin to origin and not from tensor to tensor, because a tensor has data.
+    What an operation needs again for its gradient, its vjps hold themselves; any other map is freed
+    as soon as nobody computes with it any more. That halves the memory of a training step.
+
+    Attributes:
+        birth: number in the order of creation.
+        parents: origins of the inputs that a gradient goes to; None once it has been used.
+        vjps: for each parent the function that carries a gradient to it.
+        tensor: gives the tensor, or None if nobody holds it any more.
+    """
+
+    __slots__ = ("birth", "parents", "tensor", "vjps")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.birth = next(_births)
+        self.parents: tuple[Origin, ...] | None = ()
+        self.vjps: tuple[Callable[[Array], Array], ...] = ()
+        self.tensor = weakref.ref(tensor)
 
 
 class Tensor:
@@ -43,16 +67,14 @@ class Tensor:
 
     __array_priority__ = 1000  # ndarray + Tensor: let the Tensor do it
     __array_ufunc__ = None
-    __slots__ = ("__weakref__", "_birth", "_parents", "_vjps", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_origin", "data", "grad", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         xp_of(data)  # refuses what is no array
         self.data = data
         self.grad: Array | None = None
         self.requires_grad = requires_grad
-        self._parents: tuple[Tensor, ...] | None = ()
-        self._vjps: tuple[Callable[[Array], Array], ...] = ()
-        self._birth = next(_births)
+        self._origin = Origin(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -106,24 +128,25 @@ class Tensor:
             raise ValueError(f"gradient has shape {gradient.shape}; it should be {self.shape}")
 
         # Reverse order of creation is a topological order: an operation is younger than its inputs.
-        gradients = {self._birth: gradient}
-        waiting = [(-self._birth, self)]
+        gradients = {self._origin.birth: gradient}
+        waiting = [(-self._origin.birth, self._origin)]
         while waiting:
-            _, tensor = heapq.heappop(waiting)
-            dy = gradients.pop(tensor._birth)
-            if tensor.requires_grad:
+            _, origin = heapq.heappop(waiting)
+            dy = gradients.pop(origin.birth)
+            tensor = origin.tensor()
+            if tensor is not None and tensor.requires_grad:
                 tensor.grad = dy if tensor.grad is None else tensor.grad + dy
-            if tensor._parents is None:
+            if origin.parents is None:
                 raise ValueError("the graph was already used by an earlier backward()")
-            for parent, vjp in zip(tensor._parents, tensor._vjps, strict=True):
+            for parent, vjp in zip(origin.parents, origin.vjps, strict=True):
                 dx = vjp(dy)
-                if parent._birth in gradients:
-                    gradients[parent._birth] = gradients[parent._birth] + dx
+                if parent.birth in gradients:
+                    gradients[parent.birth] = gradients[parent.birth] + dx
                 else:
-                    gradients[parent._birth] = dx
-                    heapq.heappush(waiting, (-parent._birth, parent))
-            if tensor._parents:
-                tensor._parents, tensor._vjps = None, ()  # frees what the closures hold
+                    gradients[parent.birth] = dx
+                    heapq.heappush(waiting, (-parent.birth, parent))
+            if origin.parents:
+                origin.parents, origin.vjps = None, ()  # frees what the closures hold
 
 
 def differentiable(function: Callable) -> Callable:
@@ -152,11 +175,13 @@ def differentiable(function: Callable) -> Callable:
         edges = [
             (x, vjp)
             for x, vjp in zip(inputs, vjps, strict=True)
-            if vjp is not None and isinstance(x, Tensor) and (x.requires_grad or x._parents != ())
+            if vjp is not None
+            and isinstance(x, Tensor)
+            and (x.requires_grad or x._origin.parents != ())
         ]
         result = Tensor(output)
-        result._parents = tuple(x for x, _ in edges)
-        result._vjps = tuple(vjp for _, vjp in edges)
+        result._origin.parents = tuple(x._origin for x, _ in edges)
+        result._origin.vjps = tuple(vjp for _, vjp in edges)
         return result
 
     lifted.raw = function  # type: ignore[attr-defined]
