@@ -39,6 +39,7 @@ def subjects() -> dict[str, Subject]:
     """All of them by name, operations first. An operation without inputs to draw is there, too."""
     from minirnn.verify.gradient_cases import CASES, load_operations
     from minirnn.verify.stages import STAGES
+    from minirnn.verify.training_stages import TRAINING_STAGES
 
     operations = load_operations()
     found = {}
@@ -51,7 +52,7 @@ def subjects() -> dict[str, Subject]:
             draws=CASES.get(name, ()),
             differentiable=None,
         )
-    return found | {subject.name: subject for subject in STAGES}
+    return found | {subject.name: subject for subject in (*STAGES, *TRAINING_STAGES)}
 
 
 def _family(operation: Callable) -> str:

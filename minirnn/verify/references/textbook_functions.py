@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,11 @@ from minirnn.textbook import (  # fmt: skip
     roi_pool,
     roi_warp,
     rpn,
+    training,
     transform,
 )
+from minirnn.training.settings import TrainingSettings
+from minirnn.verify.training_stages import clip_with, take_steps
 
 
 def _each(number: Callable) -> Callable:
@@ -42,6 +46,11 @@ def _each(number: Callable) -> Callable:
         return result
 
     return run
+
+
+def _learning_rates(**settings: Any) -> np.ndarray:
+    run = TrainingSettings(**settings)
+    return np.array([training.learning_rate(step, run) for step in range(run.steps)])
 
 
 def _rows(row: Callable) -> Callable:
@@ -304,4 +313,7 @@ FUNCTIONS: dict[str, Callable] = {
     "normalise": transform.normalise,
     "scale_boxes": transform.scale_boxes,
     "scale_masks": transform.scale_masks,
+    "sgd_steps": partial(take_steps, training.sgd_step),
+    "clipped_gradients": partial(clip_with, training.clip_gradients),
+    "learning_rates": _learning_rates,
 }

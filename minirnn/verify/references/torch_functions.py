@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from minirnn.training.settings import TrainingSettings
 from minirnn.verify.references import Skip
 
 # torch.Tensor. Types are checked where there is no torch, too.
@@ -171,6 +172,51 @@ def _rpn_losses(
     return objectness, box / len(answers)
 
 
+def _sgd_steps(parameter: Tensor, gradients: Tensor, **settings: float) -> Tensor:
+    parameter = parameter.clone().requires_grad_(True)
+    optimiser = torch.optim.SGD([parameter], lr=settings.pop("learning_rate"), **settings)
+    for gradient in gradients:
+        parameter.grad = gradient
+        optimiser.step()
+    return parameter.detach()
+
+
+def _clipped(*gradients: Tensor, max_norm: float) -> list[Tensor]:
+    parameters = [torch.zeros_like(gradient, requires_grad=True) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient.clone()
+    norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    # torch divides by norm + 1e-6 so as not to divide by 0. That factor is taken out again.
+    factor = (norm + 1e-6) / norm if norm > max_norm else 1.0
+    return [parameter.grad * factor for parameter in parameters]
+
+
+def _learning_rates(**settings: Any) -> np.ndarray:
+    """torch's own schedulers, put one behind the other, or one on top of the other."""
+    from torch.optim import lr_scheduler as scheduler
+
+    run = TrainingSettings(**settings)
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=run.learning_rate)
+    parts: list[Any] = []
+    if run.warmup_steps:
+        parts.append(scheduler.LinearLR(optimiser, run.warmup_factor, 1.0, run.warmup_steps))
+    if run.schedule == "step":
+        parts.append(scheduler.MultiStepLR(optimiser, list(run.milestones), run.gamma))
+    elif run.schedule == "cosine":
+        low, length = run.final_fraction * run.learning_rate, run.steps - run.warmup_steps
+        parts.append(scheduler.CosineAnnealingLR(optimiser, length, low))
+    if run.schedule == "cosine" and run.warmup_steps:
+        whole: Any = scheduler.SequentialLR(optimiser, parts, [run.warmup_steps])
+    else:
+        whole = scheduler.ChainedScheduler(parts)
+    rates = []
+    for _ in range(run.steps):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        whole.step()
+    return np.array(rates)
+
+
 FUNCTIONS: dict[str, Callable] = {
     "add": torch.add,
     "subtract": torch.sub,
@@ -224,4 +270,7 @@ FUNCTIONS: dict[str, Callable] = {
     "mask_loss": _mask_loss,
     "mask_probabilities": lambda x, labels: torch.sigmoid(x[torch.arange(len(labels)), labels]),
     "scale_masks": _scale_masks,
+    "sgd_steps": _sgd_steps,
+    "clipped_gradients": _clipped,
+    "learning_rates": _learning_rates,
 }
