@@ -68,7 +68,7 @@ SHOWN = 20  # lines about weights that do not fit
 @image_ids_option
 @skip_invalid_option
 @device_option
-@set_option("clip_norm=10")
+@set_option("clip_norm=5")
 @click.option("--show", is_flag=True, help="Show every field of the preset and the training; stop.")
 @json_option
 def train(

@@ -57,7 +57,7 @@ class TrainingSettings:
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
     final_fraction: float = 0.01
-    clip_norm: float = 0.0
+    clip_norm: float = 10.0
     flip: float = 0.5
     seed: int = 0
     checkpoint_every: int = 500
