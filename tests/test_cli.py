@@ -159,15 +159,24 @@ def test_module_runs_as_a_program_and_loads_nothing_heavy_for_help():
             heavy = {"numpy", "scipy", "matplotlib", "cupy", "PIL", "pycocotools", "tqdm"}
             print("heavy:", sorted(heavy & set(sys.modules)), leaving.code)
     """
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds = [time.perf_counter() - start]
     assert done.stdout.startswith("Usage: minirnn ")
     assert "heavy: [] 0" in done.stdout
-    for _ in range(4):
-        start = time.perf_counter()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no processor time of child processes there")
+def test_help_is_quick():
+    seconds = []
+    for _ in range(5):
+        before = os.times()
         subprocess.run([sys.executable, "-m", "minirnn", "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - start)
+        after = os.times()  # processor time: what it takes where nobody else wants the machine
+        seconds.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
     assert min(seconds) < 0.5
 
 
