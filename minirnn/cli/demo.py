@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PRESET = "maskrcnn_shapes"
 #: How the demo trains, where it differs from what `TrainingSettings` says anyway.
 SETTINGS = {
-    "steps": 1200,
+    "steps": 1100,
     "batch_size": 8,
     "learning_rate": 0.04,
     # At so high a rate some seeds would diverge in the warm-up, here as in torchvision.
