@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
+
+# A shell starts a job in the background with Ctrl-C ignored, and its children inherit that. The tests
+# of Ctrl-C must not depend on how they were started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Both must be set before anything imports matplotlib or asks for the number of threads.
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -83,7 +83,7 @@ def test_an_error_in_any_piece_is_raised_and_the_next_call_works(bad):
 
 
 @pytest.mark.usefixtures("four_threads")
-def test_what_numpy_was_told_of_overflow_holds_in_the_threads(four_threads):
+def test_what_numpy_was_told_of_overflow_holds_in_the_threads():
     large, result = np.full(4, 1e300), np.zeros(4)
 
     def square(start, stop):
@@ -96,6 +96,7 @@ def test_what_numpy_was_told_of_overflow_holds_in_the_threads(four_threads):
         parallel.for_chunks(square, 4)
 
 
+@pytest.mark.usefixtures("four_threads")
 def test_blas_is_held_to_one_thread_inside_and_given_back():
     libraries = parallel._blas_libraries()
     assert libraries, "no BLAS library found"

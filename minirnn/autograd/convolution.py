@@ -9,9 +9,7 @@ in other places:
     gradient of weight dw = dy ⊗ x       `_weight_gradient` the same, with x and dy exchanged
 
 Each is a matrix product of the weights with *columns*: the patches that the kernel sees, one patch a
-column (im2col; Chellapilla et al., "High performance convolutional neural networks for document
-processing", 2006). The columns are made for a few rows of the image at a time, so that they are
-still in the processor's cache when they are multiplied.
+column (see `minirnn.autograd.columns`).
 
 `minirnn.textbook.convolution` has the same three functions as plain loops.
 """
@@ -26,10 +24,11 @@ import numpy as np
 
 from minirnn import parallel
 from minirnn.autograd import winograd
+from minirnn.autograd.columns import Columns
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 
-_CACHE_ELEMENTS = 1 << 17  # columns of one block: 512 KiB of float32, half of a usual L2 cache
+_PATCHES = 1 << 20  # numbers in the patches that are stamped at a time: 4 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -222,37 +221,49 @@ def _spread(dy: Array, weight: Array, bias: Array | None, geometry: Geometry) ->
     (height, width), (oh, ow) = geometry.input, dy.shape[2:]
     sy, sx = geometry.stride
     dx = xp.empty((n, channels, height, width), dy.dtype)
-    matrix = weight.reshape(len(weight), -1).T  # (C·kh·kw, O)
+    matrix = weight.reshape(len(weight), channels, kh * kw).transpose(1, 2, 0)  # (C, kh·kw, O)
+    matrix = xp.ascontiguousarray(matrix)
+    rows = dy.reshape(n, dy.shape[1], oh * ow)
+    # Stamps that do not overlap are written, others are added up on a map with room for the padding.
+    apart = kh <= sy and kw <= sx and (py, px) == (0, 0) and (ey, ex) == (1, 1)
+    gaps = (height, width) != (oh * kh, ow * kw)
+
+    def stamp(image: Any, part: slice) -> None:
+        """The channels `part` of some images."""
+        goal = dx[image, part]
+        kernels = matrix[part].reshape(-1, matrix.shape[2])
+        patches = (kernels @ rows[image]).reshape(*goal.shape[:-2], kh, kw, oh, ow)
+        offset = 0 if bias is None else bias[part, None, None]
+        if apart:
+            large = goal
+            if gaps:
+                goal[...] = offset
+        else:
+            shape = (*goal.shape[:-2], height + 2 * py + sy, width + 2 * px + sx)
+            large = xp.zeros(shape, dy.dtype)
+        for u in range(kh):
+            for v in range(kw):
+                y0, x0, own = u * ey, v * ex, patches[..., u, v, :, :]
+                place = large[..., y0 : y0 + oh * sy : sy, x0 : x0 + ow * sx : sx]
+                if apart:
+                    xp.add(own, offset, out=place)
+                else:
+                    place += own
+        if not apart:
+            xp.add(large[..., py : py + height, px : px + width], offset, out=goal)
 
     def work(start: int, stop: int) -> None:
-        for i in range(start, stop):
-            part = slice(i * step, min((i + 1) * step, n))
-            rows = dy[part].reshape(len(dy[part]), dy.shape[1], oh * ow)
-            patches = (matrix @ rows).reshape(len(rows), channels, kh, kw, oh, ow)
-            if (
-                (kh, kw) == (sy, sx)
-                and (py, px) == (0, 0)
-                and (height, width) == (oh * sy, ow * sx)
-            ):
-                # Stamps that touch but do not overlap: a rearrangement.
-                tiles = patches.transpose(0, 1, 4, 2, 5, 3)
-                dx[part].reshape(len(rows), channels, oh, sy, ow, sx)[...] = tiles
-                continue
-            large = xp.zeros(
-                (len(rows), channels, height + 2 * py + sy, width + 2 * px + sx), dy.dtype
-            )
-            for u in range(kh):
-                for v in range(kw):
-                    y0, x0 = u * ey, v * ex
-                    large[:, :, y0 : y0 + oh * sy : sy, x0 : x0 + ow * sx : sx] += patches[
-                        :, :, u, v
-                    ]
-            dx[part] = large[:, :, py : py + height, px : px + width]
+        for index in range(start, stop):
+            image, piece = divmod(index, pieces)
+            stamp(image, slice(piece * step, min((piece + 1) * step, channels)))
 
-    step = 1 if xp is np else max(n, 1)
-    _chunks(xp, work, -(-n // step))
-    if bias is not None:
-        dx += bias[:, None, None]
+    if xp is not np:  # a GPU wants one large product
+        stamp(slice(None), slice(None))
+        return dx
+    # So many channels at a time that their patches stay in the cache, and each thread has some.
+    step = min(max(_PATCHES // (kh * kw * oh * ow), 8), -(-channels // parallel.thread_count()))
+    pieces = -(-channels // max(step, 1))
+    parallel.for_chunks(work, n * pieces)
     return dx
 
 
@@ -270,23 +281,20 @@ def _weight_gradient(x: Array, dy: Array, geometry: Geometry) -> Array:
     if winograd.suits(x, outputs, geometry, least_tiles=64):
         return winograd.weight_gradient(x, dy, geometry.padding)
 
-    blocks = _Blocks(x, geometry)
+    columns = Columns(x, geometry, least=512)
     partial: dict[int, Array] = {}
 
     def work(start: int, stop: int) -> None:
-        total = xp.zeros((outputs, channels * int(np.prod(geometry.kernel))), dy.dtype)
-        spare = xp.empty_like(total)
-        for images, rows, columns in blocks.columns(start, stop):
-            gradient = blocks.widened(dy[images, :, rows])
-            if len(gradient) == 1:
-                total += xp.matmul(gradient[0], columns[0].T, out=spare)
-            else:
-                total += xp.matmul(gradient, columns.transpose(0, 2, 1)).sum(axis=0)
+        total = None
+        for images, rows, block in columns.blocks(start, stop):
+            gradient = columns.widened(dy[images, :, rows])
+            product = _sum_of_products(xp, gradient, block)
+            total = product if total is None else xp.add(total, product, out=total)
         partial[start] = total
 
-    _chunks(xp, work, len(blocks))
-    if not partial:
+    if not len(columns):
         return xp.zeros(shape, dy.dtype)
+    _chunks(xp, work, len(columns))
     return sum(partial[start] for start in sorted(partial)).reshape(shape)
 
 
@@ -318,98 +326,20 @@ def _correlate_by_columns(x: Array, weight: Array, bias: Array | None, geometry:
     xp = xp_of(x)
     y = xp.empty((len(x), len(weight), *geometry.output), x.dtype)
     matrix = weight.reshape(len(weight), -1)
-    blocks = _Blocks(x, geometry)
+    columns = Columns(x, geometry)
 
     def work(start: int, stop: int) -> None:
-        for images, rows, columns in blocks.columns(start, stop):
+        for images, rows, block in columns.blocks(start, stop):
             part = y[images, :, rows]
-            product = xp.matmul(matrix, columns)
+            product = xp.matmul(matrix, block)
             product = product.reshape(*part.shape[:3], -1)[..., : part.shape[3]]
             if bias is None:
                 part[...] = product
             else:
                 xp.add(product, bias[:, None, None], out=part)
 
-    _chunks(xp, work, len(blocks))
+    _chunks(xp, work, len(columns))
     return y
-
-
-class _Blocks:
-    """The columns of a map, a block of images and output rows at a time.
-
-    With stride 1, a row of columns is a *contiguous* run of the padded map, if one lets it run on
-    over the row ends: the few columns that start in the padding are computed and thrown away, and
-    the copy goes at the memory's full speed. `width` is the number of columns a row then has.
-    """
-
-    def __init__(self, x: Array, geometry: Geometry) -> None:
-        self.xp = xp_of(x)
-        self.geometry = geometry
-        n, channels, height, width = x.shape
-        py, px = geometry.padding
-        # One row more than the padding, for the runs that end behind the last row.
-        self.padded = self.xp.zeros((n, channels, height + 2 * py + 1, width + 2 * px), x.dtype)
-
-        def pad(start: int, stop: int) -> None:
-            self.padded[start:stop, :, py : py + height, px : px + width] = x[start:stop]
-
-        _chunks(self.xp, pad, n)
-        rows, columns = geometry.output
-        self.in_runs = geometry.stride == (1, 1)
-        self.width = width + 2 * px if self.in_runs else columns
-        self.length = channels * int(np.prod(geometry.kernel))
-        if self.xp is np:
-            self.rows = min(max(_CACHE_ELEMENTS // max(self.length * self.width, 1), 1), rows)
-            self.places: list[tuple[Any, int]] = [
-                (i, r) for i in range(n) for r in range(0, rows, self.rows)
-            ]
-        else:  # a GPU wants one large product
-            self.rows, self.places = rows, [(slice(None), 0)] if n else []
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def columns(self, start: int, stop: int) -> Any:
-        """Yield (images, rows, columns (n, C·kh·kw, rows·width)); the array is reused."""
-        xp, geometry = self.xp, self.geometry
-        (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
-        last = geometry.output[0]
-        n = 1 if xp is np else len(self.padded)
-        space = xp.empty(
-            (n, self.padded.shape[1], kh, kw, self.rows * self.width), self.padded.dtype
-        )
-        for image, first in self.places[start:stop]:
-            images = slice(image, image + 1) if isinstance(image, int) else image
-            rows = slice(first, min(first + self.rows, last))
-            count = rows.stop - rows.start
-            columns = space[..., : count * self.width]
-            if count != self.rows:
-                columns = xp.empty(columns.shape, columns.dtype)
-            source = self.padded[images]
-            if self.in_runs:
-                flat = source.reshape(*source.shape[:2], -1)
-                for u in range(kh):
-                    for v in range(kw):
-                        at = (first + u * ey) * self.width + v * ex
-                        columns[:, :, u, v] = flat[:, :, at : at + count * self.width]
-            else:
-                wide = columns.reshape(*columns.shape[:4], count, self.width)
-                for u in range(kh):
-                    for v in range(kw):
-                        y0, x0 = first * sy + u * ey, v * ex
-                        wide[:, :, u, v] = source[
-                            :, :, y0 : y0 + (count - 1) * sy + 1 : sy,
-                            x0 : x0 + (self.width - 1) * sx + 1 : sx,
-                        ]  # fmt: skip
-            yield images, rows, columns.reshape(len(columns), self.length, -1)
-
-    def widened(self, dy: Array) -> Array:
-        """Rows of dy as (n, O, rows·width), zero where a column starts in the padding."""
-        if dy.shape[3] == self.width:
-            return dy.reshape(*dy.shape[:2], -1)
-        wide = self.xp.zeros((*dy.shape[:3], self.width), dy.dtype)
-        wide[..., : dy.shape[3]] = dy
-        return wide.reshape(*dy.shape[:2], -1)
 
 
 def _sum_of_products(xp: Any, rows: Array, columns: Array) -> Array:
