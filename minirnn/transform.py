@@ -146,7 +146,11 @@ def prepare_target(
             fit together, or masks of another size than the image; names the image.
     """
     name = f"image {target.image_id}{f' ({target.file_name})' if target.file_name else ''}"
-    boxes = np.asarray(target.boxes, np.float32)
+    boxes = np.asarray(target.boxes)
+    if (
+        boxes.dtype != np.float64
+    ):  # which somebody asked for; whole numbers and lists become float32
+        boxes = boxes.astype(np.float32)
     labels = np.asarray(target.labels, np.int64)
     crowd = np.asarray(target.is_crowd, bool)
     if boxes.ndim != 2 or boxes.shape[1] != 4:

@@ -213,24 +213,27 @@ class MaskRCNN(Module):
 
         Returns:
             For each image its detections, by falling score, on the host, in the image's own pixels.
-            They do not depend on what other images are given with it.
+            With GroupNorm they do not depend on what other images are given with it. With frozen
+            BatchNorm images of other sizes widen the canvas, which may move a box by a little.
 
         Raises:
             InputError: an image is not (H, W, 3) uint8; names its number.
         """
-        # Images of different sizes would be padded to a common canvas, and a normalisation that
-        # looks at the whole canvas (GroupNorm) would then see something else than in training.
-        together: dict[tuple[int, int], list[int]] = {}
+        # Images of different sizes are padded to a common canvas, as in torchvision. A normalisation
+        # that looks at the whole canvas (GroupNorm) would then see something else than in training:
+        # there each size has a canvas of its own.
+        alone = self.config.norm == "group_norm"
+        together: dict[tuple[int, ...], list[int]] = {}
         for index, image in enumerate(images):
             check_image(image, f"image {index}")
-            together.setdefault(image.shape[:2], []).append(index)
+            together.setdefault(image.shape[:2] if alone else (), []).append(index)
         found: dict[int, Detections] = {}
         for indices in together.values():
-            part = self._predict_same_size([images[i] for i in indices], score_threshold)
+            part = self._predict_together([images[i] for i in indices], score_threshold)
             found.update(zip(indices, part, strict=True))
         return [found[index] for index in range(len(images))]
 
-    def _predict_same_size(
+    def _predict_together(
         self, images: Sequence[np.ndarray], score_threshold: float | None
     ) -> list[Detections]:
         with no_grad():
