@@ -173,6 +173,15 @@ def test_threads_are_limited_inside_only(monkeypatch):
     assert "MINIRNN_THREADS" not in os.environ
 
 
+def test_kernels_that_were_chosen_by_hand_are_named(monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    free = machine.blas_in_use()
+    assert "kernels)" in free
+    assert "OPENBLAS_CORETYPE" not in free
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert machine.blas_in_use() == f"{free}, chosen by OPENBLAS_CORETYPE=Haswell"
+
+
 def test_the_machines_rate_and_description():
     assert machine.matrix_product_rate(1, 128) > 0.01
     found = machine.describe(1, ["numpy", "no-such-package"])
@@ -418,7 +427,13 @@ def test_a_sum_weighs_each_row_by_how_often_it_occurs():
     assert total.as_dict()["ratios"] == {"torch": pytest.approx(11 / 14)}
 
 
-MACHINE = {"processor": "P", "threads": 2, "versions": {}, "matrix_product_gflops": 16.0}
+MACHINE = {
+    "processor": "P",
+    "threads": 2,
+    "versions": {},
+    "matrix_product_gflops": 16.0,
+    "blas": "B",
+}
 
 
 def test_a_report_as_text():

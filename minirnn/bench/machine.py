@@ -99,7 +99,26 @@ def describe(threads: int, packages: list[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "matrix_product_gflops": round(matrix_product_rate(), 1),
+        "blas": blas_in_use(),
     }
+
+
+def blas_in_use() -> str:
+    """The library behind NumPy's matrix products, and which processor its kernels are written for.
+
+    OpenBLAS chooses the newest kernels that the processor can run, unless OPENBLAS_CORETYPE names
+    older ones. That holds back NumPy alone: torch and ONNX Runtime bring products of their own.
+    """
+    from threadpoolctl import threadpool_info
+
+    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    names = dict.fromkeys(
+        f"{info['internal_api']} {info['version']} ({info.get('architecture', 'unknown')} kernels)"
+        for info in found
+    )
+    chosen = os.environ.get("OPENBLAS_CORETYPE")
+    note = f", chosen by OPENBLAS_CORETYPE={chosen}" if chosen else ""
+    return (", ".join(names) or "unknown") + note
 
 
 def _processor() -> str:

@@ -102,7 +102,7 @@ def machine_sentence(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return (
         f"{machine['processor']}, {machine['threads']} threads, float32 matrix products at "
-        f"{machine['matrix_product_gflops']:.0f} GFLOP/s; {versions}"
+        f"{machine['matrix_product_gflops']:.0f} GFLOP/s by {machine['blas']}; {versions}"
     )
 
 
