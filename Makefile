@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
-demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 10 minutes)
+demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 7 minutes on 2 cores)
 	$(BIN)/minirnn demo
 
 test: env  ## run the tests, but those of `make parity` (about 5 minutes on 2 cores)
@@ -61,7 +61,7 @@ $(REFERENCES): $(STAMP)
 		--constraint constraints.txt --no-deps torchvision
 	@touch $@
 
-parity: references  ## run the tests that compare whole networks with torchvision's (a quarter of an hour)
+parity: references  ## run the tests that compare whole networks with torchvision's (about 5 minutes)
 	$(BIN)/python -m pytest tests/reference
 
 notebooks: env  ## run every notebook from top to bottom
