@@ -3,7 +3,8 @@
 NumPy runs on one core except inside BLAS. But it lets go of Python's lock while it computes, so
 plain threads can each do a part of an operation: `for_chunks` cuts a range in one piece per thread
 and has each thread do everything for its piece (copy, multiply, add), with BLAS itself held to one
-thread so that the cores are not asked for twice.
+thread. BLAS's own threads would ask for the cores a second time; and after each product they wait
+for the next one by spinning, for tens of milliseconds in which the cores are missing elsewhere.
 
 The pieces depend only on the number of threads, so results repeat bit for bit.
 """
@@ -47,10 +48,10 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
         n: length of the range.
         at_least: a piece is not made shorter than this (threads cost about 20 µs each).
     """
-    pieces = min(thread_count(), max(n // max(at_least, 1), 1))
-    if pieces == 1 or getattr(_inside, "chunk", False) or not _lock.acquire(blocking=False):
+    if getattr(_inside, "chunk", False) or not _lock.acquire(blocking=False):
         work(0, n)
         return
+    pieces = min(thread_count(), max(n // max(at_least, 1), 1))
     try:
         with _blas_on_one_thread():
             bounds = [n * i // pieces for i in range(pieces + 1)]

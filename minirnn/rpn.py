@@ -18,7 +18,6 @@ import numpy as np
 from minirnn import boxes as box_ops
 from minirnn import matching
 from minirnn.anchors import inside_image
-from minirnn.autograd.activation import relu
 from minirnn.autograd.losses import binary_cross_entropy_with_logits, smooth_l1
 from minirnn.autograd.shape import concatenate, reshape, take, transpose
 from minirnn.backend import Array, to_host, xp_of
@@ -55,7 +54,7 @@ class RPNHead(Module):
         logits, deltas = [], []
         for features in pyramid:
             for convolution in self.conv:
-                features = relu(convolution(features))
+                features = convolution(features, relu=True)
             logits.append(self.cls_logits(features))
             deltas.append(self.bbox_pred(features))
         return logits, deltas

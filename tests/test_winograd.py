@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from minirnn.autograd import winograd
 from minirnn.autograd.convolution import Geometry, conv2d
+from minirnn.layout import cells_of, maps_of
 
 
 def _case(n, channels, outputs, height, width, padding, seed=0):
@@ -25,6 +26,13 @@ def _run(x, w, b, padding, dtype):
     return y, to_x(dy), to_w(dy)
 
 
+def _add(bias):
+    def finish(block, place):
+        block += bias
+
+    return finish
+
+
 def _error(a, b):
     return float(np.abs(a - b).max() / np.abs(b).max())
 
@@ -36,28 +44,32 @@ def _error(a, b):
 def test_equals_float64_on_any_size(n, height, width, padding, seed):
     case = _case(n, 40, 33, height + 2, width + 2, padding, seed)
     direct = _run(*case, np.float64)
-    tiles = winograd.correlate(case[0], case[1], case[2], (padding, padding))
-    assert _error(tiles, direct[0]) < 3e-5
+    cells = cells_of(case[0])
+    tiles = winograd.correlate(cells, case[1], (padding, padding), _add(case[2]))
+    assert _error(maps_of(tiles), direct[0]) < 3e-5
     dy = np.random.default_rng(1).standard_normal(direct[0].shape).astype(np.float32)
-    assert _error(winograd.weight_gradient(case[0], dy, (padding, padding)), direct[2]) < 3e-5
+    gradient = winograd.weight_gradient(cells, cells_of(dy), (padding, padding))
+    assert _error(gradient, direct[2]) < 3e-5
+    back = winograd.correlate(cells_of(dy), case[1], (2 - padding, 2 - padding), turned=True)
+    assert _error(maps_of(back), direct[1]) < 3e-5
 
 
 def test_large_maps_are_cut_into_blocks():
     case = _case(1, 32, 32, 50, 1030, 1)
-    tiles = winograd.correlate(*case[:3], (1, 1))
-    assert _error(tiles, _run(*case, np.float64)[0]) < 3e-5
+    tiles = winograd.correlate(cells_of(case[0]), case[1], (1, 1), _add(case[2]))
+    assert _error(maps_of(tiles), _run(*case, np.float64)[0]) < 3e-5
 
 
 def test_dispatch_and_switch():
     x, w, b, padding = _case(2, 256, 256, 32, 32, 1)
     geometry = Geometry((3, 3), (1, 1), (1, 1), (1, 1), (32, 32))
-    assert winograd.suits(x, 256, geometry)
-    assert not winograd.suits(x.astype(np.float64), 256, geometry)
+    assert winograd.suits(cells_of(x), 256, geometry)
+    assert not winograd.suits(cells_of(x.astype(np.float64)), 256, geometry)
     fast = conv2d(x, w, b, padding=padding)
     with winograd.exact():
-        assert not winograd.suits(x, 256, geometry)
+        assert not winograd.suits(cells_of(x), 256, geometry)
         plain = conv2d(x, w, b, padding=padding)
-    assert winograd.suits(x, 256, geometry)
+    assert winograd.suits(cells_of(x), 256, geometry)
     true = conv2d(x.astype(np.float64), w.astype(np.float64), b.astype(np.float64), padding=padding)
     # The docstring's claim: a few times the error of the plain sum, and both far below 1e-4.
     assert _error(plain, true) < _error(fast, true) < 40 * _error(plain, true) < 1e-4
@@ -67,7 +79,7 @@ def test_dispatch_and_switch():
 def test_strides_are_not_done_here(stride):
     x = np.zeros((1, 64, 32, 32), np.float32)
     geometry = Geometry((3, 3), (stride, stride), (1, 1), (1, 1), (32, 32))
-    assert not winograd.suits(x, 64, geometry)
+    assert not winograd.suits(cells_of(x), 64, geometry)
 
 
 def test_repeats_bit_for_bit():

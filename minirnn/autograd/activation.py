@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minirnn.autograd.passes import in_blocks
+from minirnn.autograd.passes import element_by_element
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 
@@ -16,26 +16,25 @@ def relu(x: Array) -> tuple[Array, Callable]:
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
     """
     xp = xp_of(x)
-    y = xp.empty(x.shape, x.dtype)
-    flat_x, flat_y = x.reshape(-1), y.reshape(-1)
+    y = xp.empty_like(x)  # that lies in memory as x does
 
-    def forward(start: int, stop: int) -> None:
-        xp.maximum(flat_x[start:stop], 0, out=flat_y[start:stop])
+    def forward(out: Array, values: Array) -> None:
+        xp.maximum(values, 0, out=out)
 
-    in_blocks(xp, forward, flat_y.size, 1)
+    element_by_element(forward, y, x)
+    return y, lambda dy: where_positive(dy, y)
 
-    def gradient(dy: Array) -> Array:
-        dx = xp.empty(dy.shape, dy.dtype)
-        flat_dy, flat_dx = dy.reshape(-1), dx.reshape(-1)
 
-        def backward(start: int, stop: int) -> None:
-            part = slice(start, stop)
-            xp.multiply(flat_dy[part], flat_y[part] > 0, out=flat_dx[part])
+def where_positive(dy: Array, y: Array) -> Array:
+    """The gradient that ReLU lets through: dy where y > 0, else 0."""
+    xp = xp_of(dy, y)
+    dx = xp.empty_like(dy)
 
-        in_blocks(xp, backward, flat_dx.size, 1)
-        return dx
+    def backward(out: Array, gradient: Array, values: Array) -> None:
+        xp.multiply(gradient, values > 0, out=out)
 
-    return y, gradient
+    element_by_element(backward, dx, dy, y)
+    return dx
 
 
 @differentiable

@@ -1,17 +1,14 @@
 """The columns of a map: the patch under the kernel, for each place where the kernel stands.
 
-A convolution is then a matrix product, weights (O, C·kh·kw) times columns (C·kh·kw, places) ("im2col";
+A convolution is then a matrix product, patches (places, kh·kw·C) times weights (kh·kw·C, O) ("im2col";
 Chellapilla et al., "High performance convolutional neural networks for document processing", 2006). The
-columns hold each number of the map up to kh·kw times, so that making them costs as much as the product
+patches hold each number of the map up to kh·kw times, so that making them costs as much as the product
 if it is done carelessly. Two things keep it cheap here:
 
 - They are made for a few rows of the output at a time, and are still in the cache when they are
   multiplied.
-- A row of columns is copied as one contiguous run. With stride 1, what tap (u, v) sees is the padded
-  map from (u, v) on. If one lets the run go on over the row ends, a few columns start in the padding;
-  they are computed and thrown away. With stride s, tap (u, v) sees every s-th row and column only.
-  So the map is first sorted into its s·s *phases* (for stride 2: even and odd rows, even and odd
-  columns), and what a tap sees is a run of one phase.
+- The map lies with its channels last (see `minirnn.layout`): a row of a patch is one contiguous run of
+  kw·C numbers, whatever the stride.
 """
 
 from __future__ import annotations
@@ -27,36 +24,38 @@ from minirnn.backend import Array, xp_of
 if TYPE_CHECKING:
     from minirnn.autograd.convolution import Geometry
 
-_CACHE_ELEMENTS = 1 << 17  # columns of one block: 512 KiB of float32, half of a usual L2 cache
+_CACHE_ELEMENTS = 1 << 17  # patches of one block: 512 KiB of float32, half of a usual L2 cache
 
 
 class Columns:
-    """The columns of a map, a block of images and output rows at a time.
+    """The patches of a map, a block of images and output rows at a time.
 
     Args:
-        x: (N, C, H, W).
+        cells: (N, H, W, C).
         geometry: where the kernel stands.
-        least: a block has at least so many columns where there are so many: with fewer, reading the
+        least: a block has at least so many patches where there are so many: with fewer, reading the
             other factor of the product takes longer than the product.
 
     Attributes:
-        width: columns of one output row, those that are thrown away included.
-        length: numbers in a column, C·kh·kw.
+        length: numbers in a patch, kh·kw·C.
     """
 
-    def __init__(self, x: Array, geometry: Geometry, least: int = 256) -> None:
-        self.xp = xp_of(x)
-        self.geometry = geometry
-        n, channels = x.shape[:2]
-        rows = geometry.output[0]
-        self.phases = _phases(x, geometry)
-        self.width = self.phases.shape[-1]
-        self.length = channels * int(np.prod(geometry.kernel))
+    def __init__(self, cells: Array, geometry: Geometry, least: int = 256) -> None:
+        self.xp = xp_of(cells)
+        n, channels = len(cells), cells.shape[3]
+        rows, width = geometry.output
+        (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
+        self.length = channels * kh * kw
+        windows = self.xp.lib.stride_tricks.sliding_window_view(
+            pad(cells, geometry.padding), (ey * (kh - 1) + 1, ex * (kw - 1) + 1), axis=(1, 2)
+        )
+        # (N, H', W', C, kh, kw) → (N, H', W', kh, kw, C), all of it a view
+        self.windows = windows[:, ::sy, ::sx, :, ::ey, ::ex].transpose(0, 1, 2, 4, 5, 3)
         if self.xp is np:
-            fitting = _CACHE_ELEMENTS // max(self.length * self.width, 1)
-            self.rows = min(max(fitting, -(-least // self.width)), rows)
+            fitting = _CACHE_ELEMENTS // max(self.length * width, 1)
+            self.rows = min(max(fitting, -(-least // width)), rows)
             self.places: list[tuple[Any, int]] = [
-                (i, r) for i in range(n) for r in range(0, rows, self.rows)
+                (slice(i, i + 1), r) for i in range(n) for r in range(0, rows, self.rows)
             ]
         else:  # a GPU wants one large product
             self.rows, self.places = rows, [(slice(None), 0)] if n else []
@@ -64,63 +63,38 @@ class Columns:
     def __len__(self) -> int:
         return len(self.places)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[slice, slice, Array]]:
-        """Yield (images, rows, columns (n, C·kh·kw, rows·width)); the array is reused."""
-        xp, geometry, phases = self.xp, self.geometry, self.phases
-        (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
-        n, channels = (1 if xp is np else phases.shape[2]), phases.shape[3]
-        space = xp.empty((n, channels, kh, kw, self.rows * self.width), phases.dtype)
-        for image, first in self.places[start:stop]:
-            images = slice(image, image + 1) if isinstance(image, int) else image
-            rows = slice(first, min(first + self.rows, geometry.output[0]))
-            count = (rows.stop - rows.start) * self.width
-            columns = space[..., :count]
-            if count != space.shape[-1]:
-                columns = xp.empty(columns.shape, columns.dtype)
-            flat = phases[:, :, images].reshape(sy, sx, n, channels, -1)
-            for u in range(kh):
-                for v in range(kw):
-                    (down, a), (right, b) = divmod(u * ey, sy), divmod(v * ex, sx)
-                    at = (first + down) * self.width + right
-                    columns[:, :, u, v] = flat[a, b, :, :, at : at + count]
-            yield images, rows, columns.reshape(n, self.length, -1)
-
-    def widened(self, dy: Array) -> Array:
-        """Rows of dy as (n, O, rows·width), zero where a column starts in the padding."""
-        if dy.shape[3] == self.width:
-            return dy.reshape(*dy.shape[:2], -1)
-        wide = self.xp.zeros((*dy.shape[:3], self.width), dy.dtype)
-        wide[..., : dy.shape[3]] = dy
-        return wide.reshape(*dy.shape[:2], -1)
+    def blocks(self, start: int, stop: int) -> Iterator[tuple[tuple[slice, slice], Array]]:
+        """Yield (images, rows) and their patches (places, kh·kw·C); the array is reused."""
+        space = None
+        for images, first in self.places[start:stop]:
+            place = (images, slice(first, first + self.rows))
+            windows = self.windows[place]
+            if space is None or space.shape != windows.shape:
+                space = self.xp.empty(windows.shape, windows.dtype)
+            space[...] = windows
+            yield place, space.reshape(-1, self.length)
 
 
-def _phases(x: Array, geometry: Geometry) -> Array:
-    """(sy, sx, N, C, H', W'): [a, b, :, :, i, j] is the padded map at (i·sy + a, j·sx + b)."""
-    xp = xp_of(x)
-    n, channels, height, width = x.shape
-    (sy, sx), (py, px) = geometry.stride, geometry.padding
-    # One row more than there is, for the runs that end behind the last row.
-    shape = (sy, sx, n, channels, -(-(height + 2 * py) // sy) + 1, -(-(width + 2 * px) // sx))
-    phases = xp.zeros(shape, x.dtype)
+def pad(cells: Array, padding: tuple[int, int]) -> Array:
+    """(N, H, W, C) with rings of zeros around the maps."""
+    (py, px), (height, width) = padding, cells.shape[1:3]
+    if (py, px) == (0, 0):
+        return cells
+    return pad_to(cells, (py, px), (height + 2 * py, width + 2 * px))
 
-    def sort(start: int, stop: int) -> None:
-        for index in range(start, stop):
-            i, c = divmod(index, pieces)
-            part = slice(c * step, min((c + 1) * step, channels)) if xp is np else slice(None)
-            images = slice(i, i + 1) if xp is np else slice(None)
-            for a in range(sy):
-                for b in range(sx):
-                    source = x[images, part, (a - py) % sy :: sy, (b - px) % sx :: sx]
-                    # The map's first row (a - py) mod s is row py + that of the padded one.
-                    top, left = (py + (a - py) % sy) // sy, (px + (b - px) % sx) // sx
-                    goal = phases[a, b, images, part]
-                    goal[:, :, top : top + source.shape[2], left : left + source.shape[3]] = source
 
-    step = -(-channels // parallel.thread_count())
-    pieces = -(-channels // max(step, 1))
+def pad_to(cells: Array, origin: tuple[int, int], size: tuple[int, int]) -> Array:
+    """(N, H, W, C) laid on maps of zeros of another size, at a place (y, x)."""
+    xp = xp_of(cells)
+    (y, x), (n, height, width, channels) = origin, cells.shape
+    padded = xp.zeros((n, *size, channels), cells.dtype)
+
+    def lay(start: int, stop: int) -> None:
+        for image in range(n):
+            padded[image, y + start : y + stop, x : x + width] = cells[image, start:stop]
+
     if xp is np:
-        parallel.for_chunks(sort, n * pieces)
-    elif n:
-        pieces = 1
-        sort(0, 1)
-    return phases
+        parallel.for_chunks(lay, height, at_least=4)
+    else:
+        padded[:, y : y + height, x : x + width] = cells
+    return padded

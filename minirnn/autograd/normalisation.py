@@ -16,14 +16,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minirnn.autograd.passes import in_blocks, together
+import numpy as np
+
+from minirnn import parallel
+from minirnn.autograd.activation import where_positive
+from minirnn.autograd.passes import BLOCK, PIECE, remembered, together
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
+from minirnn.layout import cells_of
 
 
 @differentiable
 def group_norm(
-    x: Array, weight: Array, bias: Array, *, groups: int, eps: float = 1e-5
+    x: Array,
+    weight: Array,
+    bias: Array,
+    residual: Array | None = None,
+    *,
+    groups: int,
+    eps: float = 1e-5,
+    relu: bool = False,
 ) -> tuple[Array, tuple]:
     """Normalise each image's channels in groups: no other image of the batch is needed.
 
@@ -31,8 +43,10 @@ def group_norm(
         x: (N, C, …).
         weight: (C,).
         bias: (C,).
+        residual: of x's shape, is added to the result; or None.
         groups: number of groups that the channels are cut into.
         eps: ε, keeps the division finite.
+        relu: whether negative results become 0.
 
     Returns:
         of x's shape.
@@ -42,58 +56,134 @@ def group_norm(
 
     Source: Wu and He, "Group normalization", 2018, section 3.
     """
-    xp = xp_of(x, weight, bias)
+    xp = xp_of(x, weight, bias, residual)
     _check("group_norm", x, weight, bias)
+    if residual is not None and residual.shape != x.shape:
+        raise ValueError(f"group_norm: residual has shape {residual.shape}; it should be {x.shape}")
     n, channels = x.shape[:2]
     if groups < 1 or channels % groups:
         raise ValueError(f"group_norm: {channels} channels cannot be cut into {groups} groups")
-    # A row is one group of one image; it has `members` channels of `area` values.
-    members, area, rows = channels // groups, _size(x.shape[2:]), n * groups
-    length = members * area or 1
-    shape = (rows, members, area)
-    x3, y = x.reshape(shape), xp.empty(shape, x.dtype)
-    w, b = (
-        xp.broadcast_to(p.reshape(groups, members), (n, groups, members)).reshape(rows, members)
-        for p in (weight, bias)
-    )
-    mean, r = xp.empty((rows, 1), x.dtype), xp.empty((rows, 1), x.dtype)
+    rows = _rows_of(x)  # (N, places, C)
+    added = None if residual is None else _rows_of(residual)
+    members = channels // groups
+    length = members * rows.shape[1] or 1
+    y = xp.empty(rows.shape, x.dtype)
+    blocks = _Blocks(rows)
 
-    def forward(start: int, stop: int) -> None:
-        part = slice(start, stop)
-        out = y[part]
-        mean[part] = (
-            x3[part].reshape(stop - start, members * area).sum(axis=1, keepdims=True) / length
-        )
-        xp.subtract(x3[part], mean[part, :, None], out=out)
-        variance = xp.einsum("rca,rca->r", out, out)[:, None] / length
-        r[part] = 1 / xp.sqrt(variance + eps)
-        out *= (r[part] * w[part])[:, :, None]
-        out += b[part, :, None]
+    def over_group(sums: Array) -> Array:
+        """(N, C) → for each channel the sum of its group, divided by the number of values in it."""
+        means = sums.reshape(n, groups, members).sum(axis=2) / length
+        return xp.repeat(means, members, axis=1)[:, None]  # (N, 1, C)
 
-    in_blocks(xp, forward, rows, members * area)
+    mean = over_group(blocks.sum(lambda place: rows[place].sum(axis=1)))
+
+    def centred(place: Place) -> Array:
+        out = y[place]
+        xp.subtract(rows[place], mean[place[0]], out=out)
+        return xp.einsum("nrc,nrc->nc", out, out)
+
+    r = 1 / xp.sqrt(over_group(blocks.sum(centred)) + eps)
+    scale = r * weight
+
+    def scaled(place: Place) -> None:
+        out = y[place]
+        out *= scale[place[0]]
+        out += bias
+        if added is not None:
+            out += added[place]
+        if relu:
+            xp.maximum(out, 0, out=out)
+
+    blocks.run(scaled)
+
+    @remembered
+    def before_relu(dy: Array) -> Array:
+        dy = _rows_of(dy)
+        return where_positive(dy, y) if relu else dy
 
     def gradients(dy: Array) -> tuple[Array, Array, Array]:
-        dy = dy.reshape(shape)
-        dx = xp.empty(shape, dy.dtype)
-        dw, db = xp.empty((rows, members), dy.dtype), xp.empty((rows, members), dy.dtype)
+        dy = before_relu(dy)
+        dx = xp.empty(rows.shape, dy.dtype)
 
-        def backward(start: int, stop: int) -> None:
-            part = slice(start, stop)
-            out, root = dx[part], r[part]
-            xp.subtract(x3[part], mean[part, :, None], out=out)  # x̂ / r
-            dw[part] = xp.einsum("rca,rca->rc", dy[part], out) * root
-            db[part] = dy[part].sum(axis=2)
-            mean_g = (db[part] * w[part]).sum(axis=1, keepdims=True) / length
-            mean_gx = (dw[part] * w[part]).sum(axis=1, keepdims=True) / length
-            out *= (-(root**2) * mean_gx)[:, :, None]
-            out -= (root * mean_g)[:, :, None]
-            out += dy[part] * (root * w[part])[:, :, None]
+        def products(place: Place) -> Array:
+            out = dx[place]
+            xp.subtract(rows[place], mean[place[0]], out=out)  # x̂ / r
+            return xp.einsum("nrc,nrc->nc", out, dy[place])
 
-        in_blocks(xp, backward, rows, members * area)
-        dw, db = (d.reshape(n, channels).sum(axis=0) for d in (dw, db))
-        return dx.reshape(x.shape), dw, db
+        db = blocks.sum(lambda place: dy[place].sum(axis=1))
+        dw = blocks.sum(products) * r[:, 0]
+        mean_g, mean_gx = over_group(db * weight), over_group(dw * weight)
+        of_x, constant = -(r**2) * mean_gx, -r * mean_g
 
-    return y.reshape(x.shape), together(gradients, 3)
+        def combined(place: Place) -> None:
+            out = dx[place]
+            out *= of_x[place[0]]
+            out += constant[place[0]]
+            out += dy[place] * scale[place[0]]
+
+        blocks.run(combined)
+        return _like(dx, x), dw.sum(axis=0), db.sum(axis=0)
+
+    vjps = together(gradients, 3)
+    if residual is not None:
+        vjps = (*vjps, lambda dy: _like(before_relu(dy), x))
+    return _like(y, x), vjps
+
+
+Place = tuple[slice, slice]
+
+
+def _rows_of(x: Array) -> Array:
+    """(N, C, …) → (N, places, C), contiguous."""
+    if x.ndim == 4:
+        cells = cells_of(x)
+    else:
+        cells = xp_of(x).ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))
+    return cells.reshape(len(x), _size(x.shape[2:]), x.shape[1])
+
+
+def _like(rows: Array, x: Array) -> Array:
+    """(N, places, C) → x's shape (N, C, …), a view."""
+    cells = rows.reshape(len(x), *x.shape[2:], x.shape[1])
+    return cells.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+
+
+class _Blocks:
+    """Walk over (N, places, C) in blocks of the cache's size; on a GPU, over all of it at once."""
+
+    def __init__(self, rows: Array) -> None:
+        self.xp, self.dtype = xp_of(rows), rows.dtype
+        self.images, self.places, self.channels = rows.shape
+        self.step = max(BLOCK // max(self.channels, 1), 1) if self.xp is np else self.places
+        self.count = -(-self.places // max(self.step, 1))  # blocks of an image
+
+    def run(self, work: Callable[[Place], Any]) -> None:
+        """Call `work(place)` for all blocks, on all cores."""
+        self._run(lambda place, _: work(place))
+
+    def sum(self, values: Callable[[Place], Array]) -> Array:
+        """Σ over all places of an image, (N, C), where `values(place)` is the sum over a block's."""
+        parts = self.xp.zeros((self.images, self.count, self.channels), self.dtype)
+
+        def store(place: Place, number: int) -> None:
+            parts[place[0], number] = values(place)
+
+        self._run(store)
+        return parts.sum(axis=1)
+
+    def _run(self, work: Callable[[Place, int], Any]) -> None:
+        if self.xp is not np:
+            work((slice(None), slice(None)), 0)
+            return
+
+        def share(start: int, stop: int) -> None:
+            for index in range(start, stop):
+                image, number = divmod(index, self.count)
+                first = number * self.step
+                work((slice(image, image + 1), slice(first, first + self.step)), number)
+
+        least = -(-PIECE // max(min(self.step, self.places) * self.channels, 1))
+        parallel.for_chunks(share, self.images * self.count, at_least=least)
 
 
 @differentiable
@@ -118,28 +208,22 @@ def frozen_batch_norm(
     Raises:
         ValueError: shapes do not fit.
     """
-    xp = xp_of(x, weight, bias, mean, variance)
     _check("frozen_batch_norm", x, weight, bias, mean, variance)
-    scale = weight / xp.sqrt(variance + eps)
-    shift = (bias - mean * scale).astype(x.dtype, copy=False)
-    scale = scale.astype(x.dtype, copy=False)
-    n, channels = x.shape[:2]
-    area = _size(x.shape[2:])
+    scale, shift = (
+        values.astype(x.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 2))
+        for values in scale_and_shift(weight, bias, mean, variance, eps)
+    )
+    y = x * scale
+    y += shift
+    return y, (lambda dy: dy * scale, None, None, None, None)
 
-    def scaled(values: Array, offset: Array | None) -> Array:
-        planes = values.reshape(n, channels, area)
-        out = xp.empty(planes.shape, planes.dtype)
 
-        def work(start: int, stop: int) -> None:
-            part = slice(start, stop)
-            xp.multiply(planes[:, part], scale[part, None], out=out[:, part])
-            if offset is not None:
-                out[:, part] += offset[part, None]
-
-        in_blocks(xp, work, channels, n * area)
-        return out.reshape(values.shape)
-
-    return scaled(x, shift), (lambda dy: scaled(dy, None), None, None, None, None)
+def scale_and_shift(
+    weight: Array, bias: Array, mean: Array, variance: Array, eps: float
+) -> tuple[Array, Array]:
+    """s and t of frozen batch normalisation, y = s x + t."""
+    scale = weight / xp_of(weight, variance).sqrt(variance + eps)
+    return scale, bias - mean * scale
 
 
 @differentiable

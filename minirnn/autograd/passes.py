@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from minirnn import parallel
-from minirnn.backend import Array
+from minirnn.backend import Array, xp_of
 
-_BLOCK = 1 << 16  # elements: 256 KiB of float32, so that three blocks fit in a usual L2 cache
-_PIECE = 1 << 14  # elements below which a thread costs more than it saves
+BLOCK = 1 << 16  # elements: 256 KiB of float32, so that three blocks fit in a usual L2 cache
+PIECE = 1 << 14  # elements below which a thread costs more than it saves
 
 
 def in_blocks(xp: Any, work: Callable[[int, int], None], count: int, elements: int) -> None:
@@ -35,13 +35,46 @@ def in_blocks(xp: Any, work: Callable[[int, int], None], count: int, elements: i
         work(0, count)
         return
     elements = max(elements, 1)
-    step = max(_BLOCK // elements, 1)
+    step = max(BLOCK // elements, 1)
 
     def piece(start: int, stop: int) -> None:
         for first in range(start, stop, step):
             work(first, min(first + step, stop))
 
-    parallel.for_chunks(piece, count, at_least=-(-_PIECE // elements))
+    parallel.for_chunks(piece, count, at_least=-(-PIECE // elements))
+
+
+def element_by_element(work: Callable[..., None], out: Array, *arrays: Array) -> None:
+    """Call `work(out, *arrays)` for blocks of equally shaped arrays, element beside element.
+
+    Args:
+        work: writes to its first argument what it makes of the others.
+        out: the result.
+        arrays: what goes in. Where all lie in memory in the same order, blocks are runs of it.
+    """
+    xp = xp_of(out, *arrays)
+    same = all(array.strides == out.strides for array in arrays)
+    flat = [array.ravel(order="K") for array in (out, *arrays)] if xp is np and same else []
+    if not flat or not np.may_share_memory(flat[0], out):
+        work(out, *arrays)
+        return
+    in_blocks(np, lambda start, stop: work(*(a[start:stop] for a in flat)), out.size, 1)
+
+
+def remembered(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """The function, but asked again for the same array it gives the same answer.
+
+    For what the gradients of an operation's inputs have in common: it is computed when the first
+    of them is asked for.
+    """
+    last: list[Any] = [None, None]
+
+    def ask(dy: Array) -> Any:
+        if last[0] is not dy:
+            last[:] = dy, function(dy)
+        return last[1]
+
+    return ask
 
 
 def together(
@@ -49,20 +82,9 @@ def together(
 ) -> tuple[Callable[[Array], Array], ...]:
     """One vjp per input for an operation that finds all its gradients in one pass.
 
-    The first vjp that is asked computes them all; the others hand out what is there.
-
     Args:
         gradients: from dy to the gradients of all inputs.
         count: number of inputs.
     """
-    last: list[Any] = [None, None]  # dy, and the gradients that belong to it
-
-    def vjp_of(position: int) -> Callable[[Array], Array]:
-        def vjp(dy: Array) -> Array:
-            if last[0] is not dy:
-                last[:] = dy, gradients(dy)
-            return last[1][position]
-
-        return vjp
-
-    return tuple(vjp_of(position) for position in range(count))
+    ask = remembered(gradients)
+    return tuple(lambda dy, position=position: ask(dy)[position] for position in range(count))

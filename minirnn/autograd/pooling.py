@@ -10,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from minirnn.autograd.passes import in_blocks
+import numpy as np
+
+from minirnn import parallel
+from minirnn.autograd.passes import BLOCK
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
+from minirnn.layout import cells_of, maps_of, rows_of_images
 
 Pair = int | tuple[int, int]
 
@@ -38,7 +42,7 @@ class _Windows:
             raise ValueError(
                 f"{name}: padding {self.padding} should be at most half of kernel {self.kernel}"
             )
-        self.planes, self.input = shape[0] * shape[1], shape[2:]
+        self.input = shape[2:]
         self.padded = tuple(n + 2 * p for n, p in zip(self.input, self.padding, strict=True))
         self.output = tuple(
             (n - k) // s + 1 for n, k, s in zip(self.padded, self.kernel, self.stride, strict=True)
@@ -48,28 +52,69 @@ class _Windows:
                 f"{name}: kernel {self.kernel} is larger than the map {self.input} "
                 f"with padding {self.padding}"
             )
-        self.shape = (*shape[:2], *self.output)
 
-    def places(self) -> Iterator[tuple[slice, slice]]:
-        """For each place in the window, in reading order: the padded rows and columns it visits."""
-        (kh, kw), (sy, sx), (height, width) = self.kernel, self.stride, self.output
+    def places(self, height: int) -> Iterator[tuple[Any, slice, slice]]:
+        """For each place in the window, in reading order: the padded rows and columns it visits.
+
+        Args:
+            height: rows of windows.
+        """
+        (kh, kw), (sy, sx), width = self.kernel, self.stride, self.output[1]
         for u in range(kh):
             for v in range(kw):
                 yield (
+                    slice(None),
                     slice(u, u + (height - 1) * sy + 1, sy),
                     slice(v, v + (width - 1) * sx + 1, sx),
                 )
 
-    def pad(self, planes: Array, value: float) -> Array:
-        """(B, H, W) with a border of `value`; without padding, the planes as they are."""
-        if self.padding == (0, 0):
-            return planes
-        padded = xp_of(planes).full((len(planes), *self.padded), value, planes.dtype)
-        self.inside(padded)[...] = planes
+    def seen(self, cells: Array, rows: slice, value: float) -> Array:
+        """What some rows of windows see of (N, H, W, C), with a border of `value`."""
+        (py, px), (height, width) = self.padding, self.input
+        top = rows.start * self.stride[0] - py
+        bottom = (rows.stop - 1) * self.stride[0] + self.kernel[0] - py
+        first, last = max(top, 0), min(bottom, height)
+        if px == 0 and (first, last) == (top, bottom):
+            return cells[:, first:last]
+        shape = (len(cells), bottom - top, width + 2 * px, cells.shape[3])
+        padded = xp_of(cells).full(shape, value, cells.dtype)
+        padded[:, first - top : last - top, px : px + width] = cells[:, first:last]
         return padded
 
+    def run(self, cells: Array, work: Callable[[slice, slice], None]) -> None:
+        """Call `work(images, rows)` for blocks of rows of windows, on all cores."""
+        n, width, channels = len(cells), self.input[1], cells.shape[3]
+        height = self.output[0]
+        if xp_of(cells) is not np:
+            work(slice(None), slice(0, height))
+            return
+        step = max(BLOCK // max(self.stride[0] * width * channels, 1), 1)
+
+        def share(start: int, stop: int) -> None:
+            for images, rows in rows_of_images(start, stop, height, step):
+                work(images, rows)
+
+        parallel.for_chunks(share, n * height, at_least=step)
+
+    def spread(self, cells: Array, work: Callable[[Any], None]) -> None:
+        """Call `work(place)` for blocks of channels, on all cores: windows overlap in places."""
+        channels = cells.shape[3]
+        if xp_of(cells) is not np:
+            work((slice(None),) * 4)
+            return
+        step = min(max(BLOCK // (self.padded[0] * self.padded[1]), 16), channels)
+        pieces = -(-channels // max(step, 1))
+
+        def share(start: int, stop: int) -> None:
+            for index in range(start, stop):
+                image, piece = divmod(index, pieces)
+                part = slice(piece * step, (piece + 1) * step)
+                work((slice(image, image + 1), slice(None), slice(None), part))
+
+        parallel.for_chunks(share, len(cells) * pieces)
+
     def inside(self, padded: Array) -> Array:
-        """The planes without their border."""
+        """The maps without their border."""
         (py, px), (height, width) = self.padding, self.input
         return padded[:, py : py + height, px : px + width]
 
@@ -99,43 +144,39 @@ def max_pool2d(
     """
     xp = xp_of(x)
     windows = _Windows("max_pool2d", x.shape, kernel, stride, padding)
-    planes = x.reshape(windows.planes, *windows.input)
-    y = xp.empty((windows.planes, *windows.output), x.dtype)
-    size = windows.padded[0] * windows.padded[1]
+    cells = cells_of(x)
+    y = xp.empty((len(x), *windows.output, x.shape[1]), x.dtype)
+    all_rows = slice(0, windows.output[0])
 
-    def forward(start: int, stop: int) -> None:
-        source, out = windows.pad(planes[start:stop], -xp.inf), y[start:stop]
-        for number, (rows, columns) in enumerate(windows.places()):
+    def forward(images: slice, rows: slice) -> None:
+        source, out = windows.seen(cells[images], rows, -xp.inf), y[images, rows]
+        for number, place in enumerate(windows.places(out.shape[1])):
             if number == 0:
-                out[...] = source[:, rows, columns]
+                out[...] = source[place]
             else:
-                xp.maximum(out, source[:, rows, columns], out=out)
+                xp.maximum(out, source[place], out=out)
 
-    in_blocks(xp, forward, windows.planes, size)
+    windows.run(cells, forward)
 
     def gradient(dy: Array) -> Array:
-        dx = xp.empty((windows.planes, *windows.input), dy.dtype)
-        dy = dy.reshape(y.shape)
+        dy = cells_of(dy)
+        dx = xp.empty(cells.shape, dy.dtype)
 
-        def backward(start: int, stop: int) -> None:
-            source, best, part = (
-                windows.pad(planes[start:stop], -xp.inf),
-                y[start:stop],
-                dy[start:stop],
-            )
-            spread = xp.zeros(source.shape, dy.dtype)
+        def backward(part: Any) -> None:
+            source, best = windows.seen(cells[part], all_rows, -xp.inf), y[part]
+            spread = xp.zeros((len(best), *windows.padded, best.shape[3]), dy.dtype)
             waiting = xp.ones(best.shape, bool)  # windows whose maximum has not been met yet
-            for rows, columns in windows.places():
-                met = source[:, rows, columns] == best
+            for place in windows.places(best.shape[1]):
+                met = source[place] == best
                 met &= waiting
                 waiting ^= met
-                spread[:, rows, columns] += part * met
-            dx[start:stop] = windows.inside(spread)
+                spread[place] += dy[part] * met
+            dx[part] = windows.inside(spread)
 
-        in_blocks(xp, backward, windows.planes, size)
-        return dx.reshape(x.shape)
+        windows.spread(cells, backward)
+        return maps_of(dx)
 
-    return y.reshape(windows.shape), gradient
+    return maps_of(y), gradient
 
 
 @differentiable
@@ -160,34 +201,34 @@ def avg_pool2d(
     """
     xp = xp_of(x)
     windows = _Windows("avg_pool2d", x.shape, kernel, stride, padding)
-    planes = x.reshape(windows.planes, *windows.input)
-    y = xp.zeros((windows.planes, *windows.output), x.dtype)
-    size, share = windows.padded[0] * windows.padded[1], windows.kernel[0] * windows.kernel[1]
-    shape = x.shape
+    cells = cells_of(x)
+    y = xp.zeros((len(x), *windows.output, x.shape[1]), x.dtype)
+    share = windows.kernel[0] * windows.kernel[1]
 
-    def forward(start: int, stop: int) -> None:
-        source, out = windows.pad(planes[start:stop], 0), y[start:stop]
-        for rows, columns in windows.places():
-            out += source[:, rows, columns]
+    def forward(images: slice, rows: slice) -> None:
+        source, out = windows.seen(cells[images], rows, 0), y[images, rows]
+        for place in windows.places(out.shape[1]):
+            out += source[place]
         out /= share
 
-    in_blocks(xp, forward, windows.planes, size)
+    windows.run(cells, forward)
+    shape = cells.shape
 
     def gradient(dy: Array) -> Array:
-        dx = xp.empty((windows.planes, *windows.input), dy.dtype)
-        dy = dy.reshape(windows.planes, *windows.output)
+        dy = cells_of(dy)
+        dx = xp.empty(shape, dy.dtype)
 
-        def backward(start: int, stop: int) -> None:
-            spread = xp.zeros((stop - start, *windows.padded), dy.dtype)
-            part = dy[start:stop] / share
-            for rows, columns in windows.places():
-                spread[:, rows, columns] += part
-            dx[start:stop] = windows.inside(spread)
+        def backward(part: Any) -> None:
+            own = dy[part] / share
+            spread = xp.zeros((len(own), *windows.padded, own.shape[3]), dy.dtype)
+            for place in windows.places(own.shape[1]):
+                spread[place] += own
+            dx[part] = windows.inside(spread)
 
-        in_blocks(xp, backward, windows.planes, size)
-        return dx.reshape(shape)
+        windows.spread(dx, backward)
+        return maps_of(dx)
 
-    return y.reshape(windows.shape), gradient
+    return maps_of(y), gradient
 
 
 @differentiable

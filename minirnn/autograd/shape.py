@@ -9,6 +9,7 @@ import numpy as np
 
 from minirnn.autograd.tensor import Tensor, differentiable, unbroadcast
 from minirnn.backend import Array, scatter_add, xp_of
+from minirnn.layout import planes_of
 
 
 @differentiable
@@ -23,7 +24,8 @@ def flatten(x: Array) -> tuple[Array, Callable]:
     """(N, …) → (N, everything else), also where N is 0."""
     before = x.shape
     length = int(np.prod(before[1:]))
-    return x.reshape(before[0], length), lambda dy: dy.reshape(before)
+    planes = planes_of(x) if x.ndim == 4 else x
+    return planes.reshape(before[0], length), lambda dy: dy.reshape(before)
 
 
 @differentiable

@@ -8,7 +8,12 @@ direction, multiplied value by value, and brought back to 4×4 outputs:
     Y = Aᵀ [ (G g Gᵀ) ⊙ (Bᵀ d B) ] A
 
 36 multiplications give 16 outputs, where sliding the kernel takes 144. Over C input and O output
-channels, the product ⊙ becomes 36 matrix products of (O, C) with (C, tiles): the work of BLAS.
+channels, the product ⊙ becomes 36 matrix products of (tiles, C) with (C, O): the work of BLAS.
+
+What is left to do well is moving numbers. Maps lie with their channels last (`minirnn.layout`), so that a
+tile is read and written in runs of C numbers. Tiles are read in pieces whose 36 taps stay in a core's
+cache while they become values. Pieces are multiplied in batches: large enough that reading the kernels
+is worth it, small enough that their values stay in the cache that the cores share.
 
 Cost in accuracy: the points ±2 make numbers of different size meet, so that the error is a few times
 that of the plain sum in float32 (`tests/test_winograd.py` measures it). Where that matters, `exact()`
@@ -20,13 +25,15 @@ Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 201
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minirnn import parallel
+from minirnn.autograd.columns import pad_to
 from minirnn.backend import Array
 
 _B_T = np.array(
@@ -38,7 +45,7 @@ _B_T = np.array(
         [0, 2, -1, -2, 1, 0],
         [0, 4, 0, -5, 0, 1],
     ],
-    np.float64,
+    np.float32,
 )
 _G = np.array(
     [
@@ -49,20 +56,22 @@ _G = np.array(
         [1 / 24, -1 / 12, 1 / 6],
         [0, 0, 1],
     ],
-    np.float64,
+    np.float32,
 )
 _A_T = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
-    np.float64,
+    np.float32,
 )
-# The transform of a tile, rows and columns at once, as one matrix: vec(P d Pᵀ) = (P ⊗ P) vec(d).
-_TILE = np.kron(_B_T, _B_T).astype(np.float32)  # (36, 36)
-_KERNEL = np.kron(_G, _G).astype(np.float32)  # (36, 9)
-_OUTPUT = np.kron(_A_T, _A_T).astype(np.float32)  # (16, 36)
+_OUTPUT = np.kron(_A_T, _A_T)  # (16, 36): vec(Aᵀ M A) = (Aᵀ ⊗ Aᵀ) vec(M), both directions at once
 
-_TILES = 128  # tiles of a block: enough for matrix products at full speed, few enough for the cache
-_SMALL = 600_000  # below so many multiplications OpenBLAS skips its packing, and is twice as fast
+_PIECE = (
+    4096  # numbers of one tap in a piece: its 36 taps and their values stay in a usual L2 cache
+)
+_BATCH = 1 << 22  # values of a batch, read and multiplied: 16 MiB, half of a usual L3 cache
+_KERNELS = 4096  # kernels that are transformed at a time
 _mode = threading.local()
+
+Finish = Callable[[Array, tuple[slice, slice, slice]], None]
 
 
 @contextmanager
@@ -76,7 +85,7 @@ def exact() -> Iterator[None]:
         _mode.exact = before
 
 
-def suits(x: Array, outputs: int, geometry: Any, least_tiles: int = 1) -> bool:
+def suits(cells: Array, outputs: int, geometry: Any, least_tiles: int = 1) -> bool:
     """Whether this convolution is done here: float32 on the host, 3×3, stride 1, and large enough.
 
     With few channels the transforms of the tiles cost more than the products save, and with few
@@ -84,125 +93,220 @@ def suits(x: Array, outputs: int, geometry: Any, least_tiles: int = 1) -> bool:
     """
     height, width = geometry.output
     return (
-        isinstance(x, np.ndarray)
-        and x.dtype == np.float32
+        isinstance(cells, np.ndarray)
+        and cells.dtype == np.float32
         and geometry.kernel == (3, 3)
         and geometry.stride == geometry.dilation == (1, 1)
-        and min(x.shape[1], outputs) >= 32
+        and min(cells.shape[3], outputs) >= 32
         and min(height, width) >= 4
-        and len(x) * height * width >= 16 * least_tiles
+        and len(cells) * height * width >= 16 * least_tiles
         and not getattr(_mode, "exact", False)
     )
 
 
-def correlate(x: Array, weight: Array, bias: Array | None, padding: tuple[int, int]) -> Array:
-    """The convolution of (N, C, H, W) with (O, C, 3, 3), stride 1."""
-    outputs = len(weight)
-    kernels = _values_of_kernels(weight)
-    tiles = _Tiles(x, padding, outputs)
-    height, width = tiles.output
-    y = np.empty((len(x), outputs, height, width), np.float32)
+def correlate(
+    cells: Array,
+    weight: Array,
+    padding: tuple[int, int],
+    finish: Finish | None = None,
+    *,
+    turned: bool = False,
+) -> Array:
+    """The convolution of (N, H, W, C) with (O, C, 3, 3), stride 1.
 
-    def work(start: int, stop: int) -> None:
-        for images, first, last, values in tiles.blocks(start, stop):
-            product = np.matmul(kernels, values)  # (36, O, tiles)
-            result = _OUTPUT @ product.reshape(36, -1)
-            result = result.reshape(4, 4, outputs, -1, last - first, tiles.columns)
-            for i in range(4):
-                for j in range(4):
-                    part = y[images, :, 4 * first + i : 4 * last : 4, j::4]
-                    source = result[i, j].transpose(1, 0, 2, 3)[
-                        :, :, : part.shape[2], : part.shape[3]
-                    ]
-                    if bias is None:
-                        part[...] = source
-                    else:
-                        np.add(source, bias[:, None, None], out=part)
+    Args:
+        cells: the map, channels last.
+        weight: the kernels.
+        padding: rings of zeros around the map.
+        finish: called with each finished block of the result and its place there, to change the
+            block while it is in the cache.
+        turned: exchange inputs and outputs and turn the kernels by 180 degrees: the transpose.
 
-    parallel.for_chunks(work, len(tiles))
+    Returns:
+        (N, H', W', O), or C in place of O if turned.
+    """
+    kernels = _values_of_kernels(weight, turned)
+    matrices = kernels if turned else kernels.transpose(0, 2, 1)  # (36, inputs, outputs)
+    outputs = matrices.shape[2]
+    tiles = _Tiles(cells, padding, outputs)
+    y = np.empty((len(cells), *tiles.output, outputs), np.float32)
+
+    def convolve(pieces: list[_Piece]) -> None:
+        values = tiles.values(pieces)
+        products = np.empty((*values.shape[:2], outputs), np.float32)
+
+        def multiply(start: int, stop: int) -> None:
+            np.matmul(values[start:stop], matrices[start:stop], out=products[start:stop])
+
+        def write(start: int, stop: int) -> None:
+            for piece in pieces[start:stop]:
+                result = _OUTPUT @ products[:, piece.start : piece.stop].reshape(36, -1)
+                # (4, 4, images, rows, columns, O) → whole rows and columns of the map
+                result = result.reshape(4, 4, *piece.shape, outputs).transpose(2, 3, 0, 4, 1, 5)
+                n, height, width = piece.shape
+                block = result.reshape(n, 4 * height, 4 * width, outputs)
+                part = y[piece.outputs]
+                block = block[:, : part.shape[1], : part.shape[2]]
+                if finish is not None:
+                    finish(block, piece.outputs)
+                part[...] = block
+
+        parallel.for_chunks(multiply, 36)
+        parallel.for_chunks(write, len(pieces))
+
+    for pieces in tiles.batches:
+        convolve(pieces)
     return y
 
 
-def weight_gradient(x: Array, dy: Array, padding: tuple[int, int]) -> Array:
-    """dL/dw of the convolution: the same values, multiplied with those of dy.
+def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
+    """dL/dw (O, C, 3, 3) of the convolution: the same values, multiplied with those of dy.
 
     From Y = Aᵀ[U ⊙ V]A follows dU = (A dY Aᵀ) ⊙ V, summed over tiles, and dw = Gᵀ dU G.
     """
-    outputs, channels = dy.shape[1], x.shape[1]
-    tiles = _Tiles(x, padding, outputs)
-    partial: dict[int, Array] = {}
+    channels, outputs = cells.shape[3], dy.shape[3]
+    tiles = _Tiles(cells, padding, outputs)
+    rows, columns = tiles.grid
+    if dy.shape[1:3] != (4 * rows, 4 * columns):
+        dy = pad_to(dy, (0, 0), (4 * rows, 4 * columns))
+    squares = dy.reshape(len(dy), rows, 4, columns, 4, outputs).transpose(2, 4, 0, 1, 3, 5)
+    total = np.zeros((36, outputs, channels), np.float32)
+
+    def accumulate(pieces: list[_Piece]) -> None:
+        values = tiles.values(pieces)
+        gradients = np.empty((*values.shape[:2], outputs), np.float32)
+
+        def read(start: int, stop: int) -> None:
+            for piece in pieces[start:stop]:
+                square = squares[(slice(None), slice(None), *piece.tiles)].reshape(16, -1)
+                goal = gradients[:, piece.start : piece.stop].reshape(36, -1)
+                np.matmul(_OUTPUT.T, square, out=goal)
+
+        def multiply(start: int, stop: int) -> None:
+            for k in range(start, stop):
+                total[k] += gradients[k].T @ values[k]
+
+        parallel.for_chunks(read, len(pieces))
+        parallel.for_chunks(multiply, 36)
+
+    for pieces in tiles.batches:
+        accumulate(pieces)
+    return _back_to_kernels(total)
+
+
+def _values_of_kernels(weight: Array, turned: bool) -> Array:
+    """(O, C, 3, 3) → (36, O, C); of the kernels turned by 180 degrees, if asked."""
+    g = _G[:, ::-1].copy() if turned else _G
+    kernels = weight.reshape(-1, 9)
+    values = np.empty((6, 6, len(kernels)), np.float32)
 
     def work(start: int, stop: int) -> None:
-        total = np.zeros((36, outputs, channels), np.float32)
-        spare = np.empty_like(total)
-        for images, first, last, values in tiles.blocks(start, stop):
-            count = images.stop - images.start
-            patch = np.zeros((4, 4, outputs, count, last - first, tiles.columns), np.float32)
-            for i in range(4):
-                for j in range(4):
-                    part = dy[images, :, 4 * first + i : 4 * last : 4, j::4].transpose(1, 0, 2, 3)
-                    patch[i, j, :, :, : part.shape[2], : part.shape[3]] = part
-            gradient = (_OUTPUT.T @ patch.reshape(16, -1)).reshape(36, outputs, -1)
-            total += np.matmul(gradient, values.transpose(0, 2, 1), out=spare)
-        partial[start] = total
+        for first in range(start, stop, _KERNELS):
+            part = kernels[first : min(first + _KERNELS, stop)]
+            half = (g @ part.T.reshape(3, -1)).reshape(6, 3, -1)
+            np.matmul(g, half, out=values[:, :, first : first + len(part)])
 
-    parallel.for_chunks(work, len(tiles))
-    total = sum(partial[start] for start in sorted(partial))
-    flat = parallel.matmul(total.reshape(36, -1).T, _KERNEL)
-    return flat.reshape(outputs, channels, 3, 3)
-
-
-def _values_of_kernels(weight: Array) -> Array:
-    """(O, C, 3, 3) → (36, O, C)."""
-    values = parallel.matmul(_KERNEL, weight.reshape(-1, 9).T)
+    parallel.for_chunks(work, len(kernels), at_least=_KERNELS // 4)
     return values.reshape(36, *weight.shape[:2])
 
 
+def _back_to_kernels(total: Array) -> Array:
+    """(36, O, C) → Gᵀ dU G as (O, C, 3, 3)."""
+    values = total.reshape(6, 6, -1)
+    kernels = np.empty((values.shape[2], 9), np.float32)
+
+    def work(start: int, stop: int) -> None:
+        for first in range(start, stop, _KERNELS):
+            part = np.ascontiguousarray(values[:, :, first : min(first + _KERNELS, stop)])
+            half = (_G.T @ part.reshape(6, -1)).reshape(3, 6, -1)
+            kernels[first : first + part.shape[2]] = np.matmul(_G.T, half).reshape(9, -1).T
+
+    parallel.for_chunks(work, len(kernels), at_least=_KERNELS // 4)
+    return kernels.reshape(*total.shape[1:], 3, 3)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A few tiles: which images, tile rows and tile columns, and where they stand in their batch."""
+
+    tiles: tuple[slice, slice, slice]
+    start: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        n, rows, columns = (part.stop - part.start for part in self.tiles)
+        return n, rows, columns
+
+    @property
+    def stop(self) -> int:
+        n, rows, columns = self.shape
+        return self.start + n * rows * columns
+
+    @property
+    def outputs(self) -> tuple[slice, slice, slice]:
+        """The rows and columns of the result that the tiles give."""
+        images, rows, columns = self.tiles
+        return (
+            images,
+            slice(4 * rows.start, 4 * rows.stop),
+            slice(4 * columns.start, 4 * columns.stop),
+        )
+
+
 class _Tiles:
-    """The 6×6 tiles of a map, at steps of 4, a block of images and tile rows at a time."""
+    """The 6×6 tiles of a map (N, H, W, C), at steps of 4.
 
-    def __init__(self, x: Array, padding: tuple[int, int], outputs: int) -> None:
-        n, channels, height, width = x.shape
-        py, px = padding
-        self.output = (height + 2 * py - 2, width + 2 * px - 2)
-        self.rows, self.columns = -(-self.output[0] // 4), -(-self.output[1] // 4)
-        self.padded = np.zeros((n, channels, 4 * self.rows + 2, 4 * self.columns + 2), np.float32)
+    Attributes:
+        output: (H', W') of the convolution.
+        grid: rows and columns of tiles.
+        batches: all tiles, cut in batches of pieces.
+    """
 
-        def pad(start: int, stop: int) -> None:
-            self.padded[start:stop, :, py : py + height, px : px + width] = x[start:stop]
+    def __init__(self, cells: Array, padding: tuple[int, int], outputs: int) -> None:
+        n, height, width, channels = cells.shape
+        self.output = (height + 2 * padding[0] - 2, width + 2 * padding[1] - 2)
+        self.grid = rows, columns = -(-self.output[0] // 4), -(-self.output[1] // 4)
+        padded = pad_to(cells, padding, (4 * rows + 2, 4 * columns + 2))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (6, 6), axis=(1, 2))
+        # (N, rows, columns, C, 6, 6) → (6, 6, N, rows, columns, C), a view
+        self.taps = windows[:, ::4, ::4].transpose(4, 5, 0, 1, 2, 3)
 
-        parallel.for_chunks(pad, n)
-        # Small maps: several images in a block. Large maps: several blocks in an image.
-        per_image = self.rows * self.columns
-        small = _SMALL // (channels * outputs)
-        most = small if small >= _TILES // 4 else _TILES
-        if per_image >= most:
-            step = max(most // self.columns, 1)
-            self.places = [
-                (i, i + 1, first, min(first + step, self.rows))
-                for i in range(n)
-                for first in range(0, self.rows, step)
-            ]
-        else:
-            step = max(min(most // per_image, -(-n // parallel.thread_count())), 1)
-            self.places = [(i, min(i + step, n), 0, self.rows) for i in range(0, n, step)]
+        in_piece = max(_PIECE // channels, 4)
+        in_batch = max(_BATCH // (36 * (channels + outputs)), in_piece * parallel.thread_count())
+        self.batches: list[list[_Piece]] = []
+        for tiles in _cut(n, rows, columns, in_piece):
+            start = self.batches[-1][-1].stop if self.batches else in_batch
+            if start >= in_batch:
+                self.batches.append([])
+                start = 0
+            self.batches[-1].append(_Piece(tiles, start))
 
-    def __len__(self) -> int:
-        return len(self.places)
+    def values(self, pieces: list[_Piece]) -> Array:
+        """Bᵀ d B of all tiles of a batch, (36, tiles, C)."""
+        channels = self.taps.shape[-1]
+        values = np.empty((6, 6, pieces[-1].stop, channels), np.float32)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[slice, int, int, Array]]:
-        """Yield (images, first tile row, last tile row, values (36, C, tiles))."""
-        channels = self.padded.shape[1]
-        for begin, end, first, last in self.places[start:stop]:
-            shape = (36, channels, end - begin, last - first, self.columns)
-            tiles = np.empty(shape, np.float32)
-            source = self.padded[begin:end].transpose(1, 0, 2, 3)
-            for u in range(6):
-                for v in range(6):
-                    # u and v up to 5, in steps of 4: the last tile's row 5 is row 4·last + 1.
-                    tiles[6 * u + v] = source[
-                        :, :, 4 * first + u : 4 * (last - 1) + u + 1 : 4,
-                        v : 4 * (self.columns - 1) + v + 1 : 4,
-                    ]  # fmt: skip
-            values = (_TILE @ tiles.reshape(36, -1)).reshape(36, channels, -1)
-            yield slice(begin, end), first, last, values
+        def read(start: int, stop: int) -> None:
+            for piece in pieces[start:stop]:
+                taps = self.taps[(slice(None), slice(None), *piece.tiles)].reshape(6, -1)
+                half = (_B_T @ taps).reshape(6, 6, -1)
+                goal = values[:, :, piece.start : piece.stop].reshape(6, 6, -1)
+                np.matmul(_B_T, half, out=goal)
+
+        parallel.for_chunks(read, len(pieces))
+        return values.reshape(36, -1, channels)
+
+
+def _cut(n: int, rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut n × rows × columns tiles in blocks of about `most`: parts of a row, rows or images."""
+    images = max(most // (rows * columns), 1)
+    lines = max(most // columns, 1)
+    parts = -(-columns // most)
+    for i in range(0, n, images):
+        for r in range(0, rows, lines):
+            for c in range(parts):
+                yield (
+                    slice(i, min(i + images, n)),
+                    slice(r, min(r + lines, rows)),
+                    slice(columns * c // parts, columns * (c + 1) // parts),
+                )

@@ -50,9 +50,11 @@ class FeaturePyramid(Module):
 
     def forward(self, maps: Sequence[Any]) -> list[Any]:
         """[C2, …, Ck] → [P2, …, Pk, Pk+1], finest first."""
-        laterals = [inner(c) for inner, c in zip(self.inner_blocks, maps, strict=True)]
-        for k in range(len(laterals) - 2, -1, -1):
-            laterals[k] = laterals[k] + nearest(laterals[k + 1], size=laterals[k].shape[2:])
+        laterals: list[Any] = []  # coarsest first while they are made
+        for inner, c in zip(reversed(list(self.inner_blocks)), reversed(maps), strict=True):
+            above = [nearest(laterals[-1], size=c.shape[2:])] if laterals else []
+            laterals.append(inner(c, *above))
+        laterals.reverse()
         pyramid = [layer(m) for layer, m in zip(self.layer_blocks, laterals, strict=True)]
         if self.extra_level:
             pyramid.append(max_pool2d(pyramid[-1], kernel=1, stride=2, padding=0))

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.activation import relu
 from minirnn.errors import InputError
 from minirnn.nn import Conv2d, FrozenBatchNorm2d, GroupNorm, MaxPool2d, Module, Sequential
+from minirnn.nn.layers import convolve_and_normalise
 
 #: Blocks in each of the four stages, and whether they are bottlenecks (1×1, 3×3, 1×1).
 DEPTHS: dict[int, tuple[tuple[int, int, int, int], bool]] = {
@@ -57,9 +57,9 @@ class BasicBlock(Module):
 
     def forward(self, x: Any) -> Any:
         """(N, inputs, H, W) → (N, width, H / stride, W / stride)."""
-        y = relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return relu(y + (x if self.downsample is None else self.downsample(x)))
+        shortcut = x if self.downsample is None else convolve_and_normalise(*self.downsample, x)
+        y = convolve_and_normalise(self.conv1, self.bn1, x, relu=True)
+        return convolve_and_normalise(self.conv2, self.bn2, y, shortcut, relu=True)
 
 
 class Bottleneck(Module):
@@ -88,10 +88,10 @@ class Bottleneck(Module):
 
     def forward(self, x: Any) -> Any:
         """(N, inputs, H, W) → (N, 4·width, H / stride, W / stride)."""
-        y = relu(self.bn1(self.conv1(x)))
-        y = relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return relu(y + (x if self.downsample is None else self.downsample(x)))
+        shortcut = x if self.downsample is None else convolve_and_normalise(*self.downsample, x)
+        y = convolve_and_normalise(self.conv1, self.bn1, x, relu=True)
+        y = convolve_and_normalise(self.conv2, self.bn2, y, relu=True)
+        return convolve_and_normalise(self.conv3, self.bn3, y, shortcut, relu=True)
 
 
 def _shortcut(
@@ -163,7 +163,7 @@ class ResNet(Module):
 
     def forward(self, x: Any) -> list[Any]:
         """(N, 3, H, W) → [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
-        x = self.maxpool(relu(self.bn1(self.conv1(x))))
+        x = self.maxpool(convolve_and_normalise(self.conv1, self.bn1, x, relu=True))
         maps = []
         for stage in self._stages():
             x = stage(x)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.activation import relu
 from minirnn.backbones.resnet import BasicBlock, make_norm
 from minirnn.nn import Conv2d, Module, Sequential
+from minirnn.nn.layers import convolve_and_normalise
 
 
 class SmallBackbone(Module):
@@ -50,7 +50,7 @@ class SmallBackbone(Module):
 
     def forward(self, x: Any) -> list[Any]:
         """(N, 3, H, W) → [C2, C3, C4] at strides 4, 8, 16."""
-        x = relu(self.bn1(self.conv1(x)))
+        x = convolve_and_normalise(self.conv1, self.bn1, x, relu=True)
         maps = []
         for stage in range(len(self.channels)):
             x = getattr(self, f"layer{stage + 1}")(x)

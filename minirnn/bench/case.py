@@ -10,6 +10,7 @@ import numpy as np
 
 from minirnn.bench.clock import take_turns
 from minirnn.bench.rows import Row
+from minirnn.layout import cells_of, maps_of
 
 #: Largest difference over the reference's largest number, after float32 sums of thousands of terms
 #: in another order (and Winograd's, whose error is a few times that of the plain sum).
@@ -86,6 +87,11 @@ def share_that_differs(ours: Any, theirs: Any) -> float:
     if a.shape != b.shape:
         return 1.0
     return float((a != b).mean()) if a.size else 0.0
+
+
+def as_in_the_network(array: np.ndarray) -> np.ndarray:
+    """The same numbers; a map's lie in memory as one operation of the network hands them to the next."""
+    return maps_of(cells_of(array)) if array.ndim == 4 else array
 
 
 def drawn(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
-from minirnn.bench.case import BACKWARD_TOLERANCE, Case, drawn, to_torch
+from minirnn.bench.case import BACKWARD_TOLERANCE, Case, as_in_the_network, drawn, to_torch
 from minirnn.bench.peers import ONNX, TORCH, Peer, onnx_operator
 from minirnn.bench.shapes import Convolution
 
@@ -73,6 +73,8 @@ def layer_cases(
         )
 
     raw = operation.raw  # type: ignore[attr-defined]
+    assert x is not None
+    x, dy = as_in_the_network(x), as_in_the_network(dy)
     yield Case(
         f"{name} forward",
         f"{group} forward",
@@ -111,7 +113,7 @@ def convolution_cases(
     arrays: dict[str, np.ndarray | None] = {
         "x": drawn(rng, shape.images, shape.inputs, shape.height, shape.width),
         "weight": drawn(rng, shape.outputs, shape.inputs, shape.kernel, shape.kernel),
-        "bias": drawn(rng, shape.outputs) if shape.bias else None,
+        "bias": drawn(rng, shape.outputs),
     }
     dy = drawn(rng, shape.images, shape.outputs, *shape.output)
 

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from minirnn import boxes as box_ops
-from minirnn.bench.case import BACKWARD_TOLERANCE, Case, drawn, drawn_boxes, share_that_differs
+from minirnn.bench.case import (
+    BACKWARD_TOLERANCE,
+    Case,
+    as_in_the_network,
+    drawn,
+    drawn_boxes,
+    share_that_differs,
+)
 from minirnn.bench.peers import (
     ONNX,
     STAND_IN,
@@ -96,6 +103,7 @@ def _pair(
     stand_in = ("torchvision",) if "torchvision" in forward and not compiled else ()
     note = STAND_IN if stand_in else ""
     raw = operation.raw  # type: ignore[attr-defined]
+    features, dy = as_in_the_network(features), as_in_the_network(dy)
     yield Case(
         f"{name} forward",
         f"{kind} forward",

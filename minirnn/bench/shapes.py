@@ -16,7 +16,6 @@ class Convolution(NamedTuple):
     """The shape of one convolution: `images` maps (inputs, height, width), a square kernel.
 
     Attributes:
-        bias: whether there is a bias.
         sees_image: its input is the photograph, which nobody wants a gradient of.
     """
 
@@ -27,7 +26,6 @@ class Convolution(NamedTuple):
     stride: int
     height: int
     width: int
-    bias: bool
     sees_image: bool = False
 
     @property
@@ -67,18 +65,18 @@ def convolutions(height: int, width: int, rois: int = 100, images: int = 1) -> C
 
 
 def _backbone(n: int, height: int, width: int) -> Iterator[Convolution]:
-    yield Convolution(n, 3, 64, 7, 2, height, width, False, sees_image=True)
+    yield Convolution(n, 3, 64, 7, 2, height, width, sees_image=True)
     inputs, height, width = 64, height // 4, width // 4
     for stage, blocks in enumerate(_BLOCKS):
         inner, outer = 64 * 2**stage, 256 * 2**stage
         for block in range(blocks):
             stride = 2 if block == 0 and stage > 0 else 1
-            yield Convolution(n, inputs, inner, 1, 1, height, width, False)
-            yield Convolution(n, inner, inner, 3, stride, height, width, False)
+            yield Convolution(n, inputs, inner, 1, 1, height, width)
+            yield Convolution(n, inner, inner, 3, stride, height, width)
             if block == 0:
-                yield Convolution(n, inputs, outer, 1, stride, height, width, False)
+                yield Convolution(n, inputs, outer, 1, stride, height, width)
             height, width = height // stride, width // stride
-            yield Convolution(n, inner, outer, 1, 1, height, width, False)
+            yield Convolution(n, inner, outer, 1, 1, height, width)
             inputs = outer
 
 
@@ -86,20 +84,20 @@ def _pyramid(n: int, height: int, width: int) -> Iterator[Convolution]:
     """The pyramid's own convolutions, and the RPN head's on each of its maps."""
     sizes = [(height // stride, width // stride) for stride in (4, 8, 16, 32)]
     for stage, size in enumerate(sizes):
-        yield Convolution(n, 256 * 2**stage, _PYRAMID, 1, 1, *size, True)
-        yield Convolution(n, _PYRAMID, _PYRAMID, 3, 1, *size, True)
+        yield Convolution(n, 256 * 2**stage, _PYRAMID, 1, 1, *size)
+        yield Convolution(n, _PYRAMID, _PYRAMID, 3, 1, *size)
     sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
     for size in sizes:
-        yield Convolution(n, _PYRAMID, _PYRAMID, 3, 1, *size, True)
-        yield Convolution(n, _PYRAMID, _ANCHORS, 1, 1, *size, True)
-        yield Convolution(n, _PYRAMID, 4 * _ANCHORS, 1, 1, *size, True)
+        yield Convolution(n, _PYRAMID, _PYRAMID, 3, 1, *size)
+        yield Convolution(n, _PYRAMID, _ANCHORS, 1, 1, *size)
+        yield Convolution(n, _PYRAMID, 4 * _ANCHORS, 1, 1, *size)
 
 
 def _mask_head(rois: int) -> Iterator[Convolution]:
     if rois:
         for _ in range(4):
-            yield Convolution(rois, _PYRAMID, _PYRAMID, 3, 1, 14, 14, True)
-        yield Convolution(rois, _PYRAMID, _CLASSES, 1, 1, 28, 28, True)
+            yield Convolution(rois, _PYRAMID, _PYRAMID, 3, 1, 14, 14)
+        yield Convolution(rois, _PYRAMID, _CLASSES, 1, 1, 28, 28)
 
 
 def network_flops(height: int, width: int, images: int, proposals: int, rois: int) -> float:

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from minirnn import boxes as box_ops
-from minirnn.autograd.activation import relu
 from minirnn.autograd.losses import cross_entropy, smooth_l1
 from minirnn.autograd.shape import flatten, reshape, take
 from minirnn.backend import Array, xp_of
@@ -39,7 +38,7 @@ class TwoLayerHead(Module):
 
     def forward(self, x: Any) -> Any:
         """(R, C, 7, 7) → (R, width)."""
-        return relu(self.fc7(relu(self.fc6(flatten(x)))))
+        return self.fc7(self.fc6(flatten(x), relu=True), relu=True)
 
 
 class BoxPredictor(Module):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minirnn import masks as mask_ops
-from minirnn.autograd.activation import relu, sigmoid
+from minirnn.autograd.activation import sigmoid
 from minirnn.autograd.losses import binary_cross_entropy_with_logits
 from minirnn.autograd.shape import take
 from minirnn.backend import Array, xp_of
@@ -38,7 +38,7 @@ class MaskHead(Module):
     def forward(self, x: Any) -> Any:
         """(R, C, 14, 14) → (R, width, 14, 14)."""
         for index in range(self.convolutions):
-            x = relu(getattr(self, str(index))(x))
+            x = getattr(self, str(index))(x, relu=True)
         return x
 
 
@@ -68,7 +68,7 @@ class MaskPredictor(Module):
 
     def forward(self, x: Any) -> Any:
         """(R, C, 14, 14) → logits (R, K + 1, 28, 28), or (R, K, 28, 28)."""
-        return self.mask_fcn_logits(relu(self.conv5_mask(x)))
+        return self.mask_fcn_logits(self.conv5_mask(x, relu=True))
 
 
 def mask_targets(

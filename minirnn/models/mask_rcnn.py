@@ -28,6 +28,7 @@ from minirnn.errors import InputError
 from minirnn.heads import box as box_head
 from minirnn.heads import mask as mask_head
 from minirnn.heads.sampling import SampledRois, sample_rois
+from minirnn.memory import keep_freed
 from minirnn.models.config import Config
 from minirnn.nn import Module
 from minirnn.roi import pyramid_roi, roi_align, roi_pool, roi_warp
@@ -64,6 +65,7 @@ class MaskRCNN(Module):
 
     def __init__(self, config: Config, rng: np.random.Generator) -> None:
         config.check()
+        keep_freed()
         self.config = config
         self.backbone = BackboneWithFPN(
             _make_body(config, rng),

@@ -8,7 +8,7 @@ import numpy as np
 
 from minirnn.autograd.activation import relu
 from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
-from minirnn.autograd.normalisation import frozen_batch_norm, group_norm
+from minirnn.autograd.normalisation import frozen_batch_norm, group_norm, scale_and_shift
 from minirnn.autograd.pooling import max_pool2d
 from minirnn.nn import init
 from minirnn.nn.module import Module, parameter
@@ -50,9 +50,9 @@ class Conv2d(Module):
         self.weight = parameter(initial((outputs, inputs // groups, kernel, kernel), rng))
         self.bias = parameter(np.zeros(outputs, np.float32)) if bias else None
 
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) → (N, O, H', W')."""
-        return conv2d(x, self.weight, self.bias, **self.settings)
+    def forward(self, x: Any, *residual: Any, relu: bool = False) -> Any:
+        """(N, C, H, W) → (N, O, H', W'); a residual of that shape is added, then ReLU, if asked."""
+        return conv2d(x, self.weight, self.bias, *residual, relu=relu, **self.settings)
 
 
 class ConvTranspose2d(Module):
@@ -65,9 +65,9 @@ class ConvTranspose2d(Module):
         self.weight = parameter(init.kaiming_normal_fan_out((inputs, outputs, kernel, kernel), rng))
         self.bias = parameter(np.zeros(outputs, np.float32))
 
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) → (N, O, (H - 1)·stride + kernel, …)."""
-        return conv_transpose2d(x, self.weight, self.bias, stride=self.stride)
+    def forward(self, x: Any, *, relu: bool = False) -> Any:
+        """(N, C, H, W) → (N, O, (H - 1)·stride + kernel, …), then ReLU, if asked."""
+        return conv_transpose2d(x, self.weight, self.bias, stride=self.stride, relu=relu)
 
 
 class Linear(Module):
@@ -84,9 +84,9 @@ class Linear(Module):
         self.weight = parameter(initial((outputs, inputs), rng))
         self.bias = parameter(np.zeros(outputs, np.float32))
 
-    def forward(self, x: Any) -> Any:
-        """(N, inputs) → (N, outputs)."""
-        return linear(x, self.weight, self.bias)
+    def forward(self, x: Any, *, relu: bool = False) -> Any:
+        """(N, inputs) → (N, outputs), then ReLU, if asked."""
+        return linear(x, self.weight, self.bias, relu=relu)
 
 
 class FrozenBatchNorm2d(Module):
@@ -104,6 +104,12 @@ class FrozenBatchNorm2d(Module):
         self.bias = np.zeros(channels, np.float32)
         self.running_mean = np.zeros(channels, np.float32)
         self.running_var = np.ones(channels, np.float32)
+
+    def scale_and_shift(self) -> tuple[Any, Any]:
+        """s and t of y = s x + t, each (C,)."""
+        return scale_and_shift(
+            self.weight, self.bias, self.running_mean, self.running_var, self.eps
+        )
 
     def forward(self, x: Any) -> Any:
         """(N, C, H, W) → the same, scaled and shifted per channel."""
@@ -123,9 +129,35 @@ class GroupNorm(Module):
         self.weight = parameter(np.ones(channels, np.float32))
         self.bias = parameter(np.zeros(channels, np.float32))
 
-    def forward(self, x: Any) -> Any:
-        """(N, C, H, W) → the same, each group of channels with mean 0 and variance 1, then affine."""
-        return group_norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
+    def forward(self, x: Any, *residual: Any, relu: bool = False) -> Any:
+        """(N, C, H, W) → the same, each group of channels with mean 0 and variance 1, then affine.
+
+        A residual of the same shape is added, then ReLU, if asked.
+        """
+        settings = {"groups": self.groups, "eps": self.eps, "relu": relu}
+        return group_norm(x, self.weight, self.bias, *residual, **settings)
+
+
+def convolve_and_normalise(
+    convolution: Conv2d, norm: Any, x: Any, *residual: Any, relu: bool = False
+) -> Any:
+    """relu(norm(convolution(x)) + residual), in as few walks over the map as it takes.
+
+    Frozen batch normalisation is s·y + t with constants: s goes into the kernels and t becomes the
+    bias, so that nothing is left to do for it.
+
+    Args:
+        convolution: without a bias.
+        norm: a normalisation layer.
+        x: (N, C, H, W).
+        residual: (N, O, H', W'), is added; or nothing.
+        relu: whether negative results become 0.
+    """
+    if not isinstance(norm, FrozenBatchNorm2d):
+        return norm(convolution(x), *residual, relu=relu)
+    scale, shift = norm.scale_and_shift()
+    kernels = convolution.weight * scale[:, None, None, None]
+    return conv2d(x, kernels, shift, *residual, relu=relu, **convolution.settings)
 
 
 class ReLU(Module):

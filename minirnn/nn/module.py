@@ -31,13 +31,13 @@ class Module:
     #: True for normalisation layers, whose parameters get no weight decay.
     is_normalisation = False
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **settings: Any) -> Any:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **settings: Any) -> Any:
         """The same as `forward`."""
-        return self.forward(*inputs)
+        return self.forward(*inputs, **settings)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module and all its parts, as (path, module)."""
@@ -177,8 +177,9 @@ class Sequential(Module):
     def __getitem__(self, index: int) -> Module:
         return list(self)[index]
 
-    def forward(self, x: Any) -> Any:
-        """Apply all parts in turn."""
-        for part in self:
+    def forward(self, x: Any, *more: Any, **settings: Any) -> Any:
+        """Apply all parts in turn; the last one gets what is given beside x."""
+        *parts, last = self
+        for part in parts:
             x = part(x)
-        return x
+        return last(x, *more, **settings)

@@ -10,6 +10,7 @@ import numpy as np
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
+from minirnn.layout import cells_of, maps_of
 from minirnn.roi.align import roi_align
 
 
@@ -137,11 +138,12 @@ def pyramid_roi(
                 **settings,
             )
         )
-    pooled = xp.empty((len(boxes), *parts[0][0].shape[1:]), maps[0].dtype)
+    channels, *bins = parts[0][0].shape[1:]
+    pooled = xp.empty((len(boxes), *bins, channels), maps[0].dtype)
     for chosen, (part, _) in zip(members, parts, strict=True):
-        pooled[chosen] = part
+        pooled[chosen] = cells_of(part)
     gradients = [
-        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(dy[chosen])
+        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(maps_of(cells_of(dy)[chosen]))
         for chosen, (_, vjps) in zip(members, parts, strict=True)
     ]
-    return pooled, (*gradients, None, None)
+    return maps_of(pooled), (*gradients, None, None)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
+from minirnn.layout import cells_of, maps_of
+from minirnn.parallel import for_chunks
 from minirnn.roi.matrix import Side, sampling_matrix
 from minirnn.roi.regions import cells_first, in_channel_blocks, store
 
@@ -48,25 +53,29 @@ def sample_regions(
 def _mean(
     features: Array, rows: Side, columns: Side, image_index: Array, bins: tuple[int, int]
 ) -> tuple[Array, Callable[[Array], Array]]:
-    xp = xp_of(features)
     matrix = sampling_matrix(rows, columns, image_index, bins, features.shape, features.dtype)
-    pooled = xp.empty((len(image_index), features.shape[1], *bins), features.dtype)
-
-    def forward(block: slice) -> None:
-        store(pooled, block, matrix @ cells_first(features, block))
-
-    in_channel_blocks(forward, features)
+    cells = cells_of(features)
+    pooled = _product(matrix, cells.reshape(-1, cells.shape[3]))
+    shape = cells.shape
 
     def gradient(dy: Array) -> Array:
-        dx = xp.empty_like(features)
+        dx = _product(matrix.T.tocsr(), cells_of(dy).reshape(-1, shape[3]))
+        return maps_of(dx.reshape(shape))
 
-        def backward(block: slice) -> None:
-            store(dx, block, matrix.T @ cells_first(dy, block))
+    return maps_of(pooled.reshape(len(image_index), *bins, shape[3])), gradient
 
-        in_channel_blocks(backward, features)
-        return dx
 
-    return pooled, gradient
+def _product(matrix: Any, cells: Array) -> Array:
+    """A sparse matrix (rows, places) times (places, C); on the host, its rows shared out."""
+    if xp_of(cells) is not np:
+        return matrix @ cells
+    out = np.empty((matrix.shape[0], cells.shape[1]), cells.dtype)
+
+    def work(start: int, stop: int) -> None:
+        out[start:stop] = matrix[start:stop] @ cells
+
+    for_chunks(work, len(out), at_least=64)
+    return out
 
 
 def _maximum(

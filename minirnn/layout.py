@@ -1,0 +1,76 @@
+"""Where the numbers of a map lie in memory: the channels of one place side by side.
+
+A map has the shape (N, C, H, W), as everywhere in this field. In memory it lies as (N, H, W, C),
+"channels last": the array is a transposed view. Convolution, pooling and RoIAlign always take whole
+places with all their channels. Stored like this, a place is one run of C numbers, which a processor
+copies and adds at full speed however small the map is, and a 1×1 convolution is a matrix product as
+it stands. Stored plane by plane, the same numbers lie H·W apart.
+
+Nobody has to know: every operation takes an array (N, C, H, W) that lies in any way and gives one back.
+`cells_of` is where another way of lying is paid for, with one copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from minirnn import parallel
+from minirnn.backend import Array, xp_of
+
+_BLOCK = 1 << 15  # numbers that are transposed at a time, so that they stay in the cache
+
+
+def cells_of(maps: Array) -> Array:
+    """(N, C, H, W) → the same numbers as (N, H, W, C), contiguous; no copy if they lie like that."""
+    cells = maps.transpose(0, 2, 3, 1)
+    if not isinstance(maps, np.ndarray):
+        return xp_of(maps).ascontiguousarray(cells)
+    if cells.flags.c_contiguous:
+        return cells
+    n, height, width, channels = cells.shape
+    out = np.empty(cells.shape, cells.dtype)
+    step = max(_BLOCK // max(width * channels, 1), 1)
+
+    def work(start: int, stop: int) -> None:
+        for place in rows_of_images(start, stop, height, step):
+            out[place] = cells[place]
+
+    parallel.for_chunks(work, n * height, at_least=step)
+    return out
+
+
+def planes_of(maps: Array) -> Array:
+    """(N, C, H, W) plane by plane, contiguous: the order in which a flattened map is numbered."""
+    if not isinstance(maps, np.ndarray) or maps.flags.c_contiguous:
+        return xp_of(maps).ascontiguousarray(maps)
+    out = np.empty(maps.shape, maps.dtype)
+
+    def work(start: int, stop: int) -> None:
+        for image in range(start, stop):
+            out[image] = maps[image]
+
+    parallel.for_chunks(work, len(maps))
+    return out
+
+
+def rows_of_images(start: int, stop: int, rows: int, most: int) -> Iterator[tuple[slice, slice]]:
+    """Cut the rows start…stop-1 of many images, counted through, in blocks (images, rows).
+
+    Args:
+        start: the first row.
+        stop: behind the last row.
+        rows: that one image has.
+        most: rows of a block; a block stays within one image.
+    """
+    while start < stop:
+        image, first = divmod(start, rows)
+        count = min(most, stop - start, rows - first)
+        yield slice(image, image + 1), slice(first, first + count)
+        start += count
+
+
+def maps_of(cells: Array) -> Array:
+    """(N, H, W, C) → (N, C, H, W), a view."""
+    return cells.transpose(0, 3, 1, 2)

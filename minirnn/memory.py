@@ -1,0 +1,33 @@
+"""Freed memory is kept for the next array.
+
+A feature map of a large image takes 60 MB. For arrays of this size the C library asks the operating
+system for fresh pages each time and returns them as soon as the array is freed; and a fresh page is
+filled with zeros by the system, one fault each 4 KB, before anything is written to it. A network
+frees and asks for such arrays a hundred times. So glibc (Linux) is told once to keep what it has.
+
+It is one setting for the whole process. MINIRNN_KEEP_MEMORY=0 in the environment leaves it alone.
+Other systems are left as they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from functools import cache
+
+# Parameters of mallopt(3).
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+
+
+@cache
+def keep_freed() -> bool:
+    """Tell the C library to keep freed memory; whether it does."""
+    if os.environ.get("MINIRNN_KEEP_MEMORY") == "0" or not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library, such as musl
+        return False
+    # No array comes from the system by itself, and the heap's end is not given back.
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,0 +1,41 @@
+"""Keeping freed memory: it is kept, it can be switched off, and where there is nothing to set it says so."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from minirnn import memory
+
+SCRIPT = """
+import numpy as np
+from minirnn import memory
+from minirnn.bench.machine import memory_now
+kept = memory.keep_freed()
+held = np.ones(64 * 2**20, np.uint8)
+full = memory_now()
+del held
+print(int(kept), full - memory_now())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's setting")
+@pytest.mark.parametrize("wanted", ["1", "0"])
+def test_freed_memory_stays_if_wanted(wanted):
+    environment = {**os.environ, "MINIRNN_KEEP_MEMORY": wanted}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=True
+    )
+    kept, given_back = map(int, done.stdout.split())
+    if wanted == "1" and not kept:
+        pytest.skip("this C library has no mallopt")
+    assert kept == int(wanted)
+    assert (given_back < 2**20) == bool(kept)
+
+
+def test_other_systems_are_left_alone(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    memory.keep_freed.cache_clear()
+    assert memory.keep_freed() is False
+    memory.keep_freed.cache_clear()
