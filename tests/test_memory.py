@@ -1,4 +1,4 @@
-"""Keeping freed memory: it is kept, it can be switched off, and where there is nothing to set it says so."""
+"""Keeping freed memory: it is kept, it can be switched off, and elsewhere nothing is touched."""
 
 import os
 import subprocess
