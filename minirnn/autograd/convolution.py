@@ -36,7 +36,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, maps_of
 
 _PATCHES = 1 << 18  # numbers in the patches that are stamped at a time: 1 MiB of float32
-_ROWS = 1 << 18  # numbers that a pointwise convolution reads and writes at a time
+_ROWS = 1 << 19  # numbers that a pointwise convolution reads and writes at a time
 
 
 @dataclass(frozen=True)

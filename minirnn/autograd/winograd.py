@@ -67,7 +67,11 @@ _OUTPUT = np.kron(_A_T, _A_T)  # (16, 36): vec(Aᵀ M A) = (Aᵀ ⊗ Aᵀ) vec(M
 _PIECE = (
     4096  # numbers of one tap in a piece: its 36 taps and their values stay in a usual L2 cache
 )
-_BATCH = 1 << 22  # values of a batch, read and multiplied: 16 MiB, half of a usual L3 cache
+# Small kernels stay in the cache of each core, which then does batches of its own. Of large ones each
+# core takes a few of the 36 for a batch in common, so that they are read once and not once a core.
+_SMALL = 1 << 18
+_ALONE = 1 << 20  # values of a batch, read and multiplied, of one core: 4 MiB
+_TOGETHER = 1 << 22  # of a batch of all cores: 16 MiB, half of a usual L3 cache
 _KERNELS = 4096  # kernels that are transformed at a time
 _mode = threading.local()
 
@@ -128,7 +132,9 @@ def correlate(
     kernels = _values_of_kernels(weight, turned)
     matrices = kernels if turned else kernels.transpose(0, 2, 1)  # (36, inputs, outputs)
     outputs = matrices.shape[2]
-    tiles = _Tiles(cells, padding, outputs)
+    alone = matrices.size <= _SMALL
+    size, sharers = (_ALONE, parallel.thread_count()) if alone else (_TOGETHER, 1)
+    tiles = _Tiles(cells, padding, size // (36 * sum(matrices.shape[1:])), sharers)
     y = np.empty((len(cells), *tiles.output, outputs), np.float32)
 
     def convolve(pieces: list[_Piece]) -> None:
@@ -154,8 +160,14 @@ def correlate(
         parallel.for_chunks(multiply, 36)
         parallel.for_chunks(write, len(pieces))
 
-    for pieces in tiles.batches:
-        convolve(pieces)
+    def share(start: int, stop: int) -> None:
+        for pieces in tiles.batches[start:stop]:
+            convolve(pieces)
+
+    if alone:
+        parallel.for_chunks(share, len(tiles.batches))
+    else:
+        share(0, len(tiles.batches))
     return y
 
 
@@ -165,12 +177,12 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
     From Y = Aᵀ[U ⊙ V]A follows dU = (A dY Aᵀ) ⊙ V, summed over tiles, and dw = Gᵀ dU G.
     """
     channels, outputs = cells.shape[3], dy.shape[3]
-    tiles = _Tiles(cells, padding, outputs)
+    tiles = _Tiles(cells, padding, _TOGETHER // (36 * (channels + outputs)))
     rows, columns = tiles.grid
     if dy.shape[1:3] != (4 * rows, 4 * columns):
         dy = pad_to(dy, (0, 0), (4 * rows, 4 * columns))
     squares = dy.reshape(len(dy), rows, 4, columns, 4, outputs).transpose(2, 4, 0, 1, 3, 5)
-    total = np.zeros((36, outputs, channels), np.float32)
+    total = np.empty((36, outputs, channels), np.float32)
 
     def accumulate(pieces: list[_Piece]) -> None:
         values = tiles.values(pieces)
@@ -184,7 +196,10 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
 
         def multiply(start: int, stop: int) -> None:
             for k in range(start, stop):
-                total[k] += gradients[k].T @ values[k]
+                if pieces is tiles.batches[0]:
+                    np.matmul(gradients[k].T, values[k], out=total[k])
+                else:
+                    total[k] += gradients[k].T @ values[k]
 
         parallel.for_chunks(read, len(pieces))
         parallel.for_chunks(multiply, 36)
@@ -262,7 +277,9 @@ class _Tiles:
         batches: all tiles, cut in batches of pieces.
     """
 
-    def __init__(self, cells: Array, padding: tuple[int, int], outputs: int) -> None:
+    def __init__(
+        self, cells: Array, padding: tuple[int, int], in_batch: int, sharers: int = 1
+    ) -> None:
         n, height, width, channels = cells.shape
         self.output = (height + 2 * padding[0] - 2, width + 2 * padding[1] - 2)
         self.grid = rows, columns = -(-self.output[0] // 4), -(-self.output[1] // 4)
@@ -272,7 +289,10 @@ class _Tiles:
         self.taps = windows[:, ::4, ::4].transpose(4, 5, 0, 1, 2, 3)
 
         in_piece = max(_PIECE // channels, 4)
-        in_batch = max(_BATCH // (36 * (channels + outputs)), in_piece * parallel.thread_count())
+        # Batches of about the same size, and as many for each of the sharers.
+        tiles = n * rows * columns
+        count = -(-tiles // (max(in_batch, 1) * sharers)) * sharers
+        in_batch = -(-tiles // max(count, 1))
         self.batches: list[list[_Piece]] = []
         for tiles in _cut(n, rows, columns, in_piece):
             start = self.batches[-1][-1].stop if self.batches else in_batch
