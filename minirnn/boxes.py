@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from minirnn import parallel
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
 
@@ -21,6 +22,8 @@ SCALE_CLAMP = math.log(1000 / 16)
 # NMS looks at this many boxes at once. Larger blocks waste tests on boxes that are suppressed
 # anyway, smaller ones spend their time in calls: 64 was fastest for 1000 to 5000 boxes.
 _BLOCK = 64
+# ... and compares them with so many others at a time: the table of a block stays in the cache.
+_COLUMNS = 1024
 
 
 def area(boxes: Array) -> Array:
@@ -58,21 +61,9 @@ def intersection(a: Array, b: Array) -> Array:
     Raises:
         InputError: a shape is not (·, 4), or a dtype is not float.
     """
-    xp = xp_of(a, b)
     _require_boxes("a", a)
     _require_boxes("b", b)
-    # One contiguous row per coordinate, and in-place steps: this table is the largest array in
-    # matching and NMS, and going through memory is what costs here.
-    ax1, ay1, ax2, ay2 = xp.ascontiguousarray(a.T)[:, :, None]
-    bx1, by1, bx2, by2 = xp.ascontiguousarray(b.T)[:, None, :]
-    width = xp.minimum(ax2, bx2)
-    width -= xp.maximum(ax1, bx1)
-    xp.maximum(width, 0, out=width)
-    height = xp.minimum(ay2, by2)
-    height -= xp.maximum(ay1, by1)
-    xp.maximum(height, 0, out=height)
-    width *= height
-    return width
+    return _shared(_sides(a), _sides(b))
 
 
 def iou(a: Array, b: Array) -> Array:
@@ -93,14 +84,9 @@ def iou(a: Array, b: Array) -> Array:
 
     Source: Everingham et al., The PASCAL Visual Object Classes Challenge (2010), section 4.2.
     """
-    shared = intersection(a, b)
-    union = area(a)[:, None] + area(b)[None, :]
-    union -= shared
-    # Rounding never makes the union smaller than what is shared, so it is 0 only for two boxes
-    # without area. There 0 / 1 gives the 0 that we want, with no division by zero to silence.
-    union += union == 0
-    shared /= union
-    return shared
+    _require_boxes("a", a)
+    _require_boxes("b", b)
+    return _iou(_sides(a), _sides(b))
 
 
 def crowd_iou(boxes: Array, crowds: Array) -> Array:
@@ -376,13 +362,66 @@ def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndar
     """
     limit = _round_down(iou_threshold, boxes.dtype)
     kept = []
-    rest = order
-    while len(rest) > 1:
-        block, rest = rest[:_BLOCK], rest[_BLOCK:]
-        block = block[_settle(iou(boxes[block], boxes[block]) > limit)]
-        rest = rest[~(iou(boxes[block], boxes[rest]) > limit).any(axis=0)]
-        kept.append(block)
-    return np.concatenate([*kept, rest])  # a last one that is left has nothing more to fear
+    sides = _sides(boxes[order])
+    while len(order) > 1:
+        block, sides = sides[:, :_BLOCK], sides[:, _BLOCK:]
+        own = _settle(_iou(block, block) > limit)
+        kept.append(order[own])
+        order = order[_BLOCK:]
+        stay = _without_clash(block[:, own], sides, limit)
+        order, sides = order[stay], sides[:, stay]
+    return np.concatenate([*kept, order])  # a last one that is left has nothing more to fear
+
+
+def _without_clash(kept: np.ndarray, rest: np.ndarray, limit: np.floating) -> np.ndarray:
+    """Which boxes of `rest` overlap none of `kept` by more than `limit`; both from `_sides`."""
+    stay = np.empty(rest.shape[1], bool)
+
+    def work(start: int, stop: int) -> None:
+        for first in range(start, stop, _COLUMNS):
+            part = slice(first, min(first + _COLUMNS, stop))
+            stay[part] = ~(_iou(kept, rest[:, part]) > limit).any(axis=0)
+
+    parallel.for_chunks(work, len(stay), at_least=_COLUMNS)
+    return stay
+
+
+def _sides(boxes: Array) -> Array:
+    """x1, y1, x2, y2 and the area of each box, as rows (5, N).
+
+    One contiguous row per coordinate: a table of all pairs is made of them with few steps.
+    """
+    xp = xp_of(boxes)
+    return xp.concatenate([xp.ascontiguousarray(boxes.T), area(boxes)[None]])
+
+
+def _shared(a: Array, b: Array) -> Array:
+    """The areas (N, M) that boxes share, from `_sides`."""
+    xp = xp_of(a, b)
+    ax1, ay1, ax2, ay2, _ = a[:, :, None]
+    bx1, by1, bx2, by2, _ = b[:, None, :]
+    # In-place steps: this table is the largest array in matching and NMS, and going through memory
+    # is what costs here.
+    width = xp.minimum(ax2, bx2)
+    width -= xp.maximum(ax1, bx1)
+    xp.maximum(width, 0, out=width)
+    height = xp.minimum(ay2, by2)
+    height -= xp.maximum(ay1, by1)
+    xp.maximum(height, 0, out=height)
+    width *= height
+    return width
+
+
+def _iou(a: Array, b: Array) -> Array:
+    """The IoU (N, M) of boxes, from `_sides`."""
+    shared = _shared(a, b)
+    union = a[4][:, None] + b[4]
+    union -= shared
+    # Rounding never makes the union smaller than what is shared, so it is 0 only for two boxes
+    # without area. There 0 / 1 gives the 0 that we want, with no division by zero to silence.
+    union += union == 0
+    shared /= union
+    return shared
 
 
 def _settle(clash: np.ndarray) -> list[int]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from minirnn import parallel
 from minirnn.autograd.activation import where_positive
-from minirnn.autograd.passes import BLOCK, PIECE, remembered, together
+from minirnn.autograd.passes import BLOCK, remembered, together
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of
@@ -143,19 +143,26 @@ def _rows_of(x: Array) -> Array:
 
 
 def _like(rows: Array, x: Array) -> Array:
-    """(N, places, C) → x's shape (N, C, …), a view."""
+    """The reverse of `_rows_of`: x's shape (N, C, …), a view."""
     cells = rows.reshape(len(x), *x.shape[2:], x.shape[1])
     return cells.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 class _Blocks:
-    """Walk over (N, places, C) in blocks of the cache's size; on a GPU, over all of it at once."""
+    """Walk over (N, places, C) in blocks of the cache's size; on a GPU, over all of it at once.
+
+    A block is a part of an image or, where images are small, several whole ones.
+    """
 
     def __init__(self, rows: Array) -> None:
-        self.xp, self.dtype = xp_of(rows), rows.dtype
-        self.images, self.places, self.channels = rows.shape
-        self.step = max(BLOCK // max(self.channels, 1), 1) if self.xp is np else self.places
-        self.count = -(-self.places // max(self.step, 1))  # blocks of an image
+        self.xp, self.dtype, self.shape = xp_of(rows), rows.dtype, rows.shape
+        n, places, channels = rows.shape
+        if self.xp is not np:
+            self.images, self.places = max(n, 1), max(places, 1)
+        else:
+            self.places = min(max(BLOCK // max(channels, 1), 1), max(places, 1))
+            self.images = max(BLOCK // max(places * channels, 1), 1)
+        self.parts = -(-places // self.places)  # of an image
 
     def run(self, work: Callable[[Place], Any]) -> None:
         """Call `work(place)` for all blocks, on all cores."""
@@ -163,27 +170,27 @@ class _Blocks:
 
     def sum(self, values: Callable[[Place], Array]) -> Array:
         """Σ over all places of an image, (N, C), where `values(place)` is the sum over a block's."""
-        parts = self.xp.zeros((self.images, self.count, self.channels), self.dtype)
+        n, _, channels = self.shape
+        sums = self.xp.zeros((n, self.parts, channels), self.dtype)
 
-        def store(place: Place, number: int) -> None:
-            parts[place[0], number] = values(place)
+        def store(place: Place, part: int) -> None:
+            sums[place[0], part] = values(place)
 
         self._run(store)
-        return parts.sum(axis=1)
+        return sums.sum(axis=1)
 
     def _run(self, work: Callable[[Place, int], Any]) -> None:
-        if self.xp is not np:
-            work((slice(None), slice(None)), 0)
-            return
-
         def share(start: int, stop: int) -> None:
             for index in range(start, stop):
-                image, number = divmod(index, self.count)
-                first = number * self.step
-                work((slice(image, image + 1), slice(first, first + self.step)), number)
+                image, part = divmod(index, self.parts)
+                image, place = image * self.images, part * self.places
+                work((slice(image, image + self.images), slice(place, place + self.places)), part)
 
-        least = -(-PIECE // max(min(self.step, self.places) * self.channels, 1))
-        parallel.for_chunks(share, self.images * self.count, at_least=least)
+        count = -(-self.shape[0] // self.images) * self.parts
+        if self.xp is np:
+            parallel.for_chunks(share, count)
+        else:
+            share(0, count)
 
 
 @differentiable

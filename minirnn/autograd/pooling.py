@@ -19,6 +19,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, maps_of, rows_of_images
 
 Pair = int | tuple[int, int]
+_ROWS = 16  # rows of a block, at least, where the windows at its edge are asked twice
 
 
 class _Windows:
@@ -96,27 +97,38 @@ class _Windows:
 
         parallel.for_chunks(share, n * height, at_least=step)
 
-    def spread(self, cells: Array, work: Callable[[Any], None]) -> None:
-        """Call `work(place)` for blocks of channels, on all cores: windows overlap in places."""
-        channels = cells.shape[3]
-        if xp_of(cells) is not np:
-            work((slice(None),) * 4)
+    def spread(self, dx: Array, work: Callable[[slice, slice, Array], None]) -> None:
+        """Fill `dx` (N, H, W, C) with what `work(images, rows, part)` adds to each part of it.
+
+        `rows` are rows of windows, and `part` is zeros that stand for what they see. Windows overlap,
+        so those at the edge of a block are asked twice, and each time one of their rows counts.
+        """
+        xp, (py, px), (height, width) = xp_of(dx), self.padding, self.input
+        (kernel, _), (stride, _) = self.kernel, self.stride
+
+        def fill(images: slice, start: int, stop: int) -> None:
+            first = max(-(-(start + py - kernel + 1) // stride), 0)
+            last = min((stop - 1 + py) // stride + 1, self.output[0])
+            if last <= first:
+                dx[images, start:stop] = 0
+                return
+            top, bottom = first * stride - py, (last - 1) * stride + kernel - py
+            base, end = min(top, start), max(bottom, stop)
+            shape = (len(dx[images]), end - base, self.padded[1], dx.shape[3])
+            padded = xp.zeros(shape, dx.dtype)
+            work(images, slice(first, last), padded[:, top - base : bottom - base])
+            dx[images, start:stop] = padded[:, start - base : stop - base, px : px + width]
+
+        if xp is not np:
+            fill(slice(None), 0, height)
             return
-        step = min(max(BLOCK // (self.padded[0] * self.padded[1]), 16), channels)
-        pieces = -(-channels // max(step, 1))
+        step = max(BLOCK // max(width * dx.shape[3], 1), _ROWS)
 
         def share(start: int, stop: int) -> None:
-            for index in range(start, stop):
-                image, piece = divmod(index, pieces)
-                part = slice(piece * step, (piece + 1) * step)
-                work((slice(image, image + 1), slice(None), slice(None), part))
+            for images, rows in rows_of_images(start, stop, height, step):
+                fill(images, rows.start, rows.stop)
 
-        parallel.for_chunks(share, len(cells) * pieces)
-
-    def inside(self, padded: Array) -> Array:
-        """The maps without their border."""
-        (py, px), (height, width) = self.padding, self.input
-        return padded[:, py : py + height, px : px + width]
+        parallel.for_chunks(share, len(dx) * height, at_least=step)
 
 
 @differentiable
@@ -146,7 +158,6 @@ def max_pool2d(
     windows = _Windows("max_pool2d", x.shape, kernel, stride, padding)
     cells = cells_of(x)
     y = xp.empty((len(x), *windows.output, x.shape[1]), x.dtype)
-    all_rows = slice(0, windows.output[0])
 
     def forward(images: slice, rows: slice) -> None:
         source, out = windows.seen(cells[images], rows, -xp.inf), y[images, rows]
@@ -162,18 +173,17 @@ def max_pool2d(
         dy = cells_of(dy)
         dx = xp.empty(cells.shape, dy.dtype)
 
-        def backward(part: Any) -> None:
-            source, best = windows.seen(cells[part], all_rows, -xp.inf), y[part]
-            spread = xp.zeros((len(best), *windows.padded, best.shape[3]), dy.dtype)
+        def backward(images: slice, rows: slice, part: Array) -> None:
+            source, best = windows.seen(cells[images], rows, -xp.inf), y[images, rows]
+            own = dy[images, rows]
             waiting = xp.ones(best.shape, bool)  # windows whose maximum has not been met yet
             for place in windows.places(best.shape[1]):
                 met = source[place] == best
                 met &= waiting
                 waiting ^= met
-                spread[place] += dy[part] * met
-            dx[part] = windows.inside(spread)
+                part[place] += own * met
 
-        windows.spread(cells, backward)
+        windows.spread(dx, backward)
         return maps_of(dx)
 
     return maps_of(y), gradient
@@ -218,12 +228,10 @@ def avg_pool2d(
         dy = cells_of(dy)
         dx = xp.empty(shape, dy.dtype)
 
-        def backward(part: Any) -> None:
-            own = dy[part] / share
-            spread = xp.zeros((len(own), *windows.padded, own.shape[3]), dy.dtype)
+        def backward(images: slice, rows: slice, part: Array) -> None:
+            own = dy[images, rows] / share
             for place in windows.places(own.shape[1]):
-                spread[place] += own
-            dx[part] = windows.inside(spread)
+                part[place] += own
 
         windows.spread(dx, backward)
         return maps_of(dx)

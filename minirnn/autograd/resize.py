@@ -150,9 +150,18 @@ def _bilinear_matrix(before: int, after: int, align_corners: bool, dtype: Any) -
 def _apply(rows: Array, x: Array, columns: Array) -> Array:
     """R X Cᵀ for every plane of (N, C, H, W), the cheaper product first."""
     (after_y, before_y), (after_x, before_x) = rows.shape, columns.shape
-    if after_y * before_x <= before_y * after_x:
-        return (rows @ x) @ columns.T
-    return rows @ (x @ columns.T)
+    planes = x.reshape(-1, before_y, before_x)
+    y = xp_of(x).empty((len(planes), after_y, after_x), x.dtype)
+
+    def work(start: int, stop: int) -> None:
+        part = planes[start:stop]
+        if after_y * before_x <= before_y * after_x:
+            y[start:stop] = (rows @ part) @ columns.T
+        else:
+            y[start:stop] = rows @ (part @ columns.T)
+
+    in_blocks(xp_of(x), work, len(planes), before_y * before_x)
+    return y.reshape(*x.shape[:2], after_y, after_x)
 
 
 def _check(name: str, shape: tuple[int, ...], size: Any) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from minirnn.autograd.passes import added
 from minirnn.backend import Array, xp_of
 
 _births = itertools.count()
@@ -141,7 +142,7 @@ class Tensor:
             for parent, vjp in zip(origin.parents, origin.vjps, strict=True):
                 dx = vjp(dy)
                 if parent.birth in gradients:
-                    gradients[parent.birth] = gradients[parent.birth] + dx
+                    gradients[parent.birth] = added(gradients[parent.birth], dx)
                 else:
                     gradients[parent.birth] = dx
                     heapq.heappush(waiting, (-parent.birth, parent))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from minirnn import parallel
 from minirnn.autograd import Tensor
+from minirnn.autograd.passes import element_by_element
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
 
@@ -47,13 +49,16 @@ def sgd_step(
         if array.shape != parameter.shape:
             raise ValueError(f"{name} has shape {array.shape}; it should be {parameter.shape}")
     xp = xp_of(parameter, gradient, velocity)
-    scratch = xp.empty_like(parameter)  # the only memory that a step takes
-    xp.multiply(parameter, weight_decay, out=scratch)
-    scratch += gradient
-    velocity *= momentum
-    velocity += scratch
-    xp.multiply(velocity, learning_rate, out=scratch)
-    parameter -= scratch
+
+    def step(parameter: Array, gradient: Array, velocity: Array) -> None:
+        scratch = parameter * weight_decay  # the only memory that a step takes
+        scratch += gradient
+        velocity *= momentum
+        velocity += scratch
+        xp.multiply(velocity, learning_rate, out=scratch)
+        parameter -= scratch
+
+    element_by_element(step, parameter, gradient, velocity)
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:
@@ -71,11 +76,22 @@ def gradient_norm(parameters: Iterable[Tensor]) -> float:
     xp = xp_of(*gradients)
     flat = [gradient.reshape(-1) for gradient in gradients]
     with np.errstate(over="ignore", invalid="ignore"):  # the answer inf or nan is wanted
-        squares = to_host(xp.stack([xp.dot(g, g) for g in flat])).astype(np.float64)
+        squares = to_host(xp.stack(_each(lambda g: xp.dot(g, g), flat))).astype(np.float64)
         if not np.isfinite(squares).all():  # float32 ends at 3e38: squares can leave it first
             wide = [g.astype(xp.float64) for g in flat]
             squares = to_host(xp.stack([xp.dot(g, g) for g in wide]))
     return math.sqrt(math.fsum(squares)) if np.isfinite(squares).all() else float(squares.sum())
+
+
+def _each(function: Callable[[Array], Array], arrays: list[Array]) -> list[Array]:
+    """function(array) of each, on all cores."""
+    results: list[Any] = [None] * len(arrays)
+
+    def work(start: int, stop: int) -> None:
+        results[start:stop] = map(function, arrays[start:stop])
+
+    parallel.for_chunks(work, len(arrays), at_least=8)
+    return results
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
