@@ -53,7 +53,9 @@ class Columns:
         self.windows = windows[:, ::sy, ::sx, :, ::ey, ::ex].transpose(0, 1, 2, 4, 5, 3)
         if self.xp is np:
             fitting = _CACHE_ELEMENTS // max(self.length * width, 1)
-            self.rows = min(max(fitting, -(-least // width)), rows)
+            # ... and where there are few, each core has its share of them.
+            share = -(-rows * n // parallel.thread_count()) if n else rows
+            self.rows = max(min(max(fitting, -(-least // width)), rows, share), 1)
             self.places: list[tuple[Any, int]] = [
                 (slice(i, i + 1), r) for i in range(n) for r in range(0, rows, self.rows)
             ]

@@ -297,11 +297,35 @@ def _correlate(
     return _correlate_by_columns(cells, _matrix(weight, turned), geometry, finish)
 
 
-def _matrix(weight: Array, turned: bool = False) -> Array:
+def _matrix(weight: Array, turned: bool) -> Array:
     """Weights (O, C, kh, kw) as the right factor of patches, (kh·kw·C, O); turned: (kh·kw·O, C)."""
-    if turned:
-        return weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1).reshape(-1, weight.shape[1])
-    return weight.transpose(2, 3, 1, 0).reshape(-1, len(weight))
+    if not turned:
+        return _by_output(weight).T
+    back = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+    if weight.shape[2:] == (1, 1):
+        return back[0, 0]
+    xp = xp_of(weight)
+    matrix = xp.empty(back.shape, back.dtype)
+
+    def copy(start: int, stop: int) -> None:
+        matrix[:, :, start:stop] = back[:, :, start:stop]
+
+    _chunks(xp, copy, len(weight), at_least=8)
+    return matrix.reshape(-1, weight.shape[1])
+
+
+def _by_output(weight: Array) -> Array:
+    """Weights (O, C, kh, kw) in the order of a patch, (O, kh·kw·C)."""
+    if weight.shape[2:] == (1, 1):
+        return weight[:, :, 0, 0]
+    xp, ordered = xp_of(weight), weight.transpose(0, 2, 3, 1)
+    matrix = xp.empty(ordered.shape, weight.dtype)
+
+    def copy(start: int, stop: int) -> None:
+        matrix[start:stop] = ordered[start:stop]
+
+    _chunks(xp, copy, len(weight), at_least=8)
+    return matrix.reshape(len(weight), -1)
 
 
 def _pointwise(cells: Array, matrix: Array, finish: _Finish) -> Array:
@@ -360,7 +384,7 @@ def _stamp_apart(dy: Array, weight: Array, geometry: Geometry, finish: _Finish) 
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
     channels = weight.shape[1]
-    matrix = weight.transpose(0, 2, 3, 1).reshape(outputs, -1)  # (O, kh·kw·C)
+    matrix = _by_output(weight)
     gaps = (height, width) != (oh * kh, ow * kw)
     dx = (xp.zeros if gaps else xp.empty)((n, height, width, channels), dy.dtype)
     step = min(max(_PATCHES // (ow * matrix.shape[1]), 1), oh) if xp is np else oh
@@ -437,7 +461,7 @@ def _weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
         sy, sx = geometry.stride
         rows = cells[:, ::sy, ::sx].reshape(-1, channels)
         return parallel.matmul(dy.reshape(-1, outputs).T, rows).reshape(outputs, channels, 1, 1)
-    if winograd.suits(cells, outputs, geometry, least_tiles=64):
+    if winograd.suits(cells, outputs, geometry):
         return winograd.weight_gradient(cells, dy, geometry.padding)
 
     columns = Columns(cells, geometry, least=512)

@@ -72,6 +72,7 @@ _PIECE = (
 _SMALL = 1 << 18
 _ALONE = 1 << 20  # values of a batch, read and multiplied, of one core: 4 MiB
 _TOGETHER = 1 << 22  # of a batch of all cores: 16 MiB, half of a usual L3 cache
+_LEAST = 32  # tiles, below which the transforms of the kernels cost more than the products save
 _KERNELS = 4096  # kernels that are transformed at a time
 _mode = threading.local()
 
@@ -89,7 +90,7 @@ def exact() -> Iterator[None]:
         _mode.exact = before
 
 
-def suits(cells: Array, outputs: int, geometry: Any, least_tiles: int = 1) -> bool:
+def suits(cells: Array, outputs: int, geometry: Any) -> bool:
     """Whether this convolution is done here: float32 on the host, 3×3, stride 1, and large enough.
 
     With few channels the transforms of the tiles cost more than the products save, and with few
@@ -103,7 +104,7 @@ def suits(cells: Array, outputs: int, geometry: Any, least_tiles: int = 1) -> bo
         and geometry.stride == geometry.dilation == (1, 1)
         and min(cells.shape[3], outputs) >= 32
         and min(height, width) >= 4
-        and len(cells) * height * width >= 16 * least_tiles
+        and len(cells) * height * width >= 16 * _LEAST
         and not getattr(_mode, "exact", False)
     )
 

@@ -17,6 +17,7 @@ from minirnn.bench.report import Report
 from minirnn.bench.rows import Sum
 from minirnn.bench.shapes import convolutions
 from minirnn.errors import InputError
+from minirnn.memory import keep_freed
 
 PEERS = (known.TORCH, known.ONNX, known.TORCHVISION, known.PYCOCOTOOLS)
 #: Each makes the cases of one kind. Inputs are made when the case's turn comes, not all at once.
@@ -82,6 +83,7 @@ def run_ops(
     only = [text.lower() for text in only]
     there = known.available(*PEERS)  # imports them, so that their threads can be limited
     rows = []
+    keep_freed()  # as in the network
     with threads_limited_to(threads):
         machine = describe(threads, known.PACKAGES)
         chosen = _chosen(makers(size, there, threads), only)

@@ -51,7 +51,8 @@ def sgd_step(
     xp = xp_of(parameter, gradient, velocity)
 
     def step(parameter: Array, gradient: Array, velocity: Array) -> None:
-        scratch = parameter * weight_decay  # the only memory that a step takes
+        scratch = xp.empty_like(parameter)  # the only memory that a step takes
+        xp.multiply(parameter, weight_decay, out=scratch)
         scratch += gradient
         velocity *= momentum
         velocity += scratch
