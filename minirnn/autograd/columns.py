@@ -22,9 +22,9 @@ from minirnn import parallel
 from minirnn.backend import Array, xp_of
 
 if TYPE_CHECKING:
-    from minirnn.autograd.convolution import Geometry
+    from minirnn.autograd.correlation import Geometry
 
-_CACHE_ELEMENTS = 1 << 17  # patches of one block: 512 KiB of float32, half of a usual L2 cache
+_CACHE_ELEMENTS = 1 << 18  # patches of one block: 1 MiB of float32, a usual L2 cache
 
 
 class Columns:

@@ -295,12 +295,12 @@ class _Tiles:
         count = -(-tiles // (max(in_batch, 1) * sharers)) * sharers
         in_batch = -(-tiles // max(count, 1))
         self.batches: list[list[_Piece]] = []
-        for tiles in _cut(n, rows, columns, in_piece):
+        for block in _cut(n, rows, columns, in_piece):
             start = self.batches[-1][-1].stop if self.batches else in_batch
             if start >= in_batch:
                 self.batches.append([])
                 start = 0
-            self.batches[-1].append(_Piece(tiles, start))
+            self.batches[-1].append(_Piece(block, start))
 
     def values(self, pieces: list[_Piece]) -> Array:
         """Bᵀ d B of all tiles of a batch, (36, tiles, C)."""
