@@ -368,6 +368,8 @@ def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndar
         own = _settle(_iou(block, block) > limit)
         kept.append(order[own])
         order = order[_BLOCK:]
+        if not len(order):
+            break
         stay = _without_clash(block[:, own], sides, limit)
         order, sides = order[stay], sides[:, stay]
     return np.concatenate([*kept, order])  # a last one that is left has nothing more to fear

@@ -159,12 +159,11 @@ def detections_of_image(
     """
     xp = xp_of(probabilities)
     count, classes = probabilities.shape
-    boxes = box_ops.decode(proposals, deltas, weights).reshape(count, deltas.shape[1] // 4, 4)
-    boxes = box_ops.clip(boxes, *image_size)
     first = 0 if background_last else 1  # the column of label 1
     row, label = xp.nonzero(probabilities[:, first : first + classes - 1] > score_threshold)
-    labels = label + 1
-    boxes, scores = boxes[row, label + first], probabilities[row, label + first]
+    labels, scores = label + 1, probabilities[row, label + first]
+    own = deltas.reshape(count, deltas.shape[1] // 4, 4)[row, label + first]
+    boxes = box_ops.clip(box_ops.decode(proposals[row], own, weights), *image_size)
     valid = box_ops.large_enough(boxes, min_side)
     boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
     keep = box_ops.batched_nms(boxes, scores, labels, nms_iou)[:max_detections]
