@@ -15,9 +15,11 @@ tile is read and written in runs of C numbers. Tiles are read in pieces whose 36
 cache while they become values. Pieces are multiplied in batches: large enough that reading the kernels
 is worth it, small enough that their values stay in the cache that the cores share.
 
-Cost in accuracy: the points ±2 make numbers of different size meet, so that the error is a few times
-that of the plain sum in float32 (`tests/test_winograd.py` measures it). Where that matters, `exact()`
-switches it off; float64 never comes here.
+Cost in accuracy: the points ±2 make numbers of different size meet. Against float64, with 64 to 512
+channels of standard normal numbers, the largest error is 0.6 to 1.4 · 10⁻⁵ of the largest result (the
+root of the mean square 3 to 7 · 10⁻⁷), where the plain sum in float32 has 4 · 10⁻⁷ (6 · 10⁻⁸);
+`tests/test_winograd.py` holds it there. Where that matters, `exact()` switches it off; float64 never
+comes here.
 
 Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.1.3.
 """
