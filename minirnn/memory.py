@@ -15,6 +15,7 @@ import ctypes
 import os
 import sys
 from functools import cache
+from typing import Any
 
 # Parameters of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -25,9 +26,23 @@ def keep_freed() -> bool:
     """Tell the C library to keep freed memory; whether it does."""
     if os.environ.get("MINIRNN_KEEP_MEMORY") == "0" or not sys.platform.startswith("linux"):
         return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library, such as musl
+    mallopt = _function("mallopt")
+    if mallopt is None:
         return False
-    # No array comes from the system by itself, and the heap's end is not given back.
-    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+    # No array comes from the system by itself, and the heap's end is never given back.
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))
+
+
+def give_back() -> None:
+    """Return to the system what is kept and not used, where that can be done."""
+    malloc_trim = _function("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _function(name: str) -> Any:
+    """A function of glibc; None where there is none (another system, or another C library)."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (OSError, AttributeError, TypeError):
+        return None

@@ -20,6 +20,7 @@ from typing import Any
 
 from minirnn.bench.clock import take_turns
 from minirnn.bench.machine import environment, memory_now, memory_peak, threads_limited_to
+from minirnn.memory import give_back
 
 
 def in_child(request: dict[str, Any], threads: int) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def scale(folder: Path, overrides: dict[str, Any], batch: int, repeat: int) -> d
 def _forget_peak() -> None:
     """Start the peak again from what is held now, where the system allows it (Linux)."""
     gc.collect()
+    give_back()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
