@@ -94,7 +94,7 @@ def conv2d(
             for xi, wi in zip(_cut(x, groups, 1), _cut(weight, groups, 0), strict=True)
         ]
         y = xp_of(x).concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
-        finish(y, (slice(None),) * 3)
+        finish(y, (slice(None),) * 3, y)
 
     @remembered
     def before_relu(dy: Array) -> Array:
@@ -197,7 +197,7 @@ def linear(
     if x.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise ValueError(f"linear: x has shape {x.shape}; it should be (N, {weight.shape[1]})")
     y = parallel.matmul(x, weight.T)
-    Finish(bias, relu=relu)(y, ...)
+    Finish(bias, relu=relu)(y, ..., y)
 
     @remembered
     def before_relu(dy: Array) -> Array:

@@ -59,14 +59,24 @@ class Finish:
     residual: Array | None = None  # channels last
     relu: bool = False
 
-    def __call__(self, block: Array, place: Any) -> None:
-        """Change the block of the result that stands at `place`."""
-        if self.bias is not None:
-            block += self.bias
-        if self.residual is not None:
-            block += self.residual[place]
+    def __call__(self, block: Array, place: Any, out: Array) -> None:
+        """Finish the block of the result that stands at `place`, and leave it in `out`.
+
+        The block is used up. `out` may be the block itself.
+        """
+        xp = xp_of(block)
+        residual = None if self.residual is None else self.residual[place]
+        terms = [term for term in (self.bias, residual) if term is not None]
+        last = None if self.relu or not terms else terms.pop()
+        for term in terms:
+            block += term
+        # The last step writes to `out`, so that no walk is spent on copying.
         if self.relu:
-            xp_of(block).maximum(block, 0, out=block)
+            xp.maximum(block, 0, out=out)
+        elif last is not None:
+            xp.add(block, last, out=out)
+        elif out is not block:
+            out[...] = block
 
     def over_rows(self) -> Finish:
         """The same where the places are not (image, row, column) but one long list."""
@@ -150,7 +160,7 @@ def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
         for first in range(start, stop, step):
             part = slice(first, min(first + step, stop))
             xp.matmul(rows[part], matrix, out=y[part])
-            finish(y[part], part)
+            finish(y[part], part, y[part])
 
     if len(rows):
         _chunks(xp, work, len(rows), at_least=64)
@@ -165,8 +175,7 @@ def _correlate_by_columns(cells: Array, matrix: Array, geometry: Geometry, finis
         for place, patches in columns.blocks(start, stop):
             block = y[place]
             product = (patches @ matrix).reshape(block.shape)
-            finish(product, (*place, slice(None)))
-            block[...] = product
+            finish(product, (*place, slice(None)), block)
 
     _chunks(columns.xp, work, len(columns))
     return y
@@ -212,7 +221,7 @@ def _stamp_apart(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -
                 for v in range(kw):
                     own = patches[:, :, :, u, v]
                     goal[:, u::sy, v::sx][:, : own.shape[1], : own.shape[2]] = own
-            finish(goal, (images, rows))
+            finish(goal, (images, rows), goal)
 
     _chunks(xp, work, len(places))
     return dx
@@ -256,7 +265,7 @@ def _stamp(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -> Arra
         stamp(slice(None), slice(None))
     else:
         parallel.for_chunks(work, n * pieces)
-    finish(dx, (slice(None),))
+    finish(dx, (slice(None),), dx)
     return dx
 
 

@@ -78,7 +78,7 @@ _LEAST = 32  # tiles, below which the transforms of the kernels cost more than t
 _KERNELS = 4096  # kernels that are transformed at a time
 _mode = threading.local()
 
-Finish = Callable[[Array, tuple[slice, slice, slice]], None]
+Finish = Callable[[Array, tuple[slice, slice, slice], Array], None]
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def correlate(
     cells: Array,
     weight: Array,
     padding: tuple[int, int],
-    finish: Finish | None = None,
+    finish: Finish,
     *,
     turned: bool = False,
 ) -> Array:
@@ -125,8 +125,8 @@ def correlate(
         cells: the map, channels last.
         weight: the kernels.
         padding: rings of zeros around the map.
-        finish: called with each finished block of the result and its place there, to change the
-            block while it is in the cache.
+        finish: called with each block of the result, its place there and where to put it, to go on
+            working on it while it is in the cache.
         turned: exchange inputs and outputs and turn the kernels by 180 degrees: the transpose.
 
     Returns:
@@ -156,9 +156,7 @@ def correlate(
                 block = result.reshape(n, 4 * height, 4 * width, outputs)
                 part = y[piece.outputs]
                 block = block[:, : part.shape[1], : part.shape[2]]
-                if finish is not None:
-                    finish(block, piece.outputs)
-                part[...] = block
+                finish(block, piece.outputs, part)
 
         parallel.for_chunks(multiply, 36)
         parallel.for_chunks(write, len(pieces))
