@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
-demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 7 minutes on 2 cores)
+demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 6 minutes on 2 cores)
 	$(BIN)/minirnn demo
 
 test: env  ## run the tests, but those of `make parity` (about 5 minutes on 2 cores)
