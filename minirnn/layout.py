@@ -12,7 +12,8 @@ Nobody has to know: every operation takes an array (N, C, H, W) that lies in any
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -33,25 +34,29 @@ def cells_of(maps: Array) -> Array:
     out = np.empty(cells.shape, cells.dtype)
     step = max(_BLOCK // max(width * channels, 1), 1)
 
-    def work(start: int, stop: int) -> None:
-        for place in rows_of_images(start, stop, height, step):
-            out[place] = cells[place]
+    def copy(images: slice, rows: slice) -> None:
+        out[images, rows] = cells[images, rows]
 
-    parallel.for_chunks(work, n * height, at_least=step)
+    in_rows(np, copy, n, height, step)
     return out
 
 
 def planes_of(maps: Array) -> Array:
     """(N, C, H, W) plane by plane, contiguous: the order in which a flattened map is numbered."""
-    if not isinstance(maps, np.ndarray) or maps.flags.c_contiguous:
-        return xp_of(maps).ascontiguousarray(maps)
-    out = np.empty(maps.shape, maps.dtype)
+    return contiguous(maps)
+
+
+def contiguous(array: Array, axis: int = 0) -> Array:
+    """`ascontiguousarray`, with the copy, if there is one, shared out among the cores along an axis."""
+    if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
+        return xp_of(array).ascontiguousarray(array)
+    out = np.empty(array.shape, array.dtype)
 
     def work(start: int, stop: int) -> None:
-        for image in range(start, stop):
-            out[image] = maps[image]
+        part = (*(slice(None),) * axis, slice(start, stop))
+        out[part] = array[part]
 
-    parallel.for_chunks(work, len(maps))
+    parallel.for_chunks(work, array.shape[axis])
     return out
 
 
@@ -69,6 +74,29 @@ def rows_of_images(start: int, stop: int, rows: int, most: int) -> Iterator[tupl
         count = min(most, stop - start, rows - first)
         yield slice(image, image + 1), slice(first, first + count)
         start += count
+
+
+def in_rows(xp: Any, work: Callable[[slice, slice], None], n: int, rows: int, most: int) -> None:
+    """Call `work(images, rows)` for blocks that cover all rows of all images.
+
+    On the host: blocks within an image, on all cores. On a GPU: all at once.
+
+    Args:
+        xp: the library of the arrays that `work` works on.
+        work: does everything for some rows of some images.
+        n: number of images.
+        rows: that one image has.
+        most: rows of a block.
+    """
+    if xp is not np:
+        work(slice(None), slice(0, rows))
+        return
+
+    def share(start: int, stop: int) -> None:
+        for images, part in rows_of_images(start, stop, rows, most):
+            work(images, part)
+
+    parallel.for_chunks(share, n * rows, at_least=most)
 
 
 def maps_of(cells: Array) -> Array:

@@ -148,9 +148,7 @@ def prepare_target(
     """
     name = f"image {target.image_id}{f' ({target.file_name})' if target.file_name else ''}"
     boxes = np.asarray(target.boxes)
-    if (
-        boxes.dtype != np.float64
-    ):  # which somebody asked for; whole numbers and lists become float32
+    if boxes.dtype != np.float64:  # float64 was asked for; whole numbers and lists become float32
         boxes = boxes.astype(np.float32)
     labels = np.asarray(target.labels, np.int64)
     crowd = np.asarray(target.is_crowd, bool)

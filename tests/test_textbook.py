@@ -40,7 +40,6 @@ WITHOUT: dict[str, str] = {
     "transform.make_batch": "puts scaled_size, normalise and resize.bilinear together",
     "transform.prepare_target": "checks, then scale_boxes and scale_masks",
     "transform.check_image": "a check",
-    "autograd.activation.where_positive": "the gradient of relu",
     "autograd.normalisation.scale_and_shift": "a part of frozen_batch_norm",
     "heads.sampling.sample_rois": "roi_targets, then matching.sample",
     "heads.mask.mask_targets": "masks.crop for each image",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minirnn.autograd.passes import element_by_element
+from minirnn.autograd.passes import element_by_element, where_positive
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 
@@ -23,18 +23,6 @@ def relu(x: Array) -> tuple[Array, Callable]:
 
     element_by_element(forward, y, x)
     return y, lambda dy: where_positive(dy, y)
-
-
-def where_positive(dy: Array, y: Array) -> Array:
-    """The gradient that ReLU lets through: dy where y > 0, else 0."""
-    xp = xp_of(dy, y)
-    dx = xp.empty_like(dy)
-
-    def backward(out: Array, gradient: Array, values: Array) -> None:
-        xp.multiply(gradient, values > 0, out=out)
-
-    element_by_element(backward, dx, dy, y)
-    return dx
 
 
 @differentiable

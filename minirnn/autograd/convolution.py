@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minirnn import parallel
-from minirnn.autograd.activation import where_positive
 from minirnn.autograd.correlation import (
     Finish,
     Geometry,
@@ -29,7 +28,7 @@ from minirnn.autograd.correlation import (
     sum_of_places,
     weight_gradient,
 )
-from minirnn.autograd.passes import remembered
+from minirnn.autograd.passes import before_relu
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, maps_of
@@ -96,29 +95,26 @@ def conv2d(
         y = xp_of(x).concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
         finish(y, (slice(None),) * 3, y)
 
-    @remembered
-    def before_relu(dy: Array) -> Array:
-        dy = cells_of(dy)
-        return where_positive(dy, y) if relu else dy
+    inner = before_relu(y, relu, cells_of)
 
     def to_x(dy: Array) -> Array:
-        pieces = _cut(before_relu(dy), groups, axis=3)
+        pieces = _cut(inner(dy), groups, axis=3)
         dx = [spread(dyi, wi, geometry) for dyi, (_, wi) in zip(pieces, parts, strict=True)]
         return maps_of(dx[0] if groups == 1 else xp_of(dy).concatenate(dx, axis=3))
 
     def to_weight(dy: Array) -> Array:
-        pieces = _cut(before_relu(dy), groups, axis=3)
+        pieces = _cut(inner(dy), groups, axis=3)
         dw = [
             weight_gradient(xi, dyi, geometry) for dyi, (xi, _) in zip(pieces, parts, strict=True)
         ]
         return dw[0] if groups == 1 else xp_of(dy).concatenate(dw)
 
     def to_bias(dy: Array) -> Array:
-        return sum_of_places(before_relu(dy))
+        return sum_of_places(inner(dy))
 
     vjps: tuple[Callable | None, ...] = (to_x, to_weight, None if bias is None else to_bias)
     if residual is not None:
-        vjps = (*vjps, lambda dy: maps_of(before_relu(dy)))
+        vjps = (*vjps, lambda dy: maps_of(inner(dy)))
     return maps_of(y), vjps
 
 
@@ -164,15 +160,12 @@ def conv_transpose2d(
     cells = cells_of(x)
     y = spread(cells, weight, geometry, Finish(bias, relu=relu))
 
-    @remembered
-    def before_relu(dy: Array) -> Array:
-        dy = cells_of(dy)
-        return where_positive(dy, y) if relu else dy
+    inner = before_relu(y, relu, cells_of)
 
     return maps_of(y), (
-        lambda dy: maps_of(correlate(before_relu(dy), weight, geometry)),
-        lambda dy: weight_gradient(before_relu(dy), cells, geometry),
-        None if bias is None else lambda dy: sum_of_places(before_relu(dy)),
+        lambda dy: maps_of(correlate(inner(dy), weight, geometry)),
+        lambda dy: weight_gradient(inner(dy), cells, geometry),
+        None if bias is None else lambda dy: sum_of_places(inner(dy)),
     )
 
 
@@ -199,14 +192,12 @@ def linear(
     y = parallel.matmul(x, weight.T)
     Finish(bias, relu=relu)(y, ..., y)
 
-    @remembered
-    def before_relu(dy: Array) -> Array:
-        return where_positive(dy, y) if relu else dy
+    inner = before_relu(y, relu, lambda dy: dy)
 
     return y, (
-        lambda dy: parallel.matmul(before_relu(dy), weight),
-        lambda dy: parallel.matmul(before_relu(dy).T, x),
-        None if bias is None else lambda dy: before_relu(dy).sum(axis=0),
+        lambda dy: parallel.matmul(inner(dy), weight),
+        lambda dy: parallel.matmul(inner(dy).T, x),
+        None if bias is None else lambda dy: inner(dy).sum(axis=0),
     )
 
 

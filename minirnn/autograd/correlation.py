@@ -19,6 +19,7 @@ from minirnn import parallel
 from minirnn.autograd import winograd
 from minirnn.autograd.columns import Columns
 from minirnn.backend import Array, xp_of
+from minirnn.layout import contiguous
 
 _PATCHES = 1 << 18  # numbers in the patches that are stamped at a time: 1 MiB of float32
 _ROWS = 1 << 19  # numbers that a pointwise convolution reads and writes at a time
@@ -124,28 +125,14 @@ def _matrix(weight: Array, turned: bool) -> Array:
     back = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
     if weight.shape[2:] == (1, 1):
         return back[0, 0]
-    xp = xp_of(weight)
-    matrix = xp.empty(back.shape, back.dtype)
-
-    def copy(start: int, stop: int) -> None:
-        matrix[:, :, start:stop] = back[:, :, start:stop]
-
-    _chunks(xp, copy, len(weight), at_least=8)
-    return matrix.reshape(-1, weight.shape[1])
+    return contiguous(back, axis=2).reshape(-1, weight.shape[1])
 
 
 def _by_output(weight: Array) -> Array:
     """Weights (O, C, kh, kw) in the order of a patch, (O, kh·kw·C)."""
     if weight.shape[2:] == (1, 1):
         return weight[:, :, 0, 0]
-    xp, ordered = xp_of(weight), weight.transpose(0, 2, 3, 1)
-    matrix = xp.empty(ordered.shape, weight.dtype)
-
-    def copy(start: int, stop: int) -> None:
-        matrix[start:stop] = ordered[start:stop]
-
-    _chunks(xp, copy, len(weight), at_least=8)
-    return matrix.reshape(len(weight), -1)
+    return contiguous(weight.transpose(0, 2, 3, 1)).reshape(len(weight), -1)
 
 
 def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
@@ -242,7 +229,7 @@ def _stamp(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -> Arra
 
     def stamp(images: slice, part: slice) -> None:
         """Some channels of some images."""
-        matrix = weight[:, part].transpose(0, 2, 3, 1).reshape(outputs, -1)  # (O, kh·kw·channels)
+        matrix = _by_output(weight[:, part])
         goal = dx[images, :, :, part]
         size = (len(goal), height + 2 * py + sy, width + 2 * px + sx, goal.shape[3])
         large = xp.zeros(size, dy.dtype)

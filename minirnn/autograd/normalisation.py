@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from minirnn import parallel
-from minirnn.autograd.activation import where_positive
-from minirnn.autograd.passes import BLOCK, remembered, together
+from minirnn.autograd.passes import BLOCK, before_relu, together
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of
@@ -96,13 +95,10 @@ def group_norm(
 
     blocks.run(scaled)
 
-    @remembered
-    def before_relu(dy: Array) -> Array:
-        dy = _rows_of(dy)
-        return where_positive(dy, y) if relu else dy
+    inner = before_relu(y, relu, _rows_of)
 
     def gradients(dy: Array) -> tuple[Array, Array, Array]:
-        dy = before_relu(dy)
+        dy = inner(dy)
         dx = xp.empty(rows.shape, dy.dtype)
 
         def products(place: Place) -> Array:
@@ -126,7 +122,7 @@ def group_norm(
 
     vjps = together(gradients, 3)
     if residual is not None:
-        vjps = (*vjps, lambda dy: _like(before_relu(dy), x))
+        vjps = (*vjps, lambda dy: _like(inner(dy), x))
     return _like(y, x), vjps
 
 

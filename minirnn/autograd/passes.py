@@ -87,6 +87,34 @@ def remembered(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
     return ask
 
 
+def where_positive(dy: Array, y: Array) -> Array:
+    """The gradient that ReLU lets through: dy where y > 0, else 0."""
+    xp = xp_of(dy, y)
+    dx = xp.empty_like(dy)
+
+    def backward(out: Array, gradient: Array, values: Array) -> None:
+        xp.multiply(gradient, values > 0, out=out)
+
+    element_by_element(backward, dx, dy, y)
+    return dx
+
+
+def before_relu(y: Array, relu: bool, lay: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """The way back through the ReLU that an operation ends with, if it does: dy → dy in front of it.
+
+    Args:
+        y: the operation's result.
+        relu: whether it ends with a ReLU.
+        lay: brings a gradient into the order in which y lies in memory.
+    """
+
+    def gradient(dy: Array) -> Array:
+        dy = lay(dy)
+        return where_positive(dy, y) if relu else dy
+
+    return remembered(gradient)
+
+
 def together(
     gradients: Callable[[Array], tuple], count: int
 ) -> tuple[Callable[[Array], Array], ...]:

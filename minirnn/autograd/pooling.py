@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
-from minirnn import parallel
 from minirnn.autograd.passes import BLOCK
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.layout import cells_of, maps_of, rows_of_images
+from minirnn.layout import cells_of, in_rows, maps_of
 
 Pair = int | tuple[int, int]
 _ROWS = 16  # rows of a block, at least, where the windows at its edge are asked twice
@@ -85,17 +82,8 @@ class _Windows:
     def run(self, cells: Array, work: Callable[[slice, slice], None]) -> None:
         """Call `work(images, rows)` for blocks of rows of windows, on all cores."""
         n, width, channels = len(cells), self.input[1], cells.shape[3]
-        height = self.output[0]
-        if xp_of(cells) is not np:
-            work(slice(None), slice(0, height))
-            return
         step = max(BLOCK // max(self.stride[0] * width * channels, 1), 1)
-
-        def share(start: int, stop: int) -> None:
-            for images, rows in rows_of_images(start, stop, height, step):
-                work(images, rows)
-
-        parallel.for_chunks(share, n * height, at_least=step)
+        in_rows(xp_of(cells), work, n, self.output[0], step)
 
     def spread(self, dx: Array, work: Callable[[slice, slice, Array], None]) -> None:
         """Fill `dx` (N, H, W, C) with what `work(images, rows, part)` adds to each part of it.
@@ -106,7 +94,8 @@ class _Windows:
         xp, (py, px), (height, width) = xp_of(dx), self.padding, self.input
         (kernel, _), (stride, _) = self.kernel, self.stride
 
-        def fill(images: slice, start: int, stop: int) -> None:
+        def fill(images: slice, rows: slice) -> None:
+            start, stop = rows.start, rows.stop
             first = max(-(-(start + py - kernel + 1) // stride), 0)
             last = min((stop - 1 + py) // stride + 1, self.output[0])
             if last <= first:
@@ -119,16 +108,7 @@ class _Windows:
             work(images, slice(first, last), padded[:, top - base : bottom - base])
             dx[images, start:stop] = padded[:, start - base : stop - base, px : px + width]
 
-        if xp is not np:
-            fill(slice(None), 0, height)
-            return
-        step = max(BLOCK // max(width * dx.shape[3], 1), _ROWS)
-
-        def share(start: int, stop: int) -> None:
-            for images, rows in rows_of_images(start, stop, height, step):
-                fill(images, rows.start, rows.stop)
-
-        parallel.for_chunks(share, len(dx) * height, at_least=step)
+        in_rows(xp, fill, len(dx), height, max(BLOCK // max(width * dx.shape[3], 1), _ROWS))
 
 
 @differentiable

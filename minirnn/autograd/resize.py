@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.passes import in_blocks
+from minirnn.autograd.passes import BLOCK, in_blocks
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.layout import cells_of, maps_of, rows_of_images
+from minirnn.layout import cells_of, in_rows, maps_of
 
 
 @differentiable
@@ -70,11 +70,10 @@ def _double(x: Array) -> Array:
     n, height, width, channels = cells.shape
     y = xp.empty((n, height, 2, width, 2, channels), x.dtype)
 
-    def work(start: int, stop: int) -> None:
-        for images, rows in rows_of_images(start, stop, height, stop - start):
-            y[images, rows] = cells[images, rows, None, :, None]
+    def work(images: slice, rows: slice) -> None:
+        y[images, rows] = cells[images, rows, None, :, None]
 
-    in_blocks(xp, work, n * height, 4 * width * channels)
+    in_rows(xp, work, n, height, max(BLOCK // max(4 * width * channels, 1), 1))
     return maps_of(y.reshape(n, 2 * height, 2 * width, channels))
 
 
@@ -84,14 +83,13 @@ def _halve(dy: Array) -> Array:
     squares = cells.reshape(n, height // 2, 2, width // 2, 2, channels)
     dx = xp.empty((n, height // 2, width // 2, channels), dy.dtype)
 
-    def work(start: int, stop: int) -> None:
-        for place in rows_of_images(start, stop, height // 2, stop - start):
-            part, out = squares[place], dx[place]
-            xp.add(part[:, :, 0, :, 0], part[:, :, 0, :, 1], out=out)
-            out += part[:, :, 1, :, 0]
-            out += part[:, :, 1, :, 1]
+    def work(images: slice, rows: slice) -> None:
+        part, out = squares[images, rows], dx[images, rows]
+        xp.add(part[:, :, 0, :, 0], part[:, :, 0, :, 1], out=out)
+        out += part[:, :, 1, :, 0]
+        out += part[:, :, 1, :, 1]
 
-    in_blocks(xp, work, n * (height // 2), 2 * width * channels)
+    in_rows(xp, work, n, height // 2, max(BLOCK // max(2 * width * channels, 1), 1))
     return maps_of(dx)
 
 
