@@ -6,8 +6,11 @@ places with all their channels. Stored like this, a place is one run of C number
 copies and adds at full speed however small the map is, and a 1×1 convolution is a matrix product as
 it stands. Stored plane by plane, the same numbers lie H·W apart.
 
-Nobody has to know: every operation takes an array (N, C, H, W) that lies in any way and gives one back.
-`cells_of` is where another way of lying is paid for, with one copy.
+Weights are treated alike. A kernel has the shape (O, C, kh, kw) and lies as (kh, kw, C, O), the outputs
+side by side: that is the right factor of the product of patches and weights, as it stands.
+
+Nobody has to know: every operation takes an array (N, C, H, W) or (O, C, kh, kw) that lies in any way and
+gives one back. `cells_of` and `taps_of` are where another way of lying is paid for, with one copy.
 """
 
 from __future__ import annotations
@@ -44,6 +47,17 @@ def cells_of(maps: Array) -> Array:
 def planes_of(maps: Array) -> Array:
     """(N, C, H, W) plane by plane, contiguous: the order in which a flattened map is numbered."""
     return contiguous(maps)
+
+
+def taps_of(weight: Array) -> Array:
+    """(O, C, kh, kw) → the same numbers as (kh, kw, C, O), contiguous; linear: (O, C) → (C, O)."""
+    axes = (*range(2, weight.ndim), 1, 0)
+    return contiguous(weight.transpose(axes), axis=weight.ndim - 2)
+
+
+def weight_of(taps: Array) -> Array:
+    """(kh, kw, C, O) → (O, C, kh, kw), or (C, O) → (O, C): a view."""
+    return taps.transpose(taps.ndim - 1, taps.ndim - 2, *range(taps.ndim - 2))
 
 
 def contiguous(array: Array, axis: int = 0) -> Array:

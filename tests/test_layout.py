@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from minirnn import layout
 from minirnn.autograd.activation import relu
-from minirnn.autograd.convolution import conv2d
+from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
 from minirnn.autograd.pooling import max_pool2d
 from minirnn.autograd.resize import nearest
+from minirnn.nn import Conv2d, Linear
+from minirnn.training.optimiser import SGD
 
 
 @given(st.integers(0, 4), st.integers(1, 70), st.integers(1, 40), st.integers(1, 300))
@@ -55,3 +57,60 @@ def test_operations_hand_on_channels_last(operation):
     there = layout.maps_of(layout.cells_of(planes))
     np.testing.assert_array_equal(operation(there), operation(planes))
     assert operation(there).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.integers(1, 4))
+def test_weights_there_and_back(outputs, channels, height, width):
+    for shape in ((outputs, channels, height, width), (outputs, channels)):
+        weight = np.random.default_rng(0).standard_normal(shape)
+        taps = layout.taps_of(weight)
+        assert taps.flags.c_contiguous
+        assert taps.shape == (*shape[2:], channels, outputs)
+        back = layout.weight_of(taps)
+        np.testing.assert_array_equal(back, weight)
+        assert np.may_share_memory(layout.taps_of(back), taps)  # no copy
+
+
+@pytest.mark.parametrize(
+    ("operation", "x", "weight"),
+    [
+        (lambda x, w: conv2d.raw(x, w, None, padding=1), (2, 4, 6, 7), (5, 4, 3, 3)),
+        (lambda x, w: conv2d.raw(x, w, None, stride=2), (2, 4, 6, 7), (5, 4, 3, 3)),
+        (lambda x, w: conv2d.raw(x, w, None), (2, 4, 6, 7), (3, 4, 1, 1)),
+        (lambda x, w: conv2d.raw(x, w, None), (2, 4, 6, 7), (5, 4, 1, 1)),
+        (lambda x, w: conv2d.raw(x, w, None, padding=1), (2, 32, 16, 16), (32, 32, 3, 3)),
+        (lambda x, w: conv_transpose2d.raw(x, w, None, stride=2), (2, 4, 6, 7), (4, 5, 2, 2)),
+        (lambda x, w: linear.raw(x, w, None), (9, 4), (5, 4)),
+    ],
+)
+def test_gradients_of_weights_lie_like_the_weights(operation, x, weight):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(x).astype(np.float32)
+    plain = rng.standard_normal(weight).astype(np.float32)
+    laid = layout.weight_of(layout.taps_of(plain))
+    (y, vjps), (same, others) = operation(x, plain), operation(x, laid)
+    np.testing.assert_array_equal(y, same)
+    for vjp, other in zip(vjps[:2], others[:2], strict=True):
+        np.testing.assert_array_equal(vjp(y), other(same))
+    if weight[:2] != (3, 4):  # few outputs: turning so small a gradient is the optimiser's work
+        assert others[1](same).strides == laid.strides
+
+
+def test_a_model_keeps_the_order_inside_and_hands_out_the_usual_one():
+    rng = np.random.default_rng(0)
+    for layer in (Conv2d(4, 5, 3, rng=rng), Linear(4, 5, rng=rng)):
+        optimiser = SGD(layer, 0.9, 0.1)
+        layer.weight.grad = layout.weight_of(layout.taps_of(layer.weight.data))
+        optimiser.step(0.1)
+        state, velocities = layer.state_dict(), optimiser.state_dict()
+        for array in (*state.values(), *velocities.values()):
+            assert array.flags.c_contiguous
+        for _ in range(2):
+            assert layout.taps_of(layer.weight.data).base is not None  # a view, no copy
+            np.testing.assert_array_equal(layer.weight.data, state["weight"])
+            layer.load_state_dict(state)
+            optimiser.load_state_dict(velocities)
+            layer.astype(np.float32)
+            layer.weight.grad = layer.weight.data
+        state["weight"][...] = 0  # a copy
+        assert layer.weight.data.any()

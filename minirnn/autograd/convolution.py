@@ -31,7 +31,7 @@ from minirnn.autograd.correlation import (
 from minirnn.autograd.passes import before_relu
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.layout import cells_of, maps_of
+from minirnn.layout import cells_of, maps_of, taps_of, weight_of
 
 
 @differentiable
@@ -85,11 +85,11 @@ def conv2d(
         raise ValueError(f"conv2d: residual has shape {residual.shape}; it should be {shape}")
     finish = Finish(bias, None if residual is None else cells_of(residual), relu)
     if groups == 1:
-        parts = [(cells_of(x), weight)]
-        y = correlate(parts[0][0], weight, geometry, finish)
+        parts = [(cells_of(x), taps_of(weight))]
+        y = correlate(*parts[0], geometry, finish)
     else:
         parts = [
-            (cells_of(xi), wi)
+            (cells_of(xi), taps_of(wi))
             for xi, wi in zip(_cut(x, groups, 1), _cut(weight, groups, 0), strict=True)
         ]
         y = xp_of(x).concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
@@ -107,7 +107,7 @@ def conv2d(
         dw = [
             weight_gradient(xi, dyi, geometry) for dyi, (xi, _) in zip(pieces, parts, strict=True)
         ]
-        return dw[0] if groups == 1 else xp_of(dy).concatenate(dw)
+        return weight_of(dw[0] if groups == 1 else xp_of(dy).concatenate(dw, axis=3))
 
     def to_bias(dy: Array) -> Array:
         return sum_of_places(inner(dy))
@@ -157,14 +157,14 @@ def conv_transpose2d(
     )
     # The convolution that this one is the transpose of goes from the large map to the small one.
     geometry = Geometry(kernel, stride, padding, (1, 1), (height, width))
-    cells = cells_of(x)
-    y = spread(cells, weight, geometry, Finish(bias, relu=relu))
+    cells, taps = cells_of(x), taps_of(weight)
+    y = spread(cells, taps, geometry, Finish(bias, relu=relu))
 
     inner = before_relu(y, relu, cells_of)
 
     return maps_of(y), (
-        lambda dy: maps_of(correlate(inner(dy), weight, geometry)),
-        lambda dy: weight_gradient(inner(dy), cells, geometry),
+        lambda dy: maps_of(correlate(inner(dy), taps, geometry)),
+        lambda dy: weight_of(weight_gradient(inner(dy), cells, geometry)),
         None if bias is None else lambda dy: sum_of_places(inner(dy)),
     )
 
@@ -189,14 +189,15 @@ def linear(
     """
     if x.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise ValueError(f"linear: x has shape {x.shape}; it should be (N, {weight.shape[1]})")
-    y = parallel.matmul(x, weight.T)
+    taps = taps_of(weight)
+    y = parallel.matmul(x, taps)
     Finish(bias, relu=relu)(y, ..., y)
 
     inner = before_relu(y, relu, lambda dy: dy)
 
     return y, (
-        lambda dy: parallel.matmul(inner(dy), weight),
-        lambda dy: parallel.matmul(inner(dy).T, x),
+        lambda dy: parallel.matmul(inner(dy), taps.T),
+        lambda dy: weight_of(parallel.matmul(x.T, inner(dy))),
         None if bias is None else lambda dy: inner(dy).sum(axis=0),
     )
 

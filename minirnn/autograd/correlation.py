@@ -4,7 +4,7 @@ With A the linear map of a convolution: `correlate` is A x, `spread` is Aᵀ dy,
 the gradient of A's weights. Each is a matrix product of *patches*, what the kernel sees at each place
 (see `minirnn.autograd.columns`), with the weights, or Winograd's shorter way (`minirnn.autograd.winograd`).
 All work on maps with their channels last, (N, H, W, C), so that a patch is made of a few contiguous
-runs (see `minirnn.layout`).
+runs, and on kernels (kh, kw, C, O), "taps", which multiply a patch as they lie (see `minirnn.layout`).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ _NOTHING = Finish(None)
 
 def correlate(
     cells: Array,
-    weight: Array,
+    taps: Array,
     geometry: Geometry,
     finish: Finish = _NOTHING,
     *,
@@ -102,7 +102,7 @@ def correlate(
 
     Args:
         cells: (N, H, W, C).
-        weight: (O, C, kh, kw).
+        taps: the kernels, (kh, kw, C, O).
         geometry: where the kernel stands.
         finish: what is done to the result.
         turned: exchange inputs and outputs and turn the kernels by 180 degrees.
@@ -112,27 +112,12 @@ def correlate(
     """
     if geometry.is_pointwise:
         sy, sx = geometry.stride
-        return _pointwise(cells[:, ::sy, ::sx], _matrix(weight, turned), finish)
-    if winograd.suits(cells, weight.shape[1 if turned else 0], geometry):
-        return winograd.correlate(cells, weight, geometry.padding, finish, turned=turned)
-    return _correlate_by_columns(cells, _matrix(weight, turned), geometry, finish)
-
-
-def _matrix(weight: Array, turned: bool) -> Array:
-    """Weights (O, C, kh, kw) as the right factor of patches, (kh·kw·C, O); turned: (kh·kw·O, C)."""
-    if not turned:
-        return _by_output(weight).T
-    back = weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-    if weight.shape[2:] == (1, 1):
-        return back[0, 0]
-    return contiguous(back, axis=2).reshape(-1, weight.shape[1])
-
-
-def _by_output(weight: Array) -> Array:
-    """Weights (O, C, kh, kw) in the order of a patch, (O, kh·kw·C)."""
-    if weight.shape[2:] == (1, 1):
-        return weight[:, :, 0, 0]
-    return contiguous(weight.transpose(0, 2, 3, 1)).reshape(len(weight), -1)
+        return _pointwise(cells[:, ::sy, ::sx], taps[0, 0].T if turned else taps[0, 0], finish)
+    if winograd.suits(cells, taps.shape[2 if turned else 3], geometry):
+        return winograd.correlate(cells, taps, geometry.padding, finish, turned=turned)
+    if turned:
+        taps = contiguous(taps[::-1, ::-1].transpose(0, 1, 3, 2), axis=2)
+    return _correlate_by_columns(cells, taps.reshape(-1, taps.shape[3]), geometry, finish)
 
 
 def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
@@ -168,27 +153,27 @@ def _correlate_by_columns(cells: Array, matrix: Array, geometry: Geometry, finis
     return y
 
 
-def spread(dy: Array, weight: Array, geometry: Geometry, finish: Finish = _NOTHING) -> Array:
+def spread(dy: Array, taps: Array, geometry: Geometry, finish: Finish = _NOTHING) -> Array:
     """dx = Aᵀ dy, finished: each output value stamped back over its patch, (N, H, W, C)."""
     (kh, kw), (py, px), (ey, ex) = geometry.kernel, geometry.padding, geometry.dilation
     reach = (ey * (kh - 1) - py, ex * (kw - 1) - px)
     if geometry.stride == (1, 1) and min(reach) >= 0:
         # With stride 1 the transpose is a convolution itself, with the kernel turned by 180 degrees.
         back = Geometry(geometry.kernel, (1, 1), reach, geometry.dilation, dy.shape[1:3])
-        return correlate(dy, weight, back, finish, turned=True)
+        return correlate(dy, taps, back, finish, turned=True)
     sy, sx = geometry.stride
     if kh <= sy and kw <= sx and (py, px) == (0, 0) and (ey, ex) == (1, 1):
-        return _stamp_apart(dy, weight, geometry, finish)
-    return _stamp(dy, weight, geometry, finish)
+        return _stamp_apart(dy, taps, geometry, finish)
+    return _stamp(dy, taps, geometry, finish)
 
 
-def _stamp_apart(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -> Array:
+def _stamp_apart(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
     """`spread` where no place of dx is under two stamps: they are written, not added."""
     xp = xp_of(dy)
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
-    channels = weight.shape[1]
-    matrix = _by_output(weight)
+    channels = taps.shape[2]
+    matrix = taps.reshape(-1, outputs).T
     gaps = (height, width) != (oh * kh, ow * kw)
     dx = (xp.zeros if gaps else xp.empty)((n, height, width, channels), dy.dtype)
     step = min(max(_PATCHES // (ow * matrix.shape[1]), 1), oh) if xp is np else oh
@@ -214,13 +199,13 @@ def _stamp_apart(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -
     return dx
 
 
-def _stamp(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -> Array:
+def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
     """`spread` where stamps overlap: they are added up on a map with room for the padding."""
     xp = xp_of(dy)
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
     (py, px), (ey, ex) = geometry.padding, geometry.dilation
-    channels = weight.shape[1]
+    channels = taps.shape[2]
     dx = xp.empty((n, height, width, channels), dy.dtype)
     # Threads share out the channels: places are under several stamps.
     share = -(-channels // parallel.thread_count()) if xp is np else channels
@@ -229,7 +214,7 @@ def _stamp(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -> Arra
 
     def stamp(images: slice, part: slice) -> None:
         """Some channels of some images."""
-        matrix = _by_output(weight[:, part])
+        matrix = taps[:, :, part].reshape(-1, outputs).T
         goal = dx[images, :, :, part]
         size = (len(goal), height + 2 * py + sy, width + 2 * px + sx, goal.shape[3])
         large = xp.zeros(size, dy.dtype)
@@ -257,14 +242,17 @@ def _stamp(dy: Array, weight: Array, geometry: Geometry, finish: Finish) -> Arra
 
 
 def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
-    """dw[o, c, u, v] = Σ_n Σ_i Σ_j dy[n, i, j, o] · x[n, i·s + u·d - p, j·s + v·d - p, c]."""
+    """dw[u, v, c, o] = Σ_n Σ_i Σ_j dy[n, i, j, o] · x[n, i·s + u·d - p, j·s + v·d - p, c]."""
     xp = xp_of(cells, dy)
     outputs, channels = dy.shape[3], cells.shape[3]
     kh, kw = geometry.kernel
     if geometry.is_pointwise:
         sy, sx = geometry.stride
         rows = cells[:, ::sy, ::sx].reshape(-1, channels)
-        return parallel.matmul(dy.reshape(-1, outputs).T, rows).reshape(outputs, channels, 1, 1)
+        gradients = dy.reshape(-1, outputs)
+        if outputs < channels:  # BLAS likes the short side of the result in front
+            return parallel.matmul(gradients.T, rows).T.reshape(1, 1, channels, outputs)
+        return parallel.matmul(rows.T, gradients).reshape(1, 1, channels, outputs)
     if winograd.suits(cells, outputs, geometry):
         return winograd.weight_gradient(cells, dy, geometry.padding)
 
@@ -274,15 +262,15 @@ def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
     def work(start: int, stop: int) -> None:
         total = None
         for place, patches in columns.blocks(start, stop):
-            product = dy[place].reshape(-1, outputs).T @ patches
+            product = patches.T @ dy[place].reshape(-1, outputs)
             total = product if total is None else xp.add(total, product, out=total)
         partial[start] = total
 
     if not len(columns):
-        return xp.zeros((outputs, channels, kh, kw), dy.dtype)
+        return xp.zeros((kh, kw, channels, outputs), dy.dtype)
     _chunks(xp, work, len(columns))
     total = sum(partial[start] for start in sorted(partial))
-    return xp.ascontiguousarray(total.reshape(outputs, kh, kw, channels).transpose(0, 3, 1, 2))
+    return total.reshape(kh, kw, channels, outputs)
 
 
 def sum_of_places(dy: Array) -> Array:

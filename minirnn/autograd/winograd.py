@@ -37,6 +37,7 @@ import numpy as np
 from minirnn import parallel
 from minirnn.autograd.columns import pad_to
 from minirnn.backend import Array
+from minirnn.layout import contiguous
 
 _B_T = np.array(
     [
@@ -113,17 +114,17 @@ def suits(cells: Array, outputs: int, geometry: Any) -> bool:
 
 def correlate(
     cells: Array,
-    weight: Array,
+    taps: Array,
     padding: tuple[int, int],
     finish: Finish,
     *,
     turned: bool = False,
 ) -> Array:
-    """The convolution of (N, H, W, C) with (O, C, 3, 3), stride 1.
+    """The convolution of (N, H, W, C) with (3, 3, C, O), stride 1.
 
     Args:
         cells: the map, channels last.
-        weight: the kernels.
+        taps: the kernels.
         padding: rings of zeros around the map.
         finish: called with each block of the result, its place there and where to put it, to go on
             working on it while it is in the cache.
@@ -132,8 +133,9 @@ def correlate(
     Returns:
         (N, H', W', O), or C in place of O if turned.
     """
-    kernels = _values_of_kernels(weight, turned)
-    matrices = kernels if turned else kernels.transpose(0, 2, 1)  # (36, inputs, outputs)
+    if turned:
+        taps = contiguous(taps[::-1, ::-1].transpose(0, 1, 3, 2), axis=2)
+    matrices = _values_of_kernels(taps)  # (36, inputs, outputs)
     outputs = matrices.shape[2]
     alone = matrices.size <= _SMALL
     size, sharers = (_ALONE, parallel.thread_count()) if alone else (_TOGETHER, 1)
@@ -173,7 +175,7 @@ def correlate(
 
 
 def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
-    """dL/dw (O, C, 3, 3) of the convolution: the same values, multiplied with those of dy.
+    """dL/dw (3, 3, C, O) of the convolution: the same values, multiplied with those of dy.
 
     From Y = Aᵀ[U ⊙ V]A follows dU = (A dY Aᵀ) ⊙ V, summed over tiles, and dw = Gᵀ dU G.
     """
@@ -183,7 +185,7 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
     if dy.shape[1:3] != (4 * rows, 4 * columns):
         dy = pad_to(dy, (0, 0), (4 * rows, 4 * columns))
     squares = dy.reshape(len(dy), rows, 4, columns, 4, outputs).transpose(2, 4, 0, 1, 3, 5)
-    total = np.empty((36, outputs, channels), np.float32)
+    total = np.empty((36, channels, outputs), np.float32)
 
     def accumulate(pieces: list[_Piece]) -> None:
         values = tiles.values(pieces)
@@ -198,9 +200,9 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
         def multiply(start: int, stop: int) -> None:
             for k in range(start, stop):
                 if pieces is tiles.batches[0]:
-                    np.matmul(gradients[k].T, values[k], out=total[k])
+                    np.matmul(values[k].T, gradients[k], out=total[k])
                 else:
-                    total[k] += gradients[k].T @ values[k]
+                    total[k] += values[k].T @ gradients[k]
 
         parallel.for_chunks(read, len(pieces))
         parallel.for_chunks(multiply, 36)
@@ -210,35 +212,34 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
     return _back_to_kernels(total)
 
 
-def _values_of_kernels(weight: Array, turned: bool) -> Array:
-    """(O, C, 3, 3) → (36, O, C); of the kernels turned by 180 degrees, if asked."""
-    g = _G[:, ::-1].copy() if turned else _G
-    kernels = weight.reshape(-1, 9)
-    values = np.empty((6, 6, len(kernels)), np.float32)
+def _values_of_kernels(taps: Array) -> Array:
+    """(3, 3, C, O) → (36, C, O)."""
+    kernels = taps.reshape(3, 3, -1)
+    values = np.empty((6, 6, kernels.shape[2]), np.float32)
 
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, _KERNELS):
-            part = kernels[first : min(first + _KERNELS, stop)]
-            half = (g @ part.T.reshape(3, -1)).reshape(6, 3, -1)
-            np.matmul(g, half, out=values[:, :, first : first + len(part)])
+            part = slice(first, min(first + _KERNELS, stop))
+            half = (_G @ kernels[:, :, part].reshape(3, -1)).reshape(6, 3, -1)
+            np.matmul(_G, half, out=values[:, :, part])
 
-    parallel.for_chunks(work, len(kernels), at_least=_KERNELS // 4)
-    return values.reshape(36, *weight.shape[:2])
+    parallel.for_chunks(work, kernels.shape[2], at_least=_KERNELS // 4)
+    return values.reshape(36, *taps.shape[2:])
 
 
 def _back_to_kernels(total: Array) -> Array:
-    """(36, O, C) → Gᵀ dU G as (O, C, 3, 3)."""
+    """(36, C, O) → Gᵀ dU G as (3, 3, C, O)."""
     values = total.reshape(6, 6, -1)
-    kernels = np.empty((values.shape[2], 9), np.float32)
+    kernels = np.empty((3, 3, values.shape[2]), np.float32)
 
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, _KERNELS):
-            part = np.ascontiguousarray(values[:, :, first : min(first + _KERNELS, stop)])
-            half = (_G.T @ part.reshape(6, -1)).reshape(3, 6, -1)
-            kernels[first : first + part.shape[2]] = np.matmul(_G.T, half).reshape(9, -1).T
+            part = slice(first, min(first + _KERNELS, stop))
+            half = (_G.T @ values[:, :, part].reshape(6, -1)).reshape(3, 6, -1)
+            np.matmul(_G.T, half, out=kernels[:, :, part])
 
-    parallel.for_chunks(work, len(kernels), at_least=_KERNELS // 4)
-    return kernels.reshape(*total.shape[1:], 3, 3)
+    parallel.for_chunks(work, kernels.shape[2], at_least=_KERNELS // 4)
+    return kernels.reshape(3, 3, *total.shape[1:])
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,17 @@ import numpy as np
 from minirnn.autograd import Tensor, data_of
 from minirnn.backend import Array, library_of, to_host, xp_of
 from minirnn.errors import InputError
+from minirnn.layout import contiguous, taps_of, weight_of
 
 
 def parameter(array: Array) -> Tensor:
     """A Tensor that training changes."""
-    return Tensor(array, requires_grad=True)
+    return Tensor(laid(array), requires_grad=True)
+
+
+def laid(array: Array) -> Array:
+    """The array; a weight of several axes as the operations like it to lie (see `minirnn.layout`)."""
+    return weight_of(taps_of(array)) if array.ndim > 1 else array
 
 
 class Module:
@@ -62,9 +68,14 @@ class Module:
         return [tensor for _, tensor in self.named_parameters()]
 
     def state_dict(self) -> dict[str, Array]:
-        """All parameters and buffers as arrays, by path: what a checkpoint holds."""
+        """All parameters and buffers as arrays, by path: what a checkpoint holds.
+
+        They lie in memory in the order of their axes, since some who write files write the memory as
+        it is. Weights do not lie like that in the model, so theirs are copies.
+        """
         return {
-            path: data_of(getattr(m, name)) for path, m, name in self._named((Tensor, _ArrayKind))
+            path: contiguous(data_of(getattr(m, name)))
+            for path, m, name in self._named((Tensor, _ArrayKind))
         }
 
     def load_state_dict(self, state: dict[str, Array], *, strict: bool = True) -> list[str]:
@@ -99,7 +110,7 @@ class Module:
             module, name = own[path]
             value = getattr(module, name)
             here = data_of(value)
-            array = xp_of(here).asarray(to_host(given)).astype(here.dtype, copy=True)
+            array = laid(xp_of(here).array(to_host(given), here.dtype))
             if isinstance(value, Tensor):
                 value.data = array
             else:
@@ -133,7 +144,7 @@ class Module:
         for _, module, name in list(self._named((Tensor, _ArrayKind))):
             value = getattr(module, name)
             if isinstance(value, Tensor):
-                value.data, value.grad = change(value.data), None
+                value.data, value.grad = laid(change(value.data)), None
             else:
                 setattr(module, name, change(value))
         return self

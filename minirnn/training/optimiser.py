@@ -13,6 +13,7 @@ from minirnn.autograd import Tensor
 from minirnn.autograd.passes import element_by_element
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
+from minirnn.layout import contiguous
 
 
 def sgd_step(
@@ -75,7 +76,7 @@ def gradient_norm(parameters: Iterable[Tensor]) -> float:
     if not gradients:
         return 0.0
     xp = xp_of(*gradients)
-    flat = [gradient.reshape(-1) for gradient in gradients]
+    flat = [gradient.ravel(order="K") for gradient in gradients]
     with np.errstate(over="ignore", invalid="ignore"):  # the answer inf or nan is wanted
         squares = to_host(xp.stack(_each(lambda g: xp.dot(g, g), flat))).astype(np.float64)
         if not np.isfinite(squares).all():  # float32 ends at 3e38: squares can leave it first
@@ -191,8 +192,8 @@ class SGD:
         return self._velocities[name]
 
     def state_dict(self) -> dict[str, Array]:
-        """The velocity of each trained parameter, by the parameter's name."""
-        return {name: self._velocity(name) for name in self.named_parameters()}
+        """The velocity of each trained parameter, by the parameter's name; see `Module.state_dict`."""
+        return {name: contiguous(self._velocity(name)) for name in self.named_parameters()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Take over velocities.
@@ -214,4 +215,5 @@ class SGD:
             raise InputError(f"the optimiser's state does not fit the model:\n  {lines}")
         for name, tensor in own.items():
             array = xp_of(tensor.data).asarray(state[name])
-            self._velocities[name] = array.astype(tensor.dtype, copy=True)
+            self._velocities[name] = velocity = xp_of(array).empty_like(tensor.data)
+            velocity[...] = array
