@@ -7,12 +7,14 @@ if it is done carelessly. Two things keep it cheap here:
 
 - They are made for a few rows of the output at a time, and are still in the cache when they are
   multiplied.
-- The map lies with its channels last (see `minirnn.layout`): a row of a patch is one contiguous run of
-  kw·C numbers, whatever the stride.
+- They are copied in long runs. The map lies with its channels last (see `minirnn.layout`): a row of a
+  patch is one contiguous run of kw·C numbers, whatever the stride. Where that is short, as in an image
+  with its three colours, the map is sorted into planes, and a run is what a tap sees of a whole row.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +22,15 @@ import numpy as np
 
 from minirnn import parallel
 from minirnn.backend import Array, xp_of
+from minirnn.layout import maps_of
 
 if TYPE_CHECKING:
     from minirnn.autograd.correlation import Geometry
 
-_CACHE_ELEMENTS = 1 << 18  # patches of one block: 1 MiB of float32, a usual L2 cache
+_CACHE_ELEMENTS = (
+    1 << 19
+)  # patches of one block: 2 MiB of float32, within reach of a usual L2 cache
+_SHORT = 32  # numbers in a run, below which a copy spends its time on beginning
 
 
 class Columns:
@@ -41,16 +47,14 @@ class Columns:
     """
 
     def __init__(self, cells: Array, geometry: Geometry, least: int = 256) -> None:
-        self.xp = xp_of(cells)
+        self.xp, self.dtype = xp_of(cells), cells.dtype
         n, channels = len(cells), cells.shape[3]
         rows, width = geometry.output
-        (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
-        self.length = channels * kh * kw
-        windows = self.xp.lib.stride_tricks.sliding_window_view(
-            pad(cells, geometry.padding), (ey * (kh - 1) + 1, ex * (kw - 1) + 1), axis=(1, 2)
-        )
-        # (N, H', W', C, kh, kw) → (N, H', W', kh, kw, C), all of it a view
-        self.windows = windows[:, ::sy, ::sx, :, ::ey, ::ex].transpose(0, 1, 2, 4, 5, 3)
+        self.patch = (*geometry.kernel, channels)
+        self.length = math.prod(self.patch)
+        self.by_plane = by_plane(geometry, cells)
+        # Views of the map that together hold all patches, (N, H', W', kh, kw, C) or a part of kw.
+        self.views = (_by_plane if self.by_plane else _by_place)(cells, geometry)
         if self.xp is np:
             fitting = _CACHE_ELEMENTS // max(self.length * width, 1)
             # ... and where there are few, each core has its share of them.
@@ -70,11 +74,64 @@ class Columns:
         space = None
         for images, first in self.places[start:stop]:
             place = (images, slice(first, first + self.rows))
-            windows = self.windows[place]
-            if space is None or space.shape != windows.shape:
-                space = self.xp.empty(windows.shape, windows.dtype)
-            space[...] = windows
+            views = [(part, view[place]) for part, view in self.views]
+            size = views[0][1].shape[:3]
+            if space is None or space.shape[:3] != size:
+                space = self._space(size)
+            for part, view in views:
+                space[..., part, :] = view
             yield place, space.reshape(-1, self.length)
+
+    def _space(self, size: tuple[int, ...]) -> Array:
+        """Room for patches (n, H', W', kh, kw, C), in memory patch after patch or tap after tap."""
+        if self.by_plane:
+            return self.xp.empty((*self.patch, *size), self.dtype).transpose(3, 4, 5, 0, 1, 2)
+        return self.xp.empty((*size, *self.patch), self.dtype)
+
+
+def by_plane(geometry: Geometry, cells: Array) -> bool:
+    """Whether patches are copied tap by tap, which can do with a map that lies in any way."""
+    run = geometry.kernel[1] * cells.shape[3]
+    return isinstance(cells, np.ndarray) and run < _SHORT <= geometry.output[1]
+
+
+def _by_place(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
+    """All patches as one view of the padded map: places with their channels side by side."""
+    (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
+    windows = xp_of(cells).lib.stride_tricks.sliding_window_view(
+        pad(cells, geometry.padding), (ey * (kh - 1) + 1, ex * (kw - 1) + 1), axis=(1, 2)
+    )
+    # (N, H', W', C, kh, kw) → (N, H', W', kh, kw, C)
+    return [(slice(None), windows[:, ::sy, ::sx, :, ::ey, ::ex].transpose(0, 1, 2, 4, 5, 3))]
+
+
+def _by_plane(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
+    """A view for each of the kernel's columns: what it sees of a row of the map is one run.
+
+    With stride s a tap sees every s-th number of a row. So rows are sorted by the remainder of x / s.
+    """
+    (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
+    (py, px), (height, width) = geometry.padding, geometry.input
+    maps, steps = maps_of(cells), -(-(width + 2 * px) // sx)
+    planes = np.zeros((*maps.shape[:2], sx, height + 2 * py, steps), cells.dtype)
+
+    def sort(start: int, stop: int) -> None:
+        for remainder in range(sx):
+            first = (remainder - px) % sx
+            chosen = maps[:, :, start:stop, first::sx]
+            column = (first + px) // sx
+            goal = planes[:, :, remainder, py + start : py + stop]
+            goal[..., column : column + chosen.shape[3]] = chosen
+
+    parallel.for_chunks(sort, height, at_least=16)
+    windows = np.lib.stride_tricks.sliding_window_view(planes, ey * (kh - 1) + 1, axis=3)
+    windows = windows[:, :, :, ::sy, :, ::ey]  # (N, C, s, H', W / s, kh)
+    views = []
+    for v in range(kw):
+        first, remainder = divmod(v * ex, sx)
+        seen = windows[:, :, remainder, :, first : first + geometry.output[1]]
+        views.append((slice(v, v + 1), seen.transpose(0, 2, 3, 4, 1)[..., None, :]))
+    return views
 
 
 def pad(cells: Array, padding: tuple[int, int]) -> Array:

@@ -24,6 +24,7 @@ from minirnn.autograd.correlation import (
     Finish,
     Geometry,
     correlate,
+    readable,
     spread,
     sum_of_places,
     weight_gradient,
@@ -85,11 +86,11 @@ def conv2d(
         raise ValueError(f"conv2d: residual has shape {residual.shape}; it should be {shape}")
     finish = Finish(bias, None if residual is None else cells_of(residual), relu)
     if groups == 1:
-        parts = [(cells_of(x), taps_of(weight))]
+        parts = [(readable(x, geometry), taps_of(weight))]
         y = correlate(*parts[0], geometry, finish)
     else:
         parts = [
-            (cells_of(xi), taps_of(wi))
+            (readable(xi, geometry), taps_of(wi))
             for xi, wi in zip(_cut(x, groups, 1), _cut(weight, groups, 0), strict=True)
         ]
         y = xp_of(x).concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)

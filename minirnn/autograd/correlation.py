@@ -17,9 +17,9 @@ import numpy as np
 
 from minirnn import parallel
 from minirnn.autograd import winograd
-from minirnn.autograd.columns import Columns
+from minirnn.autograd.columns import Columns, by_plane
 from minirnn.backend import Array, xp_of
-from minirnn.layout import contiguous
+from minirnn.layout import cells_of, contiguous
 
 _PATCHES = 1 << 18  # numbers in the patches that are stamped at a time: 1 MiB of float32
 _ROWS = 1 << 19  # numbers that a pointwise convolution reads and writes at a time
@@ -90,6 +90,12 @@ class Finish:
 _NOTHING = Finish(None)
 
 
+def readable(maps: Array, geometry: Geometry) -> Array:
+    """(N, C, H, W) → (N, H, W, C), lying as `correlate` and `weight_gradient` want to read it."""
+    cells = maps.transpose(0, 2, 3, 1)
+    return cells if by_plane(geometry, cells) else cells_of(maps)
+
+
 def correlate(
     cells: Array,
     taps: Array,
@@ -146,8 +152,8 @@ def _correlate_by_columns(cells: Array, matrix: Array, geometry: Geometry, finis
     def work(start: int, stop: int) -> None:
         for place, patches in columns.blocks(start, stop):
             block = y[place]
-            product = (patches @ matrix).reshape(block.shape)
-            finish(product, (*place, slice(None)), block)
+            columns.xp.matmul(patches, matrix, out=block.reshape(len(patches), -1))
+            finish(block, (*place, slice(None)), block)
 
     _chunks(columns.xp, work, len(columns))
     return y
