@@ -27,11 +27,32 @@ from minirnn.backend import Array
 _inside = threading.local()  # set in threads that already work on a chunk: no nesting
 # One parallel region at a time: BLAS's thread count is one for the process.
 _lock = threading.Lock()
+_limit: int | None = None
+
+
+def thread_count() -> int:
+    """Threads in use: MINIRNN_THREADS, or as many cores as this process may run on."""
+    return min(_allowed(), _limit or _allowed())
+
+
+@contextmanager
+def limited_to(count: int) -> Iterator[None]:
+    """Inside, so many threads are in use at most, by all threads of this process; BLAS's are, too."""
+    global _limit
+    before, blas_before = _limit, [library.get_num_threads() for library in _blas_libraries()]
+    _limit = count
+    for library in _blas_libraries():
+        library.set_num_threads(count)
+    try:
+        yield
+    finally:
+        _limit = before
+        for library, threads in zip(_blas_libraries(), blas_before, strict=True):
+            library.set_num_threads(threads)
 
 
 @cache
-def thread_count() -> int:
-    """Threads in use: MINIRNN_THREADS, or as many cores as this process may run on."""
+def _allowed() -> int:
     value = os.environ.get("MINIRNN_THREADS", "")
     if value.isdigit() and int(value) > 0:
         return int(value)
@@ -79,7 +100,9 @@ def _work_inside(work: Callable[[int, int], None], start: int, stop: int) -> Non
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(thread_count() - 1, 1), thread_name_prefix="minirnn")
+    return ThreadPoolExecutor(
+        max(_allowed() - 1, thread_count() - 1, 1), thread_name_prefix="minirnn"
+    )
 
 
 @cache

@@ -169,7 +169,7 @@ def test_threads_are_limited_inside_only(monkeypatch):
     assert os.environ["MINIRNN_THREADS"] == "2"
     assert parallel.thread_count() == 2
     monkeypatch.delenv("MINIRNN_THREADS")
-    parallel.thread_count.cache_clear()
+    parallel._allowed.cache_clear()
     with machine.threads_limited_to(1):
         pass
     assert "MINIRNN_THREADS" not in os.environ

@@ -256,7 +256,7 @@ def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
         sy, sx = geometry.stride
         rows = cells[:, ::sy, ::sx].reshape(-1, channels)
         gradients = dy.reshape(-1, outputs)
-        if outputs < channels:  # BLAS likes the short side of the result in front
+        if outputs < min(channels, 32):  # BLAS likes a very short side of the result in front
             return parallel.matmul(gradients.T, rows).T.reshape(1, 1, channels, outputs)
         return parallel.matmul(rows.T, gradients).reshape(1, 1, channels, outputs)
     if winograd.suits(cells, outputs, geometry):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import platform
 import sys
@@ -50,7 +51,7 @@ def threads_limited_to(count: int) -> Iterator[None]:
 
 def _forget_threads() -> None:
     """`parallel` asks for the number once, and keeps a pool of that size."""
-    parallel.thread_count.cache_clear()
+    parallel._allowed.cache_clear()
     parallel._pool.cache_clear()
 
 
@@ -137,22 +138,23 @@ def memory_now() -> int:
 
 
 def memory_peak() -> int:
-    """Bytes of main memory that this process has had at most.
+    """Bytes of main memory that this process and its helpers have had at most, each for itself.
 
     `ru_maxrss` would do, but on Linux a child starts with its parent's.
     """
     found = _status("VmHWM")
     if found:
-        return found
+        helpers = multiprocessing.active_children()
+        return found + sum(_status("VmHWM", str(helper.pid)) for helper in helpers)
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
 
 
-def _status(field: str) -> int:
+def _status(field: str, process: str = "self") -> int:
     try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
         return 0
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{field}:")), 0)

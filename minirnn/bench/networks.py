@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from minirnn.bench.peers import onnx_session
 from minirnn.data.sample import Sample, Target
 from minirnn.models import Config, MaskRCNN, build_model
 from minirnn.training.optimiser import SGD
+from minirnn.training.team import Team
 
 NETWORKS = ("resnet50", "shapes")
 #: So short that the weights hardly move, and every step does the same work.
@@ -138,7 +140,9 @@ def contestant(name: str, folder: Path) -> Callable[[], Any]:
     setup, samples = read_setup(folder), read_samples(folder)
     if name == "ours":
         model = our_network(folder)
-        return our_step(model, samples) if setup.training else lambda: our_answer(model, samples)
+        if setup.training:
+            return our_step(model, samples, setup.threads)
+        return lambda: our_answer(model, samples)
     images = [_as_float(sample.image) for sample in samples]
     if name == "ONNX Runtime":
         session = onnx_session(folder / "model.onnx", setup.threads)
@@ -164,18 +168,28 @@ def our_answer(model: MaskRCNN, samples: Sequence[Sample]) -> Any:
     return model.predict([sample.image for sample in samples])
 
 
-def our_step(model: MaskRCNN, samples: Sequence[Sample]) -> Callable[[], float]:
-    """A function that takes a step of training and returns the loss."""
+def our_step(model: MaskRCNN, samples: Sequence[Sample], threads: int) -> Callable[[], float]:
+    """A function that takes a step of training and returns the loss.
+
+    As in the demo, each thread that there may be is a process of its own if there are images for them.
+    """
     optimiser = SGD(model, momentum=_MOMENTUM, weight_decay=_DECAY)
     images, targets = [s.image for s in samples], [s.target for s in samples]
+    processes = min(threads, len(samples))
+    team = Team(model, processes) if processes > 1 else None
 
     def step() -> float:
         optimiser.zero_grad()
-        losses = model.losses(images, targets, np.random.default_rng(0))
-        total = total_of(losses)
-        total.backward()
+        rng = np.random.default_rng(0)
+        if team:
+            total = math.fsum(team.losses(images, targets, rng.spawn(len(images))).values())
+            team.backward()
+        else:
+            loss = total_of(model.losses(images, targets, rng))
+            loss.backward()
+            total = float(loss)
         optimiser.step(LEARNING_RATE)
-        return float(total)
+        return total
 
     return step
 

@@ -21,6 +21,7 @@ from minirnn.bench.networks import (
     count_regions,
     our_network,
     our_step,
+    read_setup,
     resnet50,
     their_network,
     total_of,
@@ -157,7 +158,10 @@ def _compare(row: Row, folder: Path, samples: list[Sample]) -> None:
 def _time(row: Row, folder: Path, names: list[str], samples: list[Sample], repeat: int) -> None:
     model = our_network(folder)
     regions = count_regions(model)
-    runs: dict[str, Callable[[], Any]] = {"ours": our_step(model, samples)}
+    model.losses([s.image for s in samples], [s.target for s in samples])
+    setup = read_setup(folder)
+    runs: dict[str, Callable[[], Any]] = {"ours": our_step(model, samples, setup.threads)}
+    row.details["processes"] = min(setup.threads, len(samples))
     not_counted: dict[str, Callable[[], float]] = {}
     with ExitStack() as stack:
         watch = None

@@ -38,6 +38,7 @@ SETTINGS = {
     # At so high a rate some seeds would diverge in the warm-up, here as in torchvision.
     "clip_norm": 3.0,
     "checkpoint_every": 200,
+    "processes": 0,
 }
 PICTURES = 12  # of the held-out images, shown with their truth
 

@@ -10,6 +10,7 @@ Source: He et al., "Mask R-CNN", 2017; with pyramid: Lin et al., "Feature pyrami
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,17 @@ class RoIHeads(Module):
             )
 
 
+@dataclass(frozen=True)
+class LossTerm:
+    """A loss: a mean, and the number of things that it is a mean over.
+
+    With it, terms of parts of a batch give the term of the batch: Σ count · mean / Σ count.
+    """
+
+    mean: Tensor
+    count: int
+
+
 class MaskRCNN(Module):
     """A Mask R-CNN (or, with `mask=False`, a Faster R-CNN).
 
@@ -88,14 +100,15 @@ class MaskRCNN(Module):
         self,
         images: Sequence[np.ndarray],
         targets: Sequence[Target],
-        rng: np.random.Generator | None = None,
+        rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
     ) -> dict[str, Tensor]:
         """The five losses of a batch.
 
         Args:
             images: each (H, W, 3) uint8 RGB, of any size.
             targets: ground truth of each image, in its pixels.
-            rng: draws the scale, anchors and regions; None for a fixed draw.
+            rng: draws the scale, anchors and regions, for each image from a stream of its own; or one
+                for each image; None for a fixed draw.
 
         Returns:
             Scalars by name: rpn_objectness, rpn_box, roi_class, roi_box and mask (if there is a mask
@@ -104,11 +117,22 @@ class MaskRCNN(Module):
         Raises:
             InputError: images or targets that nothing can be learned from; names the image.
         """
+        terms = self.loss_terms(images, targets, rng)
+        return {name: term.mean for name, term in terms.items()}
+
+    def loss_terms(
+        self,
+        images: Sequence[np.ndarray],
+        targets: Sequence[Target],
+        rng: np.random.Generator | Sequence[np.random.Generator] | None = None,
+    ) -> dict[str, LossTerm]:
+        """The same as `losses`, each with the number of anchors, regions or masks it is a mean over."""
         config = self.config
-        rng = np.random.default_rng(0) if rng is None else rng
         if len(images) != len(targets):
             raise InputError(f"{len(images)} images, but {len(targets)} targets")
-        chosen = rng.integers(len(config.min_size), size=len(images))
+        rng = np.random.default_rng(0) if rng is None else rng
+        rngs = rng.spawn(len(images)) if isinstance(rng, np.random.Generator) else rng
+        chosen = [r.integers(len(config.min_size)) for r in rngs]
         batch = self._batch(images, [config.min_size[i] for i in chosen])
         xp = self.xp
         truth = [
@@ -134,8 +158,8 @@ class MaskRCNN(Module):
             for target, size in zip(truth, batch.sizes, strict=True)
         ]
         sampled_anchors = [
-            matching.sample(match, config.rpn_samples, config.rpn_positive_fraction, rng)
-            for match in matches
+            matching.sample(match, config.rpn_samples, config.rpn_positive_fraction, r)
+            for match, r in zip(matches, rngs, strict=True)
         ]
         objectness, rpn_box = rpn.rpn_losses(
             logits,
@@ -153,12 +177,12 @@ class MaskRCNN(Module):
             sample_rois(
                 boxes,
                 target,
-                rng,
+                r,
                 count=config.roi_samples,
                 positive_fraction=config.roi_positive_fraction,
                 threshold=config.roi_foreground_iou,
             )
-            for boxes, target in zip(proposals, truth, strict=True)
+            for boxes, target, r in zip(proposals, truth, rngs, strict=True)
         ]
         class_logits, box_deltas = self._box_head(pyramid, [s.boxes for s in sampled], batch)
         roi_class, roi_box = box_head.box_losses(
@@ -170,15 +194,18 @@ class MaskRCNN(Module):
             beta=config.box_beta,
             background_last=config.background_last,
         )
-        losses = {
-            "rpn_objectness": objectness,
-            "rpn_box": rpn_box,
-            "roi_class": roi_class,
-            "roi_box": roi_box,
+        anchors_drawn = sum(len(p) + len(n) for p, n in sampled_anchors)
+        regions_drawn = sum(len(s.boxes) for s in sampled)
+        terms = {
+            "rpn_objectness": LossTerm(objectness, anchors_drawn),
+            "rpn_box": LossTerm(rpn_box, anchors_drawn),
+            "roi_class": LossTerm(roi_class, regions_drawn),
+            "roi_box": LossTerm(roi_box, regions_drawn),
         }
         if config.mask:
-            losses["mask"] = self._mask_loss(pyramid, sampled, truth, batch)
-        return losses
+            mask = self._mask_loss(pyramid, sampled, truth, batch)
+            terms["mask"] = LossTerm(mask, sum(s.positives for s in sampled))
+        return terms
 
     def _mask_loss(
         self, pyramid: list, sampled: list[SampledRois], truth: list[Target], batch: Batch

@@ -25,11 +25,13 @@ import numpy as np
 from minirnn.autograd.arithmetic import add
 from minirnn.data.sample import Sample
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
+from minirnn.parallel import thread_count
 from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
 from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar
 from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
+from minirnn.training.team import Team
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -128,6 +130,7 @@ def train(
         if not path.exists():
             raise InputError(f"{path} is not there: there is no run to resume")
         done = restore_checkpoint(path, model, optimiser, settings, images)["step"]
+    processes = _processes(model, settings)
     loader = _loader(make_loader, dataset, settings, done)  # refuses bad data before we delete
     if not resume:
         _clear(folder, overwrite)
@@ -138,6 +141,7 @@ def train(
         log = MetricsLog(folder / METRICS, done)
         stack.callback(log.close)
         stack.callback(loader.close)
+        team = stack.enter_context(Team(model, processes)) if processes > 1 else None
         bar = stack.enter_context(progress_bar(settings.steps, done, progress))
         stop = stack.enter_context(StopRequest())
         # Every loss and gradient is looked at; NumPy's warnings would only stand before our message.
@@ -148,7 +152,7 @@ def train(
             while done < limit and not stop.requested:
                 clock.start()
                 batch = _next(batches, done)
-                losses, norm = _gradients(model, optimiser, batch, done, settings)
+                losses, norm = _gradients(model, team, optimiser, batch, done, settings)
                 rate = learning_rate(done, settings)
                 whole = False  # while the optimiser works, the weights are between two steps
                 optimiser.step(rate)
@@ -251,18 +255,42 @@ class StopRequest:
             os.write(2, b"\nstopping after this step; once more stops at once\n")
 
 
+def _processes(model: Any, settings: TrainingSettings) -> int:
+    """How many processes share out a batch."""
+    count = settings.processes
+    if count == 0:
+        count = 1 if model.device != "cpu" else thread_count()
+    elif count > settings.batch_size:
+        raise InputError(
+            f"processes is {count}, but a batch has {settings.batch_size} images; it should not be more"
+        )
+    elif count > 1 and model.device != "cpu":
+        raise InputError(f"processes is {count}, but the model is on a GPU; there it should be 1")
+    return min(count, settings.batch_size)
+
+
 def _gradients(
-    model: Any, optimiser: SGD, batch: Sequence[Sample], step: int, settings: TrainingSettings
+    model: Any,
+    team: Team | None,
+    optimiser: SGD,
+    batch: Sequence[Sample],
+    step: int,
+    settings: TrainingSettings,
 ) -> tuple[dict[str, float], float]:
     """Losses, and their gradients in the parameters, both known to be finite."""
     optimiser.zero_grad()
-    targets = [sample.target for sample in batch]
-    terms = model.losses([sample.image for sample in batch], targets, step_rng(settings.seed, step))
-    losses = {name: float(term) for name, term in terms.items()}
+    images, targets = [sample.image for sample in batch], [sample.target for sample in batch]
+    rng = step_rng(settings.seed, step)
+    if team:
+        losses, backward = team.losses(images, targets, rng.spawn(len(batch))), team.backward
+    else:
+        terms = model.losses(images, targets, rng)
+        losses = {name: float(term) for name, term in terms.items()}
+        backward = functools.reduce(add, terms.values()).backward
     for name, value in losses.items():
         if not math.isfinite(value):
             _diverged(f"loss {name} is {value}", name, step, batch)
-    functools.reduce(add, terms.values()).backward()
+    backward()
     if settings.clip_norm:
         norm = clip_gradients(optimiser.parameters(), settings.clip_norm)
     else:

@@ -15,7 +15,7 @@ SCHEDULES = ("constant", "step", "cosine")
 
 #: Settings that may be others when a run goes on: they do not enter into the steps taken so far
 #: (`steps` enters into those to come where the schedule is "cosine").
-FREE_ON_RESUME = ("steps", "checkpoint_every", "log_every", "workers", "timeout")
+FREE_ON_RESUME = ("steps", "checkpoint_every", "log_every", "processes", "workers", "timeout")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class TrainingSettings:
         seed: decides the order of the images, flips, scales, and the draw of anchors and regions.
         checkpoint_every: steps from one checkpoint to the next; there is always one at the end.
         log_every: steps from one line of metrics.jsonl to the next.
+        processes: that share out the images of each batch, see `minirnn.training.team`; 0 for one for
+            each core (on a GPU: one). The losses stay the same but for rounding.
         workers: processes that make batches ahead of time; 0 for none.
         timeout: the longest to wait for one batch, in seconds.
 
@@ -62,6 +64,7 @@ class TrainingSettings:
     seed: int = 0
     checkpoint_every: int = 500
     log_every: int = 1
+    processes: int = 1
     workers: int = 1
     timeout: float = 120.0
 
@@ -104,6 +107,7 @@ _LEAST = {
     "seed": (0, True),
     "checkpoint_every": (1, True),
     "log_every": (1, True),
+    "processes": (0, True),
     "workers": (0, True),
     "timeout": (0, False),
 }

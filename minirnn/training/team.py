@@ -1,0 +1,305 @@
+"""A batch shared out among processes: the same step, sooner, where calls and not numbers take the time.
+
+A small network on small maps is thousands of calls into NumPy that take microseconds each. Threads do
+not help there: Python's lock lets one of them make a call at a time, and handing it over costs as much
+as the call. Processes have a lock each. So each takes some of the images, with the same weights:
+
+    1. process i computes its losses Lᵢ, each a mean over nᵢ things (anchors, regions, masks);
+    2. the loss of the batch is L = Σ nᵢ Lᵢ / Σ nᵢ, so each multiplies its own by nᵢ / Σ nᵢ
+    3. and computes its gradients, which the first adds up, always in the same order.
+
+That is the gradient that one process would find, but for rounding; the mean of the processes' gradients,
+which is common elsewhere, is not. The images draw from streams of their own, so that nothing drawn
+depends on the number of processes either. Only where images differ in size can more change: they are
+padded to the largest of their share, and group normalisation sees the padding.
+
+Weights and gradients lie in memory that all processes see. The first alone changes the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import mmap
+import os
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minirnn import parallel
+from minirnn.autograd import Tensor
+from minirnn.autograd.arithmetic import add
+from minirnn.autograd.passes import added
+from minirnn.backend import Array
+from minirnn.data.sample import Target
+from minirnn.data.workers import WorkerPool
+from minirnn.errors import InputError
+from minirnn.layout import taps_of, weight_of
+
+_ALIGNED = 64  # bytes: arrays begin where a cache line begins
+
+
+class Team:
+    """This process and others, which share out batches.
+
+        with Team(model, processes=2) as team:
+            losses = team.losses(images, targets, rngs)
+            team.backward()  # leaves the gradients in the model's parameters
+
+    Args:
+        model: a `minirnn.models.MaskRCNN` on the host. Its parameters move to memory that all
+            processes see, until `close`.
+        processes: how many in all, at least 2.
+
+    Raises:
+        InputError: the model is on a GPU.
+    """
+
+    def __init__(self, model: Any, processes: int) -> None:
+        if model.device != "cpu":
+            raise InputError(
+                f"processes is {processes}, but the model is on {model.device}; there it should be 1"
+            )
+        self._tensors = _trained(model)
+        self._threads = max(parallel.thread_count() // processes, 1)
+        self._memory = _Memory([tensor.data for tensor in self._tensors], processes)
+        self._weights = self._memory.arrays(0)
+        self._gradients = [self._memory.arrays(number) for number in range(1, processes)]
+        self._own = _Share(model)
+        self._factors: list[dict[str, float]] = []
+        self._pools: list[WorkerPool] = []
+        frozen = [name for name, tensor in model.named_parameters() if not tensor.requires_grad]
+        plan = (type(model), model.config, model.state_dict(), frozen, self._memory, self._threads)
+        for number in range(1, processes):
+            self._pools.append(WorkerPool(_Member(number, *plan), count=1))
+        # Also when nobody calls `close`: processes should not wait for a team that is gone.
+        self._end = weakref.finalize(self, _end, self._pools, self._memory)
+
+    def losses(
+        self,
+        images: Sequence[np.ndarray],
+        targets: Sequence[Target],
+        rngs: Sequence[np.random.Generator],
+    ) -> dict[str, float]:
+        """The losses of a batch. What `backward` needs is kept.
+
+        Args:
+            images: at least one for each process, as for `MaskRCNN.losses`.
+            targets: ground truth of each image.
+            rngs: of each image.
+
+        Raises:
+            InputError: too few images, or as for `MaskRCNN.losses`.
+            WorkerError: a process died, or met an error that is not the input's fault.
+        """
+        count = len(self._pools) + 1
+        if len(images) < count:
+            raise InputError(f"{len(images)} images cannot be shared out among {count} processes")
+        self._share_weights()
+        bounds = [len(images) * i // count for i in range(count + 1)]
+        own, *others = (
+            (images[start:stop], targets[start:stop], rngs[start:stop])
+            for start, stop in pairwise(bounds)
+        )
+        pending = self._ask("losses", others)
+        with parallel.limited_to(self._threads):
+            found = [self._own.losses(*own)]
+        found += self._answers(pending)
+        self._memory.remove()  # by now everyone has it in view, and nothing can be left behind
+
+        means = dict.fromkeys(found[0], 0.0)
+        self._factors = [{} for _ in found]
+        for name in means:
+            total = max(sum(losses[name][1] for losses in found), 1)
+            for losses, factors in zip(found, self._factors, strict=True):
+                factors[name] = losses[name][1] / total
+                means[name] += losses[name][0] * factors[name]
+        return means
+
+    def backward(self) -> None:
+        """Add the gradients of the last `losses`, together, to those of the model's parameters.
+
+        Raises:
+            WorkerError: a process died, or met an error.
+        """
+        own, *others = self._factors
+        pending = self._ask("backward", [(factors,) for factors in others])
+        with parallel.limited_to(self._threads):
+            self._own.backward(own)
+        for reached, gradients in zip(self._answers(pending), self._gradients, strict=True):
+            for index in reached:
+                tensor, gradient = self._tensors[index], gradients[index]
+                both = (
+                    gradient.copy(order="K")
+                    if tensor.grad is None
+                    else added(tensor.grad, gradient)
+                )
+                tensor.grad = both
+
+    def close(self) -> None:
+        """End the other processes, and move the weights back to memory of this one."""
+        self._end()
+        for tensor, shared in zip(self._tensors, self._weights, strict=True):
+            if tensor.data is shared:
+                tensor.data = shared.copy(order="K")
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """The ids of the other processes."""
+        return [pid for pool in self._pools for pid in pool.pids]
+
+    def _ask(self, what: str, arguments: Sequence[tuple]) -> list[Future]:
+        return [
+            pool.submit((what, argument))
+            for pool, argument in zip(self._pools, arguments, strict=True)
+        ]
+
+    def _answers(self, pending: Sequence[Future]) -> list[Any]:
+        return [
+            pool.result(future, timeout=None, what="a share of a batch")
+            for pool, future in zip(self._pools, pending, strict=True)
+        ]
+
+    def _share_weights(self) -> None:
+        """Have all processes see the model's weights, also those that were loaded in between."""
+        for tensor, shared in zip(self._tensors, self._weights, strict=True):
+            if tensor.data is not shared:
+                shared[...] = tensor.data
+                tensor.data = shared
+
+
+class _Share:
+    """What each process does with its images."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._terms: dict[str, Any] = {}
+
+    def losses(self, *batch: Any) -> dict[str, tuple[float, int]]:
+        """Each loss, and over how many things it is a mean."""
+        self._terms = self._model.loss_terms(*batch)
+        return {name: (float(term.mean), term.count) for name, term in self._terms.items()}
+
+    def backward(self, factors: Mapping[str, float]) -> None:
+        """The gradients of the losses, each times its factor."""
+        weighted = [term.mean * factors[name] for name, term in self._terms.items()]
+        self._terms = {}
+        functools.reduce(add, weighted).backward()
+
+
+class _Member:
+    """Another process's side: a model of its own, whose trained weights lie in the shared memory."""
+
+    def __init__(
+        self,
+        number: int,
+        kind: type,
+        config: Any,
+        state: Mapping[str, Array],
+        frozen: Sequence[str],
+        memory: _Memory,
+        threads: int,
+    ) -> None:
+        self._number = number
+        self._plan = (kind, config, state, frozen)
+        self._memory = memory
+        self._threads = threads
+        self._model: Any = None
+
+    def __call__(self, request: tuple[str, tuple]) -> Any:
+        """Answer `Team._ask`."""
+        if self._model is None:
+            self._begin()
+        what, arguments = request
+        # The first process looks at every loss and gradient; here warnings would only be repeated.
+        with np.errstate(all="ignore"):
+            if what == "losses":
+                return self._share.losses(*arguments)
+            self._model.zero_grad()
+            self._share.backward(*arguments)
+        reached = []
+        for index, (tensor, gradient) in enumerate(
+            zip(self._tensors, self._gradients, strict=True)
+        ):
+            if tensor.grad is not None:
+                gradient[...] = tensor.grad
+                reached.append(index)
+        self._model.zero_grad()
+        return reached
+
+    def _begin(self) -> None:
+        kind, config, state, frozen = self._plan
+        os.environ["MINIRNN_THREADS"] = str(self._threads)
+        parallel._allowed.cache_clear()
+        model = kind(config, np.random.default_rng(0)).astype(self._memory.dtype)
+        model.load_state_dict(state)
+        for name, tensor in model.named_parameters():
+            tensor.requires_grad = name not in frozen
+        self._tensors = _trained(model)
+        for tensor, shared in zip(self._tensors, self._memory.arrays(0), strict=True):
+            tensor.data = shared
+        self._gradients = self._memory.arrays(self._number)
+        self._share, self._model = _Share(model), model
+
+
+def _end(pools: Sequence[WorkerPool], memory: _Memory) -> None:
+    for pool in pools:
+        pool.close()
+    memory.remove()
+
+
+def _trained(model: Any) -> list[Tensor]:
+    """The parameters that training changes, each once, in the same order in every process."""
+    found = {id(t): t for t in model.parameters() if t.requires_grad}
+    return list(found.values())
+
+
+class _Memory:
+    """Room for several sets of the same arrays, which other processes see when it is sent to them.
+
+    A file that is mapped into memory. (What systems offer as shared memory is often limited to 64 MB
+    in containers, and who writes more is killed.)
+    """
+
+    def __init__(self, arrays: Sequence[Array], sets: int) -> None:
+        kinds = {array.dtype for array in arrays}
+        if len(kinds) != 1:
+            raise InputError(f"the parameters are of several kinds: {sorted(map(str, kinds))}")
+        self.dtype = kinds.pop()
+        self._shapes = [taps_of(a).shape if a.ndim > 1 else a.shape for a in arrays]
+        sizes = [-(-a.nbytes // _ALIGNED) * _ALIGNED for a in arrays]
+        self._starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        self._size = sum(sizes)
+        handle, name = tempfile.mkstemp(prefix="minirnn-team-")
+        self._path = Path(name)
+        with open(handle, "r+b") as file:
+            file.truncate(self._size * sets)
+
+    def arrays(self, number: int) -> list[Array]:
+        """The arrays of one set, lying as `minirnn.layout` says."""
+        with open(self._path, "r+b") as file:
+            space = mmap.mmap(file.fileno(), 0)
+        arrays = []
+        for shape, start in zip(self._shapes, self._starts, strict=True):
+            at = number * self._size + start
+            flat = np.frombuffer(space, self.dtype, math.prod(shape), at)
+            arrays.append(weight_of(flat.reshape(shape)) if len(shape) > 1 else flat)
+        return arrays
+
+    def remove(self) -> None:
+        """Remove the file. The memory stays for those who have it in view."""
+        with contextlib.suppress(OSError):  # Windows keeps a file that is mapped somewhere
+            self._path.unlink()

@@ -1,0 +1,274 @@
+"""A batch shared out among processes: the step of one process, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from standin import standin
+from test_model import TINY, scene
+
+from minirnn import parallel
+from minirnn.data.sample import Sample
+from minirnn.data.workers import WorkerError
+from minirnn.errors import DivergenceError, InputError
+from minirnn.models import build_model
+from minirnn.training import TrainingSettings, read_checkpoint, train
+from minirnn.training.optimiser import SGD
+from minirnn.training.team import Team
+
+
+def model_of(seed=0):
+    return build_model("maskrcnn_shapes", seed=seed, **TINY)
+
+
+def batch_of(count, **fields):
+    images, targets = zip(
+        *(scene(k, objects=k % 3 + 1, **fields) for k in range(count)), strict=True
+    )
+    return list(images), list(targets)
+
+
+def rngs_of(count, seed=0):
+    return np.random.default_rng(seed).spawn(count)
+
+
+def gradients_of(model):
+    return {name: tensor.grad for name, tensor in model.named_parameters()}
+
+
+def alone(model, images, targets, seed=0):
+    """Losses and gradients of one process."""
+    model.zero_grad()
+    losses = model.losses(images, targets, np.random.default_rng(seed))
+    sum(losses.values(), start=0.0).backward()
+    return {name: float(loss) for name, loss in losses.items()}, gradients_of(model)
+
+
+def apart(found, expected):
+    """How far two arrays are apart, as a fraction of their length."""
+    return np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-30)
+
+
+def files():
+    return set(Path(tempfile.gettempdir()).glob("minirnn-team-*"))
+
+
+@pytest.mark.parametrize(("processes", "count"), [(2, 5), (3, 4)])
+def test_the_step_of_one_process(processes, count):
+    """Shares of unequal size, with unequal numbers of objects, the same numbers but for rounding."""
+    images, targets = batch_of(count)
+    one, several = model_of(), model_of()
+    for model in (one, several):
+        model.backbone.body.freeze()
+    with Team(several, processes) as team:
+        assert len(team.pids) == processes - 1
+        for step in range(2):
+            losses, expected = alone(one, images, targets, step)
+            several.zero_grad()
+            found = team.losses(images, targets, rngs_of(count, step))
+            assert found == pytest.approx(losses, rel=1e-6)
+            team.backward()
+            for name, gradient in gradients_of(several).items():
+                if expected[name] is None:
+                    assert gradient is None, name
+                    continue
+                assert apart(gradient, expected[name]) < 1e-5, name
+            for model in (one, several):  # the others see what this process does to the weights
+                SGD(model, 0.9, 1e-4).step(0.01)
+
+
+def test_gradients_are_added_to_those_that_are_there():
+    images, targets = batch_of(2)
+    model = model_of()
+    with Team(model, 2) as team:
+        team.losses(images, targets, rngs_of(2))
+        team.backward()
+        once = gradients_of(model)
+        team.losses(images, targets, rngs_of(2))
+        team.backward()
+    for name, gradient in gradients_of(model).items():
+        assert apart(gradient, 2 * once[name]) < 1e-6, name
+
+
+def test_weights_that_are_loaded_in_between_reach_everyone():
+    images, targets = batch_of(2)
+    model, other = model_of(), model_of(seed=1)
+    with Team(model, 2) as team:
+        team.losses(images, targets, rngs_of(2))
+        model.load_state_dict(other.state_dict())
+        found = team.losses(images, targets, rngs_of(2))
+    assert found == pytest.approx(alone(other, images, targets)[0], rel=1e-6)
+
+
+def test_afterwards_nothing_is_left_and_the_model_works_on():
+    before, images = files(), batch_of(2)
+    model = model_of()
+    with Team(model, 2) as team:
+        team.losses(*images, rngs_of(2))
+        (helper,) = [p for p in multiprocessing.active_children() if p.pid in team.pids]
+        assert files() <= before  # mapped, and no longer there for anybody else
+        inside = {name: tensor.data for name, tensor in model.named_parameters()}
+        state = model.state_dict()
+    assert not helper.is_alive()
+    for name, tensor in model.named_parameters():
+        assert tensor.data is not inside[name]
+        np.testing.assert_array_equal(tensor.data, state[name])
+        assert tensor.data.strides == inside[name].strides
+    alone(model, *images)
+
+
+def test_a_team_that_is_forgotten_ends_its_processes():
+    before = files()
+    team = Team(model_of(), 2)
+    (helper,) = [p for p in multiprocessing.active_children() if p.pid in team.pids]
+    del team
+    gc.collect()
+    helper.join(10)
+    assert not helper.is_alive()
+    assert files() <= before
+
+
+def test_a_process_that_dies():
+    images, targets = batch_of(2)
+    with Team(model_of(), 2) as team:
+        team.losses(images, targets, rngs_of(2))
+        os.kill(team.pids[0], signal.SIGKILL)
+        with pytest.raises(WorkerError, match=r"died \(signal 9, SIGKILL"):
+            team.backward()
+
+
+def test_bad_input():
+    images, targets = batch_of(2)
+    with Team(model_of(), 2) as team:
+        with pytest.raises(InputError, match="1 images cannot be shared out among 2 processes"):
+            team.losses(images[:1], targets[:1], rngs_of(1))
+        strange = scene(7, image_id=77)[1]
+        strange.labels[:] = 9
+        with pytest.raises(InputError, match=r"image 77: label 9, but the model knows 1…3"):
+            team.losses(images, [targets[0], strange], rngs_of(2))
+        assert set(team.losses(images, targets, rngs_of(2))) > {"mask"}  # goes on
+    with pytest.raises(InputError, match="processes is 2, but the model is on cuda"):
+        Team(model_of().to_library(standin), 2)
+
+
+class Scenes:
+    """Eight pictures."""
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        return Sample(*scene(index, image_id=index))
+
+
+def run(folder, *, processes=2, model=None, **settings):
+    model = model or model_of()
+    chosen = {"steps": 5, "batch_size": 4, "workers": 0, "warmup_steps": 2, **settings}
+    train(
+        model,
+        Scenes(),
+        TrainingSettings(processes=processes, **chosen),
+        folder,
+        resume=(folder / "checkpoint.safetensors").exists(),
+        stop_at=settings.get("steps", 5),
+        progress=False,
+    )
+    return read_checkpoint(folder / "checkpoint.safetensors")
+
+
+def test_a_run_goes_on_with_the_same_numbers(tmp_path):
+    whole, _ = run(tmp_path / "whole")
+    train(
+        model_of(),
+        Scenes(),
+        TrainingSettings(steps=5, batch_size=4, workers=0, warmup_steps=2, processes=2),
+        tmp_path / "parts",
+        progress=False,
+        callback=lambda step, model: {"found": len(model.predict([scene(0)[0]])[0].boxes)},
+        callback_every=2,
+    )
+    parts, _ = run(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    for name, array in whole.items():
+        assert array.tobytes() == parts[name].tobytes(), name
+
+
+def test_one_process_and_two_learn_the_same(tmp_path):
+    one, _ = run(tmp_path / "one", processes=1, model=model_of())
+    two, metadata = run(tmp_path / "two", processes=2, model=model_of())
+    assert metadata["settings"]["processes"] == 2
+    for name, array in one.items():
+        assert apart(two[name], array) < 1e-5, name
+
+
+def test_the_number_of_processes(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="processes is -1; it should be at least 0"):
+        TrainingSettings(steps=1, processes=-1)
+    with pytest.raises(InputError, match="processes is 5, but a batch has 4 images"):
+        run(tmp_path / "many", processes=5)
+    asked = []
+
+    class Refused(Exception):
+        pass
+
+    def refuse(model, processes):
+        asked.append(processes)
+        raise Refused
+
+    monkeypatch.setattr("minirnn.training.loop.Team", refuse)
+    for cores in (3, 16):
+        monkeypatch.setattr("minirnn.training.loop.thread_count", lambda cores=cores: cores)
+        with pytest.raises(Refused):
+            run(tmp_path / f"cores-{cores}", processes=0)
+    assert asked == [3, 4]  # one for each core, but none without an image
+    monkeypatch.setattr("minirnn.training.loop.thread_count", lambda: 1)
+    run(tmp_path / "one", processes=0)
+    on_gpu = model_of().to_library(standin)
+    with pytest.raises(InputError, match="the model is on a GPU"):
+        run(tmp_path / "gpu", model=on_gpu)
+    assert asked == [3, 4]
+
+
+def test_losses_that_are_not_finite_are_found(tmp_path):
+    model = model_of()
+    model.roi_heads.box_predictor.cls_score.bias.data[:] = np.nan
+    with pytest.raises(DivergenceError, match="step 1, with images"):
+        run(tmp_path, model=model)
+
+
+def test_a_process_that_dies_in_a_run_loses_no_step(tmp_path):
+    def kill(step, model):
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+    with pytest.raises(WorkerError, match="died"):
+        train(
+            model_of(),
+            Scenes(),
+            TrainingSettings(steps=5, batch_size=4, workers=0, processes=2),
+            tmp_path,
+            progress=False,
+            callback=kill,
+            callback_every=3,
+        )
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] == 3
+
+
+def test_threads_are_limited_for_a_while(monkeypatch):
+    monkeypatch.setattr(parallel, "_allowed", lambda: 4)
+    assert parallel.thread_count() == 4
+    with parallel.limited_to(2):
+        assert parallel.thread_count() == 2
+        with parallel.limited_to(9):
+            assert parallel.thread_count() == 4
+        assert parallel.thread_count() == 2
+    assert parallel.thread_count() == 4
