@@ -228,7 +228,7 @@ def proposals_of_image(
     if score_threshold > 0:
         valid &= scores >= np.log(score_threshold / (1 - score_threshold))
     boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
-    keep = box_ops.batched_nms(boxes, scores, levels, nms_iou)[:post_nms]
+    keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
     return boxes[keep], scores[keep]
 
 

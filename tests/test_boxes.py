@@ -254,15 +254,18 @@ def test_known_sizes(xp):
 
 
 @settings(max_examples=100, deadline=None)
-@given(scored_boxes(), st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]))
-def test_nms_equals_the_textbook(inputs, threshold):
+@given(scored_boxes(), st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]), st.integers(0, 40))
+def test_nms_equals_the_textbook(inputs, threshold, at_most):
     boxes, scores, groups = inputs
     kept = fast.nms(boxes, scores, threshold)
     assert kept.dtype == np.int64
     np.testing.assert_array_equal(kept, textbook.nms(boxes, scores, threshold))
     kept = fast.batched_nms(boxes, scores, groups, threshold)
     assert kept.dtype == np.int64
-    np.testing.assert_array_equal(kept, textbook.batched_nms(boxes, scores, groups, threshold))
+    expected = textbook.batched_nms(boxes, scores, groups, threshold)
+    np.testing.assert_array_equal(kept, expected)
+    best = fast.batched_nms(boxes, scores, groups, threshold, at_most)
+    np.testing.assert_array_equal(best, expected[:at_most])
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.7])
@@ -279,6 +282,19 @@ def test_nms_over_several_blocks_equals_the_textbook(xp, threshold):
     np.testing.assert_array_equal(to_host(kept), expected)
     expected = textbook.batched_nms(boxes, scores, groups, threshold)
     np.testing.assert_array_equal(to_host(fast.batched_nms(*device, threshold)), expected)
+    for at_most in (0, 1, 20, len(expected) - 1, len(expected), 300, 1000):
+        best = fast.batched_nms(*device, threshold, at_most)
+        np.testing.assert_array_equal(to_host(best), expected[:at_most])
+
+
+def test_the_best_are_found_behind_many_that_are_suppressed():
+    """Ninety boxes in one place with the highest scores, and ten elsewhere: who stops early is wrong."""
+    boxes = np.concatenate(
+        [np.tile([[0, 0, 10, 10]], (90, 1)), 50 * np.arange(1, 11)[:, None] + [0, 0, 9, 9]]
+    )
+    scores = np.linspace(1, 0.1, 100).astype(np.float32)
+    kept = fast.batched_nms(boxes.astype(np.float32), scores, np.zeros(100, int), 0.5, 5)
+    np.testing.assert_array_equal(kept, [0, 90, 91, 92, 93])
 
 
 @settings(max_examples=60, deadline=None)
@@ -434,6 +450,7 @@ GROUPS = np.array([0, 1])
         (lambda: fast.batched_nms(GOOD, SCORES, GROUPS[:1], 0.5), r"groups has shape \(1,\)"),
         (lambda: fast.batched_nms(GOOD, SCORES, SCORES, 0.5), "groups has .* dtype float32"),
         (lambda: fast.batched_nms(GOOD, SCORES, GROUPS, -0.1), "iou_threshold is -0.1"),
+        (lambda: fast.batched_nms(GOOD, SCORES, GROUPS, 0.5, -1), "at_most is -1"),
         (lambda: fast.from_xywh(GOOD[0]), r"boxes has shape \(4,\)"),
         (lambda: fast.to_xywh(GOOD[0]), r"boxes has shape \(4,\)"),
     ],

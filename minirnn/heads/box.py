@@ -166,5 +166,5 @@ def detections_of_image(
     boxes = box_ops.clip(box_ops.decode(proposals[row], own, weights), *image_size)
     valid = box_ops.large_enough(boxes, min_side)
     boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
-    keep = box_ops.batched_nms(boxes, scores, labels, nms_iou)[:max_detections]
+    keep = box_ops.batched_nms(boxes, scores, labels, nms_iou, max_detections)
     return Found(boxes[keep], labels[keep], scores[keep])
