@@ -93,7 +93,7 @@ def rows_of_images(start: int, stop: int, rows: int, most: int) -> Iterator[tupl
 def in_rows(xp: Any, work: Callable[[slice, slice], None], n: int, rows: int, most: int) -> None:
     """Call `work(images, rows)` for blocks that cover all rows of all images.
 
-    On the host: blocks within an image, on all cores. On a GPU: all at once.
+    On the host: parts of an image, or a few small images, on all cores. On a GPU: all at once.
 
     Args:
         xp: the library of the arrays that `work` works on.
@@ -104,6 +104,15 @@ def in_rows(xp: Any, work: Callable[[slice, slice], None], n: int, rows: int, mo
     """
     if xp is not np:
         work(slice(None), slice(0, rows))
+        return
+    if most >= 2 * rows > 0:
+        images = most // rows
+
+        def whole(start: int, stop: int) -> None:
+            for first in range(start, stop, images):
+                work(slice(first, min(first + images, stop)), slice(0, rows))
+
+        parallel.for_chunks(whole, n, at_least=max(images // 4, 1))
         return
 
     def share(start: int, stop: int) -> None:

@@ -69,7 +69,7 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
         n: length of the range.
         at_least: a piece is not made shorter than this (threads cost about 20 µs each).
     """
-    if getattr(_inside, "chunk", False) or not _lock.acquire(blocking=False):
+    if _limit == 1 or getattr(_inside, "chunk", False) or not _lock.acquire(blocking=False):
         work(0, n)
         return
     pieces = min(thread_count(), max(n // max(at_least, 1), 1))

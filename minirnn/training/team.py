@@ -225,7 +225,7 @@ class _Member:
             self._begin()
         what, arguments = request
         # The first process looks at every loss and gradient; here warnings would only be repeated.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), parallel.limited_to(self._threads):
             if what == "losses":
                 return self._share.losses(*arguments)
             self._model.zero_grad()
