@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standin import standin
 from test_model import TINY, scene
 
@@ -22,7 +24,7 @@ from minirnn.errors import DivergenceError, InputError
 from minirnn.models import build_model
 from minirnn.training import TrainingSettings, read_checkpoint, train
 from minirnn.training.optimiser import SGD
-from minirnn.training.team import Team
+from minirnn.training.team import Team, _shares
 
 
 def model_of(seed=0):
@@ -83,6 +85,18 @@ def test_the_step_of_one_process(processes, count):
                 assert apart(gradient, expected[name]) < 1e-5, name
             for model in (one, several):  # the others see what this process does to the weights
                 SGD(model, 0.9, 1e-4).step(0.01)
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(1, 8))
+def test_shares_are_even(objects, count):
+    shares = _shares(objects, count)
+    assert sorted(i for share in shares for i in share) == list(range(len(objects)))
+    sizes = [len(share) for share in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(share == sorted(share) for share in shares)
+    if len(objects) % count == 0:
+        load = [sum(objects[i] for i in share) for share in shares]
+        assert max(load) - min(load) <= max(objects) - min(objects)
 
 
 def test_gradients_are_added_to_those_that_are_there():

@@ -27,7 +27,6 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +102,9 @@ class Team:
         if len(images) < count:
             raise InputError(f"{len(images)} images cannot be shared out among {count} processes")
         self._share_weights()
-        bounds = [len(images) * i // count for i in range(count + 1)]
         own, *others = (
-            (images[start:stop], targets[start:stop], rngs[start:stop])
-            for start, stop in pairwise(bounds)
+            tuple([of_all[i] for i in share] for of_all in (images, targets, rngs))
+            for share in _shares([len(target.labels) for target in targets], count)
         )
         pending = self._ask("losses", others)
         with parallel.limited_to(self._threads):
@@ -253,6 +251,20 @@ class _Member:
             tensor.data = shared
         self._gradients = self._memory.arrays(self._number)
         self._share, self._model = _Share(model), model
+
+
+def _shares(objects: Sequence[int], count: int) -> list[list[int]]:
+    """Share out images (numbers of them, rising) that hold so many objects each.
+
+    All get as many images, or one more, and about as many objects, since every region that lies on an
+    object costs a mask: from the most objects to the least, dealt to and fro.
+    """
+    shares: list[list[int]] = [[] for _ in range(count)]
+    order = sorted(range(len(objects)), key=lambda i: -objects[i])
+    for place, image in enumerate(order):
+        turn, seat = divmod(place, count)
+        shares[seat if turn % 2 == 0 else count - 1 - seat].append(image)
+    return [sorted(share) for share in shares]
 
 
 def _end(pools: Sequence[WorkerPool], memory: _Memory) -> None:
