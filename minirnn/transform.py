@@ -18,7 +18,6 @@ from minirnn.autograd.resize import bilinear
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
-from minirnn.layout import maps_of
 
 
 @dataclass
@@ -114,10 +113,10 @@ def make_batch(
     sizes = [plane.shape[1:] for plane in planes]
     height = -(-max(h for h, _ in sizes) // divisor) * divisor
     width = -(-max(w for _, w in sizes) // divisor) * divisor
-    canvas = xp.zeros((len(planes), height, width, 3), np.float32)  # type: ignore[attr-defined]
+    canvas = xp.zeros((len(planes), 3, height, width), np.float32)  # type: ignore[attr-defined]
     for index, plane in enumerate(planes):
-        canvas[index, : plane.shape[1], : plane.shape[2]] = plane.transpose(1, 2, 0)
-    return Batch(maps_of(canvas), sizes, original_sizes)
+        canvas[index, :, : plane.shape[1], : plane.shape[2]] = plane
+    return Batch(canvas, sizes, original_sizes)
 
 
 def scale_boxes(boxes: Array, size: tuple[int, int], new_size: tuple[int, int]) -> Array:

@@ -119,14 +119,23 @@ def bilinear(
     """
     xp = xp_of(x)
     sizes = zip(x.shape[2:], _check("bilinear", x.shape, size), strict=True)
-    rows, columns = (
-        xp.asarray(_bilinear_matrix(n, m, align_corners, x.dtype).astype(x.dtype)) for n, m in sizes
-    )
-    return _apply(rows, x, columns), lambda dy: _apply(rows.T, dy, columns.T)
+    rows, columns = (_read_places(n, m, align_corners, x.dtype) for n, m in sizes)
+
+    def backward(dy: Array) -> Array:
+        matrices = [
+            xp.asarray(_as_matrix(places, n).astype(x.dtype))
+            for places, n in zip((rows, columns), x.shape[2:], strict=True)
+        ]
+        return _apply(matrices[0].T, dy, matrices[1].T)
+
+    return _read(x, rows, columns), backward
 
 
-def _bilinear_matrix(before: int, after: int, align_corners: bool, dtype: Any) -> np.ndarray:
-    """(after, before): row i holds the weights that output cell i gives to the input cells.
+Places = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _read_places(before: int, after: int, align_corners: bool, dtype: Any) -> Places:
+    """⌊s⌋, ⌊s⌋ + 1 and t of each output cell, along one axis.
 
     For float32 the places are rounded to float32, as torch does: a place near 1000 then has three
     digits behind the point, and public weights were trained on images that were read there.
@@ -138,10 +147,41 @@ def _bilinear_matrix(before: int, after: int, align_corners: bool, dtype: Any) -
         scale = dtype.type(before) / dtype.type(after)
         place = np.maximum((cell + 0.5) * float(scale) - 0.5, 0).astype(dtype).astype(np.float64)
     low = np.minimum(np.floor(place).astype(np.int64), before - 1)
-    high = np.minimum(low + 1, before - 1)
-    matrix = np.zeros((after, before))
-    matrix[cell, low] += 1 - (place - low)
-    matrix[cell, high] += place - low
+    return low, np.minimum(low + 1, before - 1), place - low
+
+
+def _read(x: Array, rows: Places, columns: Places) -> Array:
+    """Between four cells each: first along x in the rows that are needed, then along y."""
+    xp, (n, channels) = xp_of(x), x.shape[:2]
+    left, right, tx = (xp.asarray(part) for part in columns)
+    upper, lower, ty = rows
+    tx, ty = tx.astype(x.dtype), xp.asarray(ty.astype(x.dtype))[:, None]
+    y = xp.empty((n, channels, len(upper), len(left)), x.dtype)
+
+    def between(a: Array, b: Array, t: Array, out: Array) -> None:
+        xp.multiply(a, 1 - t, out=out)
+        out += b * t
+
+    def work(start: int, stop: int) -> None:
+        first = int(upper[start])
+        near = x[:, :, first : int(lower[stop - 1]) + 1]
+        across = xp.empty((*near.shape[:3], len(left)), x.dtype)
+        between(near.take(left, axis=3), near.take(right, axis=3), tx, across)
+        above, below = (xp.asarray(part[start:stop] - first) for part in (upper, lower))
+        t = ty[start:stop]
+        between(across.take(above, axis=2), across.take(below, axis=2), t, y[:, :, start:stop])
+
+    in_blocks(xp, work, len(upper), n * channels * len(left))
+    return y
+
+
+def _as_matrix(places: Places, before: int) -> np.ndarray:
+    """(after, before): row i holds the weights that output cell i gives to the input cells."""
+    low, high, t = places
+    cell = np.arange(len(low))
+    matrix = np.zeros((len(low), before))
+    matrix[cell, low] += 1 - t
+    matrix[cell, high] += t
     return matrix
 
 

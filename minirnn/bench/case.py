@@ -90,8 +90,11 @@ def share_that_differs(ours: Any, theirs: Any) -> float:
 
 
 def as_in_the_network(array: np.ndarray) -> np.ndarray:
-    """The same numbers; a map's lie in memory as one operation of the network hands them to the next."""
-    return maps_of(cells_of(array)) if array.ndim == 4 else array
+    """The same numbers; a map's lie in memory as one operation of the network hands them to the next.
+
+    Those of an image lie in planes.
+    """
+    return maps_of(cells_of(array)) if array.ndim == 4 and array.shape[1] > 3 else array
 
 
 def drawn(rng: np.random.Generator, *shape: int) -> np.ndarray:
