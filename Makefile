@@ -36,10 +36,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
-demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 6 minutes on 2 cores)
+demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (about 5 minutes on 2 cores)
 	$(BIN)/minirnn demo
 
-test: env  ## run the tests, but those of `make parity` (about 5 minutes on 2 cores)
+test: env  ## run the tests, but those of `make parity` (about 2 minutes on 2 cores)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_FLAGS) --ignore tests/reference
 
 lint: env  ## check style, formatting and types

@@ -115,18 +115,21 @@ def test_a_convolutions_size_and_name():
 # ---------------------------------------------------------------- the clock
 
 
-def test_contestants_take_turns_after_one_run_each():
+@pytest.mark.parametrize(("short", "turn"), [(60, "aabb"), (0, "ab")])
+def test_contestants_take_turns_after_two_runs_each(monkeypatch, short, turn):
+    """What is short is called once more in each turn, so that it finds its own numbers in the cache."""
+    monkeypatch.setattr("minirnn.bench.clock.SHORT", short)
     order = []
     seconds, answers = take_turns(
         {name: lambda name=name: order.append(name) or len(order) for name in "ab"}, 2, pause=0
     )
-    assert order == ["a", "b"] * 3
+    assert order == [*"abab", *turn, *turn]
     assert answers == {"a": 1, "b": 2}
     assert {name: len(runs) for name, runs in seconds.items()} == {"a": 2, "b": 2}
 
 
 def test_seconds_that_do_not_count_are_left_out_run_by_run():
-    handed_out = iter([100.0, 1.0, 2.0])  # the first is of the run before the clock starts
+    handed_out = iter([100.0, 100.0, 1.0, 100.0, 2.0])  # 100: of calls that are not timed
     seconds, _ = take_turns(
         {"a": lambda: None}, 2, not_counted={"a": lambda: next(handed_out)}, pause=0
     )
@@ -138,12 +141,12 @@ def test_the_garbage_collector_rests_meanwhile_and_comes_back():
 
     def run():
         seen.append(gc.isenabled())
-        if len(seen) == 2:
+        if len(seen) == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         take_turns({"a": run}, 3, pause=0)
-    assert seen == [True, False]
+    assert seen == [True, True, False]
     assert gc.isenabled()
 
 

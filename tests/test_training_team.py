@@ -23,6 +23,7 @@ from minirnn.data.workers import WorkerError
 from minirnn.errors import DivergenceError, InputError
 from minirnn.models import build_model
 from minirnn.training import TrainingSettings, read_checkpoint, train
+from minirnn.training.loop import _processes
 from minirnn.training.optimiser import SGD
 from minirnn.training.team import Team, _shares
 
@@ -246,6 +247,7 @@ def test_the_number_of_processes(tmp_path, monkeypatch):
     monkeypatch.setattr("minirnn.training.loop.thread_count", lambda: 1)
     run(tmp_path / "one", processes=0)
     on_gpu = model_of().to_library(standin)
+    assert _processes(on_gpu, TrainingSettings(steps=1, processes=0)) == 1
     with pytest.raises(InputError, match="the model is on a GPU"):
         run(tmp_path / "gpu", model=on_gpu)
     assert asked == [3, 4]

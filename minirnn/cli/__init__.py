@@ -91,7 +91,7 @@ def cli() -> None:
     """Mask R-CNN from scratch: find objects in pictures, with box, name and exact outline.
 
     \b
-    See it all work, from made-up pictures to a trained network (about 6 minutes):
+    See it all work, from made-up pictures to a trained network (about 5 minutes):
         minirnn demo
     Then the same step by step:
         minirnn data shapes --out data/shapes

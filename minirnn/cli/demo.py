@@ -103,7 +103,7 @@ def demo(
         minirnn demo
 
     Draws the pictures, trains, evaluates on pictures that it has not seen, and writes a report. An
-    earlier demo in the same place is moved aside (runs/demo-1, …). On two cores it takes about 7
+    earlier demo in the same place is moved aside (runs/demo-1, …). On two cores it takes about 5
     minutes; fewer steps are quicker and less exact:
 
     \b

@@ -69,17 +69,18 @@ class Team:
         self._tensors = _trained(model)
         self._threads = max(parallel.thread_count() // processes, 1)
         self._memory = _Memory([tensor.data for tensor in self._tensors], processes)
+        self._pools: list[WorkerPool] = []
+        # Also when nobody calls `close`: processes should not wait for a team that is gone.
+        self._end = weakref.finalize(self, _end, self._pools, self._memory)
         self._weights = self._memory.arrays(0)
         self._gradients = [self._memory.arrays(number) for number in range(1, processes)]
         self._own = _Share(model)
         self._factors: list[dict[str, float]] = []
-        self._pools: list[WorkerPool] = []
-        frozen = [name for name, tensor in model.named_parameters() if not tensor.requires_grad]
-        plan = (type(model), model.config, model.state_dict(), frozen, self._memory, self._threads)
+        trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
+        fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
+        plan = (type(model), model.config, fixed, self._memory, self._threads)
         for number in range(1, processes):
             self._pools.append(WorkerPool(_Member(number, *plan), count=1))
-        # Also when nobody calls `close`: processes should not wait for a team that is gone.
-        self._end = weakref.finalize(self, _end, self._pools, self._memory)
 
     def losses(
         self,
@@ -199,20 +200,28 @@ class _Share:
 
 
 class _Member:
-    """Another process's side: a model of its own, whose trained weights lie in the shared memory."""
+    """Another process's side: a model of its own, whose trained weights lie in the shared memory.
+
+    Args:
+        number: of the process; the first is 0.
+        kind: class of the model.
+        config: of the model.
+        fixed: buffers and weights that are not trained, by name.
+        memory: for weights and gradients.
+        threads: that it may use.
+    """
 
     def __init__(
         self,
         number: int,
         kind: type,
         config: Any,
-        state: Mapping[str, Array],
-        frozen: Sequence[str],
+        fixed: Mapping[str, Array],
         memory: _Memory,
         threads: int,
     ) -> None:
         self._number = number
-        self._plan = (kind, config, state, frozen)
+        self._plan = (kind, config, fixed)
         self._memory = memory
         self._threads = threads
         self._model: Any = None
@@ -239,13 +248,13 @@ class _Member:
         return reached
 
     def _begin(self) -> None:
-        kind, config, state, frozen = self._plan
+        kind, config, fixed = self._plan
         os.environ["MINIRNN_THREADS"] = str(self._threads)
         parallel._allowed.cache_clear()
         model = kind(config, np.random.default_rng(0)).astype(self._memory.dtype)
-        model.load_state_dict(state)
+        model.load_state_dict(fixed, strict=False)
         for name, tensor in model.named_parameters():
-            tensor.requires_grad = name not in frozen
+            tensor.requires_grad = name not in fixed
         self._tensors = _trained(model)
         for tensor, shared in zip(self._tensors, self._memory.arrays(0), strict=True):
             tensor.data = shared
@@ -299,6 +308,8 @@ class _Memory:
         self._path = Path(name)
         with open(handle, "r+b") as file:
             file.truncate(self._size * sets)
+            if hasattr(os, "posix_fallocate"):  # a full disk shows now, not as a crash later
+                os.posix_fallocate(file.fileno(), 0, self._size * sets)
 
     def arrays(self, number: int) -> list[Array]:
         """The arrays of one set, lying as `minirnn.layout` says."""
