@@ -141,7 +141,8 @@ def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
             finish(y[part], part, y[part])
 
     if len(rows):
-        _chunks(xp, work, len(rows), at_least=64)
+        # A thread costs as much as a million multiplications.
+        _chunks(xp, work, len(rows), at_least=max((1 << 20) // (channels * outputs), 64))
     return y.reshape(*cells.shape[:3], outputs)
 
 
