@@ -1,13 +1,17 @@
 """Where maps lie in memory: the same numbers, whichever way they come and go."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from minirnn import layout
+from minirnn.autograd import columns
 from minirnn.autograd.activation import relu
 from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
+from minirnn.autograd.correlation import Geometry
 from minirnn.autograd.pooling import max_pool2d
 from minirnn.autograd.resize import nearest
 from minirnn.nn import Conv2d, Linear
@@ -94,6 +98,28 @@ def test_gradients_of_weights_lie_like_the_weights(operation, x, weight):
         np.testing.assert_array_equal(vjp(y), other(same))
     if weight[:2] != (3, 4):  # few outputs: turning so small a gradient is the optimiser's work
         assert others[1](same).strides == laid.strides
+
+
+@given(
+    st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 12), st.integers(38, 80)),
+    st.tuples(st.integers(1, 4), st.integers(1, 5)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.tuples(st.integers(0, 2), st.integers(0, 3)),
+    st.tuples(st.integers(1, 2), st.integers(1, 2)),
+)
+def test_patches_of_planes_are_those_of_places(shape, kernel, stride, padding, dilation):
+    """Copied in runs of a row or of a patch, with every stride, ring and gap between taps."""
+    geometry = Geometry(kernel, stride, padding, dilation, shape[2:])
+    assume(min(geometry.output) >= 1)
+    maps = np.random.default_rng(0).standard_normal(shape)
+    found = []
+    for short in (32, 0):
+        with mock.patch.object(columns, "_SHORT", short):
+            patches = columns.Columns(maps.transpose(0, 2, 3, 1), geometry)
+            found.append([np.array(p) for _, p in patches.blocks(0, len(patches))])
+            assert patches.by_plane == (kernel[1] * shape[1] < short <= geometry.output[1])
+    for plane, place in zip(*found, strict=True):
+        np.testing.assert_array_equal(plane, place)
 
 
 def test_a_model_keeps_the_order_inside_and_hands_out_the_usual_one():

@@ -5,7 +5,7 @@ Chellapilla et al., "High performance convolutional neural networks for document
 patches hold each number of the map up to kh·kw times, so that making them costs as much as the product
 if it is done carelessly. Two things keep it cheap here:
 
-- They are made for a few rows of the output at a time, and are still in the cache when they are
+- They are made for a few rows of the output at a time, and are still in a cache when they are
   multiplied.
 - They are copied in long runs. The map lies with its channels last (see `minirnn.layout`): a row of a
   patch is one contiguous run of kw·C numbers, whatever the stride. Where that is short, as in an image
@@ -27,9 +27,7 @@ from minirnn.layout import maps_of
 if TYPE_CHECKING:
     from minirnn.autograd.correlation import Geometry
 
-_CACHE_ELEMENTS = (
-    1 << 19
-)  # patches of one block: 2 MiB of float32, within reach of a usual L2 cache
+_CACHE_ELEMENTS = 1 << 19  # numbers in the patches of one block: 2 MiB of float32
 _SHORT = 32  # numbers in a run, below which a copy spends its time on beginning
 
 
