@@ -39,16 +39,12 @@ def thread_count() -> int:
 def limited_to(count: int) -> Iterator[None]:
     """Inside, so many threads are in use at most, by all threads of this process; BLAS's are, too."""
     global _limit
-    before, blas_before = _limit, [library.get_num_threads() for library in _blas_libraries()]
-    _limit = count
-    for library in _blas_libraries():
-        library.set_num_threads(count)
+    before, _limit = _limit, count
     try:
-        yield
+        with _blas_on(count):
+            yield
     finally:
         _limit = before
-        for library, threads in zip(_blas_libraries(), blas_before, strict=True):
-            library.set_num_threads(threads)
 
 
 @cache
@@ -74,7 +70,7 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
         return
     pieces = min(thread_count(), max(n // max(at_least, 1), 1))
     try:
-        with _blas_on_one_thread():
+        with _blas_on(1):
             bounds = [n * i // pieces for i in range(pieces + 1)]
             jobs = [
                 # In a copy of the context, so that `np.errstate` holds in the threads too.
@@ -113,15 +109,15 @@ def _blas_libraries() -> tuple:
 
 
 @contextmanager
-def _blas_on_one_thread() -> Iterator[None]:
+def _blas_on(count: int) -> Iterator[None]:
     before = [library.get_num_threads() for library in _blas_libraries()]
     for library in _blas_libraries():
-        library.set_num_threads(1)
+        library.set_num_threads(count)
     try:
         yield
     finally:
-        for library, count in zip(_blas_libraries(), before, strict=True):
-            library.set_num_threads(count)
+        for library, threads in zip(_blas_libraries(), before, strict=True):
+            library.set_num_threads(threads)
 
 
 def _after_fork() -> None:

@@ -116,13 +116,14 @@ def correlate(
     Returns:
         (N, H', W', O).
     """
+    if turned:
+        taps = taps[::-1, ::-1].transpose(0, 1, 3, 2)
     if geometry.is_pointwise:
         sy, sx = geometry.stride
-        return _pointwise(cells[:, ::sy, ::sx], taps[0, 0].T if turned else taps[0, 0], finish)
-    if winograd.suits(cells, taps.shape[2 if turned else 3], geometry):
-        return winograd.correlate(cells, taps, geometry.padding, finish, turned=turned)
-    if turned:
-        taps = contiguous(taps[::-1, ::-1].transpose(0, 1, 3, 2), axis=2)
+        return _pointwise(cells[:, ::sy, ::sx], taps[0, 0], finish)
+    taps = contiguous(taps, axis=2)
+    if winograd.suits(cells, taps.shape[3], geometry):
+        return winograd.correlate(cells, taps, geometry.padding, finish)
     return _correlate_by_columns(cells, taps.reshape(-1, taps.shape[3]), geometry, finish)
 
 

@@ -37,7 +37,6 @@ import numpy as np
 from minirnn import parallel
 from minirnn.autograd.columns import pad_to
 from minirnn.backend import Array
-from minirnn.layout import contiguous
 
 _B_T = np.array(
     [
@@ -117,8 +116,6 @@ def correlate(
     taps: Array,
     padding: tuple[int, int],
     finish: Finish,
-    *,
-    turned: bool = False,
 ) -> Array:
     """The convolution of (N, H, W, C) with (3, 3, C, O), stride 1.
 
@@ -128,13 +125,10 @@ def correlate(
         padding: rings of zeros around the map.
         finish: called with each block of the result, its place there and where to put it, to go on
             working on it while it is in the cache.
-        turned: exchange inputs and outputs and turn the kernels by 180 degrees: the transpose.
 
     Returns:
-        (N, H', W', O), or C in place of O if turned.
+        (N, H', W', O).
     """
-    if turned:
-        taps = contiguous(taps[::-1, ::-1].transpose(0, 1, 3, 2), axis=2)
     matrices = _values_of_kernels(taps)  # (36, inputs, outputs)
     outputs = matrices.shape[2]
     alone = matrices.size <= _SMALL

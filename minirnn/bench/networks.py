@@ -20,7 +20,7 @@ from minirnn.bench.peers import onnx_session
 from minirnn.data.sample import Sample, Target
 from minirnn.models import Config, MaskRCNN, build_model
 from minirnn.training.optimiser import SGD
-from minirnn.training.team import Team
+from minirnn.training.team import Team, losses_of
 
 NETWORKS = ("resnet50", "shapes")
 #: So short that the weights hardly move, and every step does the same work.
@@ -180,16 +180,10 @@ def our_step(model: MaskRCNN, samples: Sequence[Sample], threads: int) -> Callab
 
     def step() -> float:
         optimiser.zero_grad()
-        rng = np.random.default_rng(0)
-        if team:
-            total = math.fsum(team.losses(images, targets, rng.spawn(len(images))).values())
-            team.backward()
-        else:
-            loss = total_of(model.losses(images, targets, rng))
-            loss.backward()
-            total = float(loss)
+        losses, backward = losses_of(model, team, images, targets, np.random.default_rng(0))
+        backward()
         optimiser.step(LEARNING_RATE)
-        return total
+        return math.fsum(losses.values())
 
     return step
 

@@ -110,7 +110,8 @@ class Module:
             module, name = own[path]
             value = getattr(module, name)
             here = data_of(value)
-            array = laid(xp_of(here).array(to_host(given), here.dtype))
+            array = xp_of(here).empty_like(here)  # lies like what is there
+            array[...] = xp_of(here).asarray(to_host(given))
             if isinstance(value, Tensor):
                 value.data = array
             else:

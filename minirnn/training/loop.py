@@ -9,7 +9,6 @@ threads).
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import os
 import signal
@@ -22,7 +21,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minirnn.autograd.arithmetic import add
 from minirnn.data.sample import Sample
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 from minirnn.parallel import thread_count
@@ -31,7 +29,7 @@ from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar
 from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
-from minirnn.training.team import Team
+from minirnn.training.team import Team, losses_of
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -281,12 +279,7 @@ def _gradients(
     optimiser.zero_grad()
     images, targets = [sample.image for sample in batch], [sample.target for sample in batch]
     rng = step_rng(settings.seed, step)
-    if team:
-        losses, backward = team.losses(images, targets, rng.spawn(len(batch))), team.backward
-    else:
-        terms = model.losses(images, targets, rng)
-        losses = {name: float(term) for name, term in terms.items()}
-        backward = functools.reduce(add, terms.values()).backward
+    losses, backward = losses_of(model, team, images, targets, rng)
     for name, value in losses.items():
         if not math.isfinite(value):
             _diverged(f"loss {name} is {value}", name, step, batch)

@@ -25,7 +25,7 @@ import mmap
 import os
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -178,6 +178,21 @@ class Team:
             if tensor.data is not shared:
                 shared[...] = tensor.data
                 tensor.data = shared
+
+
+def losses_of(
+    model: Any,
+    team: Team | None,
+    images: Sequence[np.ndarray],
+    targets: Sequence[Target],
+    rng: np.random.Generator,
+) -> tuple[dict[str, float], Callable[[], None]]:
+    """The losses of a batch, by this process alone or by its team, and what computes their gradients."""
+    if team:
+        return team.losses(images, targets, rng.spawn(len(images))), team.backward
+    terms = model.losses(images, targets, rng)
+    losses = {name: float(term) for name, term in terms.items()}
+    return losses, functools.reduce(add, terms.values()).backward
 
 
 class _Share:
