@@ -11,6 +11,8 @@ import math
 import mmap
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirnn import parallel
-from minirnn.bench import machine, networks, ops_masks, peers, scale, shapes
+from minirnn.bench import coretype, machine, networks, ops_masks, peers, scale, shapes
 from minirnn.bench.agreement import agreement, together
 from minirnn.bench.case import Case, drawn_boxes, largest_difference, share_that_differs
 from minirnn.bench.child import in_child
@@ -184,7 +186,26 @@ def test_kernels_that_were_chosen_by_hand_are_named(monkeypatch):
     assert "kernels)" in free
     assert "OPENBLAS_CORETYPE" not in free
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert machine.blas_in_use() == f"{free}, chosen by OPENBLAS_CORETYPE=Haswell"
+    held = f"{free}, chosen by OPENBLAS_CORETYPE=Haswell, which holds NumPy alone"
+    assert machine.blas_in_use() == held
+    coretype.set_aside()  # NumPy has read it: it is too late, and nothing else may be said
+    assert machine.blas_in_use() == held
+    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_what_holds_numpy_alone_is_set_aside_unless_it_is_to_be_kept(keep):
+    words = ["bench", "ops", "--only", "rle", "--size", "64x64", "--repeat", "1", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "minirnn", *words, *["--keep-coretype"] * keep],
+        env={**os.environ, "OPENBLAS_CORETYPE": "Haswell"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    blas = json.loads(done.stdout)["machine"]["blas"]
+    assert ("chosen by OPENBLAS_CORETYPE=Haswell" in blas) == keep
+    assert ("OPENBLAS_CORETYPE=Haswell would hold NumPy alone and is set aside" in blas) != keep
 
 
 def test_the_machines_rate_and_description():

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from minirnn import parallel
+from minirnn.bench import coretype
 
 _SIDE = 2048  # of the matrices: large enough for full speed, small enough for a tenth of a second
 _THREADS = "MINIRNN_THREADS"
@@ -108,7 +109,7 @@ def blas_in_use() -> str:
     """The library behind NumPy's matrix products, and which processor its kernels are written for.
 
     OpenBLAS chooses the newest kernels that the processor can run, unless OPENBLAS_CORETYPE names
-    older ones. That holds back NumPy alone: torch and ONNX Runtime bring products of their own.
+    older ones; see `minirnn.bench.coretype`.
     """
     from threadpoolctl import threadpool_info
 
@@ -117,9 +118,7 @@ def blas_in_use() -> str:
         f"{info['internal_api']} {info['version']} ({info.get('architecture', 'unknown')} kernels)"
         for info in found
     )
-    chosen = os.environ.get("OPENBLAS_CORETYPE")
-    note = f", chosen by OPENBLAS_CORETYPE={chosen}" if chosen else ""
-    return (", ".join(names) or "unknown") + note
+    return (", ".join(names) or "unknown") + coretype.note()
 
 
 def _processor() -> str:

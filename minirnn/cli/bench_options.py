@@ -15,6 +15,23 @@ from minirnn.cli.options import FILE, json_option, print_json, reporter
 Progress = Callable[[str, int, int], None]
 
 
+def _free_blas(ctx: click.Context, _: Any, keep: bool) -> None:
+    from minirnn.bench import coretype
+
+    if not keep and not ctx.resilient_parsing:
+        coretype.set_aside()
+
+
+coretype_option = click.option(
+    "--keep-coretype",
+    is_flag=True,
+    expose_value=False,
+    callback=_free_blas,  # before any command imports NumPy
+    help="Leave the environment variable OPENBLAS_CORETYPE as it is. It holds NumPy's matrix products "
+    "to an older processor's, but not those of torch and ONNX Runtime, and so is set aside here.",
+)
+
+
 def shared_options(repeat: int, what: str) -> Callable[[Any], Any]:
     """The options of all four, with this many repeats unless told otherwise."""
     options = [
@@ -42,6 +59,7 @@ def shared_options(repeat: int, what: str) -> Callable[[Any], Any]:
         ),
         click.option("--png", "picture", type=FILE, metavar="FILE", help="Also write the chart."),
         json_option,
+        coretype_option,
     ]
 
     def decorate(command: Any) -> Any:
