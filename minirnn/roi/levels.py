@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.autograd.passes import remembered
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
@@ -142,8 +143,9 @@ def pyramid_roi(
     pooled = xp.empty((len(boxes), *bins, channels), maps[0].dtype)
     for chosen, (part, _) in zip(members, parts, strict=True):
         pooled[chosen] = cells_of(part)
+    lay = remembered(cells_of)  # the maps share one gradient: it is brought into order once
     gradients = [
-        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(maps_of(cells_of(dy)[chosen]))
+        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(maps_of(lay(dy)[chosen]))
         for chosen, (_, vjps) in zip(members, parts, strict=True)
     ]
     return maps_of(pooled), (*gradients, None, None)
