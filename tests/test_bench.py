@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import gc
 import io
+import itertools
 import json
 import math
 import mmap
@@ -13,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -121,6 +123,7 @@ def test_a_convolutions_size_and_name():
 def test_contestants_take_turns_after_two_runs_each(monkeypatch, short, turn):
     """What is short is called once more in each turn, so that it finds its own numbers in the cache."""
     monkeypatch.setattr("minirnn.bench.clock.SHORT", short)
+    monkeypatch.setattr("minirnn.bench.clock.ENOUGH", 1e-9)  # one call lasts longer
     order = []
     seconds, answers = take_turns(
         {name: lambda name=name: order.append(name) or len(order) for name in "ab"}, 2, pause=0
@@ -130,7 +133,16 @@ def test_contestants_take_turns_after_two_runs_each(monkeypatch, short, turn):
     assert {name: len(runs) for name, runs in seconds.items()} == {"a": 2, "b": 2}
 
 
-def test_seconds_that_do_not_count_are_left_out_run_by_run():
+def test_a_turn_of_short_calls_counts_their_mean():
+    waits = itertools.cycle([0.001, 0.005])
+    times: list[float] = []
+    seconds, _ = take_turns({"a": lambda: times.append(0) or time.sleep(next(waits))}, 3, pause=0)
+    assert len(times) > 2 + 3 * 10  # in each turn about 17 fill a twentieth of a second
+    assert all(0.003 <= each < 0.006 for each in seconds["a"])
+
+
+def test_seconds_that_do_not_count_are_left_out_turn_by_turn(monkeypatch):
+    monkeypatch.setattr("minirnn.bench.clock.ENOUGH", 1e-9)
     handed_out = iter([100.0, 100.0, 1.0, 100.0, 2.0])  # 100: of calls that are not timed
     seconds, _ = take_turns(
         {"a": lambda: None}, 2, not_counted={"a": lambda: next(handed_out)}, pause=0

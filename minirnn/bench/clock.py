@@ -11,10 +11,13 @@ from typing import Any
 #: and would take a core from whoever comes next. Rather than change how any of them is set up by
 #: default, each turn begins after this pause (seconds).
 PAUSE = 0.03
-#: What takes less (seconds) is called once more in each turn, before the call that is timed: after the
-#: pause the processor wakes up, and its caches are full of the others' numbers. Nobody meets an operation
-#: or a step of training like that.
+#: What takes less (seconds) is called once more in each turn, before the clock starts: after the pause the
+#: processor wakes up, and its caches are full of the others' numbers. Nobody meets an operation or a step
+#: of training like that.
 SHORT = 0.5
+#: A turn goes on with further calls until it has lasted so long (seconds), and counts their mean: of single
+#: calls of a millisecond the slowest take twice as long as the quickest, whoever is asked.
+ENOUGH = 0.05
 
 
 def take_turns(
@@ -28,14 +31,14 @@ def take_turns(
 
     Args:
         contestants: by name; each is called for its answer, then to see how long it takes, then
-            `repeat` times in turn.
-        repeat: timed calls of each.
-        not_counted: for some names, a function that says how many seconds of the last call do not
-            count, and starts again at 0.
-        pause: seconds of rest before each call.
+            for `repeat` turns.
+        repeat: timed turns of each.
+        not_counted: for some names, a function that says how many seconds of the calls since it was
+            last asked do not count.
+        pause: seconds of rest before each turn.
 
     Returns:
-        Seconds of each call, by name, and the answers of the first calls, by name.
+        Seconds of a call in each turn, by name, and the answers of the first calls, by name.
     """
     not_counted = not_counted or {}
     answers = {name: run() for name, run in contestants.items()}
@@ -58,11 +61,14 @@ def take_turns(
                     run()
                     if name in not_counted:
                         not_counted[name]()
-                start = time.perf_counter()
-                answer = run()
-                taken = time.perf_counter() - start
-                del answer
-                seconds[name].append(taken - (not_counted[name]() if name in not_counted else 0))
+                calls, taken, start = 0, 0.0, time.perf_counter()
+                while taken < ENOUGH:
+                    run()
+                    calls += 1
+                    taken = time.perf_counter() - start
+                if name in not_counted:
+                    taken -= not_counted[name]()
+                seconds[name].append(taken / calls)
     finally:
         if collecting:
             gc.enable()
