@@ -15,6 +15,7 @@ import numpy as np
 from minirnn import parallel
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
+from minirnn.parallel import in_blocks
 
 # A side may grow by at most 1000 / 16 = 62.5: an anchor of 16 pixels then covers an image of 1000.
 SCALE_CLAMP = math.log(1000 / 16)
@@ -86,7 +87,15 @@ def iou(a: Array, b: Array) -> Array:
     """
     _require_boxes("a", a)
     _require_boxes("b", b)
-    return _iou(_sides(a), _sides(b))
+    xp = xp_of(a, b)
+    of_a, of_b = _sides(a), _sides(b)
+    table = xp.empty((len(a), len(b)), xp.result_type(a, b))
+
+    def columns(start: int, stop: int) -> None:
+        table[:, start:stop] = _iou(of_a, of_b[:, start:stop])
+
+    in_blocks(xp, columns, len(b), len(a))
+    return table
 
 
 def crowd_iou(boxes: Array, crowds: Array) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
+from minirnn.parallel import in_blocks
 
 BELOW = -1
 BETWEEN = -2
@@ -46,14 +47,21 @@ def match(quality: Array, low: float, high: float, *, force: bool = True) -> Arr
     n_truths, n_anchors = quality.shape
     if n_truths == 0 or n_anchors == 0:
         return xp.full(n_anchors, BELOW, dtype=xp.int64)
-    nearest = quality.argmax(axis=0).astype(xp.int64)
-    best = quality.max(axis=0)
-    positive = best >= high
-    if force:
-        best_of_truth = quality.max(axis=1)[:, None]
-        # Exact equality is safe: both sides are the same numbers, not computed twice.
-        positive |= ((quality == best_of_truth) & (best_of_truth > 0)).any(axis=0)
-    return xp.where(positive, nearest, xp.where(best < low, BELOW, BETWEEN))
+    matches = xp.empty(n_anchors, xp.int64)
+    best_of_truth = quality.max(axis=1)[:, None]
+
+    def decide(start: int, stop: int) -> None:
+        part = quality[:, start:stop]
+        best = part.max(axis=0)
+        positive = best >= high
+        if force:
+            # Exact equality is safe: both sides are the same numbers, not computed twice.
+            positive |= ((part == best_of_truth) & (best_of_truth > 0)).any(axis=0)
+        nothing = xp.where(best < low, BELOW, BETWEEN)
+        matches[start:stop] = xp.where(positive, part.argmax(axis=0), nothing)
+
+    in_blocks(xp, decide, n_anchors, n_truths)
+    return matches
 
 
 def ignore_crowds(matches: Array, crowd_overlap: Array, threshold: float) -> Array:

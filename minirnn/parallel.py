@@ -19,10 +19,14 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from minirnn.backend import Array
+
+BLOCK = 1 << 16  # elements: 256 KiB of float32, so that three blocks fit in a usual L2 cache
+PIECE = 1 << 14  # elements below which a thread costs more than it saves
 
 _inside = threading.local()  # set in threads that already work on a chunk: no nesting
 # One parallel region at a time: BLAS's thread count is one for the process.
@@ -84,6 +88,30 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
                     job.result()
     finally:
         _lock.release()
+
+
+def in_blocks(xp: Any, work: Callable[[int, int], None], count: int, elements: int) -> None:
+    """Call `work(start, stop)` for pieces that cover `range(count)` and do not overlap.
+
+    On the host: blocks of the cache's size, on all cores. On a GPU: all at once.
+
+    Args:
+        xp: the library of the arrays that `work` works on.
+        work: does everything for the rows start…stop-1.
+        count: number of rows.
+        elements: number of array elements in a row.
+    """
+    if xp is not np:
+        work(0, count)
+        return
+    elements = max(elements, 1)
+    step = max(BLOCK // elements, 1)
+
+    def piece(start: int, stop: int) -> None:
+        for first in range(start, stop, step):
+            work(first, min(first + step, stop))
+
+    for_chunks(piece, count, at_least=-(-PIECE // elements))
 
 
 def _work_inside(work: Callable[[int, int], None], start: int, stop: int) -> None:

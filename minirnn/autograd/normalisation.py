@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 
 from minirnn import parallel
-from minirnn.autograd.passes import BLOCK, before_relu, together
+from minirnn.autograd.passes import before_relu, together
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of
+from minirnn.parallel import BLOCK
 
 
 @differentiable

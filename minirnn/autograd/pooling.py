@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from minirnn.autograd.passes import BLOCK
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, in_rows, maps_of
+from minirnn.parallel import BLOCK
 
 Pair = int | tuple[int, int]
 _ROWS = 16  # rows of a block, at least, where the windows at its edge are asked twice

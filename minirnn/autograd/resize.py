@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.passes import BLOCK, in_blocks
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, in_rows, maps_of
+from minirnn.parallel import BLOCK, in_blocks
 
 
 @differentiable
