@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirnn.autograd import convolution as fast
+from minirnn.autograd import correlation
 from minirnn.backend import to_host
 from minirnn.textbook import convolution as textbook
 
@@ -62,9 +64,11 @@ def test_conv2d_equals_the_textbook(
     stride=pairs,
     crop=st.integers(0, 1),
     bias=st.booleans(),
+    few=st.sampled_from([0, 640]),
+    stamped=st.sampled_from([1, 40, 1 << 18]),
     seed=seeds,
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_conv_transpose2d_equals_the_textbook(
     images: int,
     size: tuple[int, int],
@@ -72,8 +76,11 @@ def test_conv_transpose2d_equals_the_textbook(
     stride: tuple[int, int],
     crop: int,
     bias: bool,
+    few: int,
+    stamped: int,
     seed: int,
 ) -> None:
+    """Both ways to spread, by stamps and by the turned kernels, and stamps in pieces of any size."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((images, 2, *size))
     weight = rng.standard_normal((2, 3, *kernel))
@@ -82,7 +89,9 @@ def test_conv_transpose2d_equals_the_textbook(
     extra = tuple(int(rng.integers(0, s)) for s in stride)
     how: Any = {"stride": stride, "padding": padding, "output_padding": extra}
     expected = textbook.conv_transpose2d(x, weight, b, **how)
-    np.testing.assert_allclose(fast.conv_transpose2d(x, weight, b, **how), expected, atol=1e-12)
+    with mock.patch.multiple(correlation, _FEW=few, _PATCHES=stamped):
+        result = fast.conv_transpose2d(x, weight, b, **how)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
 
 
 @given(st.tuples(st.integers(0, 4), st.integers(1, 4), st.integers(1, 4)), st.booleans(), seeds)

@@ -21,7 +21,8 @@ from minirnn.autograd.columns import Columns, by_plane
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, contiguous
 
-_PATCHES = 1 << 18  # numbers in the patches that are stamped at a time: 1 MiB of float32
+_PATCHES = 1 << 18  # numbers that are stamped at a time: 1 MiB of float32
+_FEW = 640  # places, for which turning the kernels takes longer than adding up stamps
 _ROWS = 1 << 19  # numbers that a pointwise convolution reads and writes at a time
 
 
@@ -165,7 +166,8 @@ def spread(dy: Array, taps: Array, geometry: Geometry, finish: Finish = _NOTHING
     """dx = Aᵀ dy, finished: each output value stamped back over its patch, (N, H, W, C)."""
     (kh, kw), (py, px), (ey, ex) = geometry.kernel, geometry.padding, geometry.dilation
     reach = (ey * (kh - 1) - py, ex * (kw - 1) - px)
-    if geometry.stride == (1, 1) and min(reach) >= 0:
+    few = len(dy) * geometry.input[0] * geometry.input[1] < _FEW
+    if geometry.stride == (1, 1) and min(reach) >= 0 and not few:
         # With stride 1 the transpose is a convolution itself, with the kernel turned by 180 degrees.
         back = Geometry(geometry.kernel, (1, 1), reach, geometry.dilation, dy.shape[1:3])
         return correlate(dy, taps, back, finish, turned=True)
@@ -208,7 +210,11 @@ def _stamp_apart(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> 
 
 
 def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
-    """`spread` where stamps overlap: they are added up on a map with room for the padding."""
+    """`spread` where stamps overlap: they are added up on a map with room for the padding.
+
+    One tap after the other, since BLAS then reads the weights as they lie, and a tap's stamps are as many
+    numbers as dy has places: they are still in a cache when they are added.
+    """
     xp = xp_of(dy)
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
@@ -216,35 +222,34 @@ def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
     channels = taps.shape[2]
     dx = xp.empty((n, height, width, channels), dy.dtype)
     # Threads share out the channels: places are under several stamps.
-    share = -(-channels // parallel.thread_count()) if xp is np else channels
-    pieces = -(-channels // max(share, 1))
-    step = min(max(_PATCHES // (kh * kw * max(share, 1) * ow), 1), oh) if xp is np else oh
+    share = max(-(-channels // parallel.thread_count()) if xp is np else channels, 1)
+    most = max(_PATCHES // max(share * ow, 1), 1) if xp is np else max(n * oh, 1)  # rows at a time
+    images, step = max(most // max(oh, 1), 1), min(most, max(oh, 1))
+    places = [
+        (slice(i, i + images), slice(c, c + share))
+        for i in range(0, n, images)
+        for c in range(0, channels, share)
+    ]
 
     def stamp(images: slice, part: slice) -> None:
-        """Some channels of some images."""
-        matrix = taps[:, :, part].reshape(-1, outputs).T
         goal = dx[images, :, :, part]
         size = (len(goal), height + 2 * py + sy, width + 2 * px + sx, goal.shape[3])
         large = xp.zeros(size, dy.dtype)
         for first in range(0, oh, step):
             rows = dy[images, first : first + step]
-            patches = (rows.reshape(-1, outputs) @ matrix).reshape(*rows.shape[:3], kh, kw, -1)
+            long = rows.reshape(-1, outputs)
             for u in range(kh):
                 for v in range(kw):
                     y0, x0 = first * sy + u * ey, v * ex
                     place = large[:, y0 : y0 + rows.shape[1] * sy : sy, x0 : x0 + ow * sx : sx]
-                    place += patches[:, :, :, u, v]
+                    place += (long @ taps[u, v, part].T).reshape(place.shape)
         goal[...] = large[:, py : py + height, px : px + width]
 
     def work(start: int, stop: int) -> None:
-        for index in range(start, stop):
-            image, piece = divmod(index, pieces)
-            stamp(slice(image, image + 1), slice(piece * share, (piece + 1) * share))
+        for place in places[start:stop]:
+            stamp(*place)
 
-    if xp is not np:  # a GPU wants one large product
-        stamp(slice(None), slice(None))
-    else:
-        parallel.for_chunks(work, n * pieces)
+    _chunks(xp, work, len(places))
     finish(dx, (slice(None),), dx)
     return dx
 
