@@ -133,12 +133,19 @@ def test_contestants_take_turns_after_two_runs_each(monkeypatch, short, turn):
     assert {name: len(runs) for name, runs in seconds.items()} == {"a": 2, "b": 2}
 
 
-def test_a_turn_of_short_calls_counts_their_mean():
-    waits = itertools.cycle([0.001, 0.005])
-    times: list[float] = []
-    seconds, _ = take_turns({"a": lambda: times.append(0) or time.sleep(next(waits))}, 3, pause=0)
-    assert len(times) > 2 + 3 * 10  # in each turn about 17 fill a twentieth of a second
-    assert all(0.003 <= each < 0.006 for each in seconds["a"])
+def test_a_turn_of_short_calls_counts_their_mean(monkeypatch):
+    """By a clock that stands still but for the calls, which take 1 ms and 5 ms in turn."""
+    takes, calls, now = itertools.cycle([0.001, 0.005]), [0], [0.0]
+    monkeypatch.setattr("minirnn.bench.clock.time.perf_counter", lambda: now[0])
+
+    def run():
+        now[0] += next(takes)
+        calls[0] += 1
+
+    seconds, _ = take_turns({"a": run}, 3, pause=0)
+    # Two before the turns, then in each turn one more and those that fill a twentieth of a second.
+    assert calls[0] == 2 + 3 * (1 + 17)
+    assert seconds["a"] == pytest.approx([0.053 / 17] * 3)
 
 
 def test_seconds_that_do_not_count_are_left_out_turn_by_turn(monkeypatch):
