@@ -147,10 +147,14 @@ def conv_transpose2d(
         (N, O, (H - 1)·s - 2p + kh + output_padding, …).
 
     Raises:
-        ValueError: shapes do not fit together.
+        ValueError: shapes do not fit together, or output_padding is not smaller than the stride.
     """
     _check_conv("conv_transpose2d", x, weight, bias, weight.shape[0], weight.shape[1], 1)
     stride, padding, extra = _pair(stride), _pair(padding), _pair(output_padding)
+    if any(not 0 <= e < s for e, s in zip(extra, stride, strict=True)):
+        raise ValueError(
+            f"conv_transpose2d: output_padding {extra} has to be from 0 to the stride {stride} less one"
+        )
     kernel = weight.shape[2:]
     height, width = (
         (n - 1) * s - 2 * p + k + e

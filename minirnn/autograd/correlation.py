@@ -2,13 +2,15 @@
 
 With A the linear map of a convolution: `correlate` is A x, `spread` is Aᵀ dy, and `weight_gradient` is
 the gradient of A's weights. Each is a matrix product of *patches*, what the kernel sees at each place
-(see `minirnn.autograd.columns`), with the weights, or Winograd's shorter way (`minirnn.autograd.winograd`).
+(see `minirnn.autograd.columns`), with the weights, or Winograd's shorter way (`minirnn.autograd.winograd`),
+or, with stride 1 on a small map, the transpose of its transpose (`_stamp`).
 All work on maps with their channels last, (N, H, W, C), so that a patch is made of a few contiguous
 runs, and on kernels (kh, kw, C, O), "taps", which multiply a patch as they lie (see `minirnn.layout`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, contiguous
 
 _PATCHES = 1 << 18  # numbers that are stamped at a time: 1 MiB of float32
-_FEW = 640  # places, for which turning the kernels takes longer than adding up stamps
+_FEW = 512  # places, for which it takes longer to bring kernels in order than to add up stamps
 _ROWS = 1 << 19  # numbers that a pointwise convolution reads and writes at a time
 
 
@@ -46,6 +48,16 @@ class Geometry:
             )
         )
         return height, width
+
+    @property
+    def back(self) -> Geometry | None:
+        """Where the kernel stands on the way back, if that is a convolution, too: with stride 1 it is
+        one with the kernel turned by 180 degrees, and as much padding as the kernel reaches out."""
+        (kh, kw), (py, px), (ey, ex) = self.kernel, self.padding, self.dilation
+        padding = (ey * (kh - 1) - py, ex * (kw - 1) - px)
+        if self.stride != (1, 1) or min(padding) < 0:
+            return None
+        return Geometry(self.kernel, (1, 1), padding, self.dilation, self.output)
 
     @property
     def is_pointwise(self) -> bool:
@@ -118,14 +130,22 @@ def correlate(
         (N, H', W', O).
     """
     if turned:
-        taps = taps[::-1, ::-1].transpose(0, 1, 3, 2)
+        taps = _turned(taps)
     if geometry.is_pointwise:
         sy, sx = geometry.stride
         return _pointwise(cells[:, ::sy, ::sx], taps[0, 0], finish)
+    back, places = geometry.back, len(cells) * math.prod(geometry.output)
+    if isinstance(cells, np.ndarray) and back is not None and places < _FEW:
+        return _stamp(cells, _turned(taps), back, finish)
     taps = contiguous(taps, axis=2)
     if winograd.suits(cells, taps.shape[3], geometry):
         return winograd.correlate(cells, taps, geometry.padding, finish)
     return _correlate_by_columns(cells, taps.reshape(-1, taps.shape[3]), geometry, finish)
+
+
+def _turned(taps: Array) -> Array:
+    """(kh, kw, C, O) → (kh, kw, O, C), each kernel turned by 180 degrees; a view."""
+    return taps[::-1, ::-1].transpose(0, 1, 3, 2)
 
 
 def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
@@ -164,15 +184,10 @@ def _correlate_by_columns(cells: Array, matrix: Array, geometry: Geometry, finis
 
 def spread(dy: Array, taps: Array, geometry: Geometry, finish: Finish = _NOTHING) -> Array:
     """dx = Aᵀ dy, finished: each output value stamped back over its patch, (N, H, W, C)."""
-    (kh, kw), (py, px), (ey, ex) = geometry.kernel, geometry.padding, geometry.dilation
-    reach = (ey * (kh - 1) - py, ex * (kw - 1) - px)
-    few = len(dy) * geometry.input[0] * geometry.input[1] < _FEW
-    if geometry.stride == (1, 1) and min(reach) >= 0 and not few:
-        # With stride 1 the transpose is a convolution itself, with the kernel turned by 180 degrees.
-        back = Geometry(geometry.kernel, (1, 1), reach, geometry.dilation, dy.shape[1:3])
-        return correlate(dy, taps, back, finish, turned=True)
-    sy, sx = geometry.stride
-    if kh <= sy and kw <= sx and (py, px) == (0, 0) and (ey, ex) == (1, 1):
+    if geometry.back is not None:
+        return correlate(dy, taps, geometry.back, finish, turned=True)
+    (kh, kw), (sy, sx) = geometry.kernel, geometry.stride
+    if kh <= sy and kw <= sx and geometry.padding == (0, 0) and geometry.dilation == (1, 1):
         return _stamp_apart(dy, taps, geometry, finish)
     return _stamp(dy, taps, geometry, finish)
 
