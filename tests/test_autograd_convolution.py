@@ -89,7 +89,7 @@ def test_conv_transpose2d_equals_the_textbook(
     extra = tuple(int(rng.integers(0, s)) for s in stride)
     how: Any = {"stride": stride, "padding": padding, "output_padding": extra}
     expected = textbook.conv_transpose2d(x, weight, b, **how)
-    with mock.patch.multiple(correlation, _FEW=few, _PATCHES=stamped):
+    with mock.patch.multiple(correlation, _FEW=few, _STAMPS=stamped, _ROWS=stamped):
         result = fast.conv_transpose2d(x, weight, b, **how)
     np.testing.assert_allclose(result, expected, atol=1e-12)
 

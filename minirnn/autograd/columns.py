@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from minirnn.autograd.correlation import Geometry
 
 _CACHE_ELEMENTS = 1 << 19  # numbers in the patches of one block: 2 MiB of float32
+_COPIED = 1 << 19  # numbers below which a thread costs more than it copies in the same time
 _SHORT = 32  # numbers in a run, below which a copy spends its time on beginning
 
 
@@ -147,11 +148,10 @@ def pad_to(cells: Array, origin: tuple[int, int], size: tuple[int, int]) -> Arra
     padded = xp.zeros((n, *size, channels), cells.dtype)
 
     def lay(start: int, stop: int) -> None:
-        for image in range(n):
-            padded[image, y + start : y + stop, x : x + width] = cells[image, start:stop]
+        padded[:, y + start : y + stop, x : x + width] = cells[:, start:stop]
 
     if xp is np:
-        parallel.for_chunks(lay, height, at_least=4)
+        parallel.for_chunks(lay, height, at_least=_COPIED // max(n * width * channels, 1))
     else:
-        padded[:, y : y + height, x : x + width] = cells
+        lay(0, height)
     return padded

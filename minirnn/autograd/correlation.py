@@ -23,9 +23,9 @@ from minirnn.autograd.columns import Columns, by_plane
 from minirnn.backend import Array, xp_of
 from minirnn.layout import cells_of, contiguous
 
-_PATCHES = 1 << 18  # numbers that are stamped at a time: 1 MiB of float32
+_STAMPS = 1 << 18  # numbers that are added up at a time: 1 MiB of float32
 _FEW = 512  # places, for which it takes longer to bring kernels in order than to add up stamps
-_ROWS = 1 << 19  # numbers that a pointwise convolution reads and writes at a time
+_ROWS = 1 << 19  # numbers that are read and written at a time where each is written once
 
 
 @dataclass(frozen=True)
@@ -193,35 +193,50 @@ def spread(dy: Array, taps: Array, geometry: Geometry, finish: Finish = _NOTHING
 
 
 def _stamp_apart(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
-    """`spread` where no place of dx is under two stamps: they are written, not added."""
+    """`spread` where no place of dx is under two stamps: they are written, not added.
+
+    One row of the kernel after the other. Where there are no gaps, its stamps side by side are whole rows
+    of the result, and are copied there as they are finished.
+    """
     xp = xp_of(dy)
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
     channels = taps.shape[2]
-    matrix = taps.reshape(-1, outputs).T
     gaps = (height, width) != (oh * kh, ow * kw)
     dx = (xp.zeros if gaps else xp.empty)((n, height, width, channels), dy.dtype)
-    step = min(max(_PATCHES // (ow * matrix.shape[1]), 1), oh) if xp is np else oh
-    places = [(i, r) for i in range(n if xp is np else 1) for r in range(0, oh, step)]
+    images, step = _portions(xp, dy, _ROWS // max(ow * kw * channels, 1))
+    places = [(slice(i, i + images), r) for i in range(0, n, images) for r in range(0, oh, step)]
 
     def work(start: int, stop: int) -> None:
-        for image, first in places[start:stop]:
+        for chosen, first in places[start:stop]:
             last = min(first + step, oh)
-            images = slice(image, image + 1) if xp is np else slice(None)
-            part = dy[images, first:last]
-            patches = (part.reshape(-1, outputs) @ matrix).reshape(
-                *part.shape[:3], kh, kw, channels
-            )
-            rows = slice(first * sy, last * sy if last < oh else height)
-            goal = dx[images, rows]
+            part = dy[chosen, first:last]
             for u in range(kh):
-                for v in range(kw):
-                    own = patches[:, :, :, u, v]
-                    goal[:, u::sy, v::sx][:, : own.shape[1], : own.shape[2]] = own
-            finish(goal, (images, rows), goal)
+                rows = slice(first * sy + u, (last - 1) * sy + u + 1, sy)
+                stamps = part.reshape(-1, outputs) @ taps[u].reshape(-1, outputs).T
+                if gaps:
+                    stamps = stamps.reshape(*part.shape[:3], kw, channels)
+                    for v in range(kw):
+                        dx[chosen, rows, v::sx][:, :, :ow] = stamps[:, :, :, v]
+                else:
+                    stamps = stamps.reshape(*part.shape[:2], width, channels)
+                    finish(stamps, (chosen, rows), dx[chosen, rows])
+            if gaps:
+                rows = slice(first * sy, last * sy if last < oh else height)
+                finish(dx[chosen, rows], (chosen, rows), dx[chosen, rows])
 
     _chunks(xp, work, len(places))
     return dx
+
+
+def _portions(xp: Any, maps: Array, most: int) -> tuple[int, int]:
+    """Cut (N, H, W, C) in portions of about `most` rows: how many images, how many rows of each.
+
+    On a GPU: all at once.
+    """
+    n, height = maps.shape[:2]
+    most = max(most, 1) if xp is np else max(n * height, 1)
+    return max(most // max(height, 1), 1), min(most, max(height, 1))
 
 
 def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
@@ -238,8 +253,7 @@ def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
     dx = xp.empty((n, height, width, channels), dy.dtype)
     # Threads share out the channels: places are under several stamps.
     share = max(-(-channels // parallel.thread_count()) if xp is np else channels, 1)
-    most = max(_PATCHES // max(share * ow, 1), 1) if xp is np else max(n * oh, 1)  # rows at a time
-    images, step = max(most // max(oh, 1), 1), min(most, max(oh, 1))
+    images, step = _portions(xp, dy, _STAMPS // max(share * ow, 1))
     places = [
         (slice(i, i + images), slice(c, c + share))
         for i in range(0, n, images)

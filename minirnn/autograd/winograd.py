@@ -65,7 +65,6 @@ _A_T = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
     np.float32,
 )
-_OUTPUT = np.kron(_A_T, _A_T)  # (16, 36): vec(Aᵀ M A) = (Aᵀ ⊗ Aᵀ) vec(M), both directions at once
 
 _PIECE = (
     4096  # numbers of one tap in a piece: its 36 taps and their values stay in a usual L2 cache
@@ -146,7 +145,8 @@ def correlate(
 
         def write(start: int, stop: int) -> None:
             for piece in pieces[start:stop]:
-                result = _OUTPUT @ products[:, piece.start : piece.stop].reshape(36, -1)
+                own = products[:, piece.start : piece.stop].reshape(6, 6, -1)
+                result = _A_T @ np.matmul(_A_T, own).reshape(6, -1)
                 # (4, 4, images, rows, columns, O) → whole rows and columns of the map
                 result = result.reshape(4, 4, *piece.shape, outputs).transpose(2, 3, 0, 4, 1, 5)
                 n, height, width = piece.shape
@@ -188,9 +188,9 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
 
         def read(start: int, stop: int) -> None:
             for piece in pieces[start:stop]:
-                square = squares[(slice(None), slice(None), *piece.tiles)].reshape(16, -1)
-                goal = gradients[:, piece.start : piece.stop].reshape(36, -1)
-                np.matmul(_OUTPUT.T, square, out=goal)
+                square = squares[(slice(None), slice(None), *piece.tiles)].reshape(4, -1)
+                goal = gradients[:, piece.start : piece.stop].reshape(6, 6, -1)
+                np.matmul(_A_T.T, (_A_T.T @ square).reshape(6, 4, -1), out=goal)
 
         def multiply(start: int, stop: int) -> None:
             for k in range(start, stop):
