@@ -7,6 +7,7 @@ up only after the caller has made a CuPy array, so that `import minirnn` never l
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, TypeAlias
 
@@ -84,6 +85,15 @@ def library_of(device: str) -> Any:
     if not cupy.cuda.is_available():
         raise InputError("device 'cuda': CuPy is installed, but finds no NVIDIA GPU and driver")
     return cupy
+
+
+def positive_part(values: Array, out: Array | None = None) -> Array:
+    """max(values, 0) of floats.
+
+    By `clip`, which has a fast way for limits that are numbers. `maximum` of an array and a number takes
+    three to four times as long in NumPy.
+    """
+    return values.clip(0, math.inf, out=out)
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:

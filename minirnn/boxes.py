@@ -8,12 +8,13 @@ it has area 0 and overlaps nothing. Coordinates are finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from minirnn import parallel
-from minirnn.backend import Array, to_host, xp_of
+from minirnn.backend import Array, positive_part, to_host, xp_of
 from minirnn.errors import InputError
 from minirnn.parallel import in_blocks
 
@@ -21,10 +22,11 @@ from minirnn.parallel import in_blocks
 SCALE_CLAMP = math.log(1000 / 16)
 
 # NMS looks at this many boxes at once. Larger blocks waste tests on boxes that are suppressed
-# anyway, smaller ones spend their time in calls: 64 was fastest for 1000 to 5000 boxes.
-_BLOCK = 64
-# ... and compares them with so many others at a time: the table of a block stays in the cache.
-_COLUMNS = 1024
+# anyway, smaller ones spend their time in calls: 128 was fastest for 1000 to 5000 boxes.
+_BLOCK = 128
+# ... and compares them with so many others at a time: the tables of a block stay in the cache.
+_COLUMNS = 2048
+_PAIRS = 1 << 17  # below so many a thread costs more than it saves
 
 
 def area(boxes: Array) -> Array:
@@ -39,10 +41,9 @@ def area(boxes: Array) -> Array:
     Raises:
         InputError: the shape is not (N, 4), or the dtype is not float.
     """
-    xp = xp_of(boxes)
     _require_boxes("boxes", boxes)
-    width = xp.maximum(boxes[:, 2] - boxes[:, 0], 0)
-    height = xp.maximum(boxes[:, 3] - boxes[:, 1], 0)
+    width = positive_part(boxes[:, 2] - boxes[:, 0])
+    height = positive_part(boxes[:, 3] - boxes[:, 1])
     return width * height
 
 
@@ -64,7 +65,10 @@ def intersection(a: Array, b: Array) -> Array:
     """
     _require_boxes("a", a)
     _require_boxes("b", b)
-    return _shared(_sides(a), _sides(b))
+    if len(b) < len(a):  # long rows are quicker than many
+        return intersection(b, a).T
+    with _row_by_row():
+        return _shared(*_sides_of_both(a, b))
 
 
 def iou(a: Array, b: Array) -> Array:
@@ -87,14 +91,17 @@ def iou(a: Array, b: Array) -> Array:
     """
     _require_boxes("a", a)
     _require_boxes("b", b)
+    if len(b) < len(a):  # long rows are quicker than many
+        return iou(b, a).T
     xp = xp_of(a, b)
-    of_a, of_b = _sides(a), _sides(b)
-    table = xp.empty((len(a), len(b)), xp.result_type(a, b))
+    of_a, of_b = _sides_of_both(a, b)
+    table = xp.empty((len(a), len(b)), of_a.dtype)
 
     def columns(start: int, stop: int) -> None:
         table[:, start:stop] = _iou(of_a, of_b[:, start:stop])
 
-    in_blocks(xp, columns, len(b), len(a))
+    with _row_by_row():
+        in_blocks(xp, columns, len(b), len(a))
     return table
 
 
@@ -286,7 +293,8 @@ def nms(boxes: Array, scores: Array, iou_threshold: float) -> Array:
     xp = xp_of(boxes, scores)
     _require_nms_input(boxes, scores, iou_threshold)
     order = _by_falling_score(scores)
-    return xp.asarray(_walk(to_host(boxes), order, iou_threshold))
+    with _row_by_row():
+        return xp.asarray(_walk(to_host(boxes), order, iou_threshold))
 
 
 def batched_nms(
@@ -402,8 +410,9 @@ def _walk_groups(
     by_group = order[np.argsort(groups[order], kind="stable")]  # falling score inside a group
     bounds = np.flatnonzero(np.diff(groups[by_group])) + 1
     kept = np.zeros(len(boxes), dtype=bool)
-    for members in np.split(by_group, bounds):
-        kept[_walk(boxes, members, iou_threshold)] = True
+    with _row_by_row():
+        for members in np.split(by_group, bounds):
+            kept[_walk(boxes, members, iou_threshold)] = True
     return order[kept[order]]
 
 
@@ -416,34 +425,47 @@ def _without_clash(kept: np.ndarray, rest: np.ndarray, limit: np.floating) -> np
             part = slice(first, min(first + _COLUMNS, stop))
             stay[part] = ~(_iou(kept, rest[:, part]) > limit).any(axis=0)
 
-    parallel.for_chunks(work, len(stay), at_least=_COLUMNS)
+    parallel.for_chunks(work, len(stay), at_least=-(-_PAIRS // max(kept.shape[1], 1)))
     return stay
 
 
 def _sides(boxes: Array) -> Array:
-    """x1, y1, x2, y2 and the area of each box, as rows (5, N).
+    """x1, y1, x2, y2 and the area of each box, as rows (5, N); no x2 < x1 and no y2 < y1.
 
     One contiguous row per coordinate: a table of all pairs is made of them with few steps.
     """
     xp = xp_of(boxes)
-    return xp.concatenate([xp.ascontiguousarray(boxes.T), area(boxes)[None]])
+    sides = xp.empty((5, len(boxes)), boxes.dtype)
+    starts, ends = sides[:2], sides[2:4]
+    starts[...] = boxes[:, :2].T
+    xp.maximum(starts, boxes[:, 2:].T, out=ends)
+    xp.multiply(*(ends - starts), out=sides[4])
+    return sides
+
+
+def _sides_of_both(a: Array, b: Array) -> tuple[Array, Array]:
+    """`_sides` of two sets of boxes, in one dtype."""
+    dtype = xp_of(a, b).result_type(a, b)
+    return _sides(a.astype(dtype, copy=False)), _sides(b.astype(dtype, copy=False))
 
 
 def _shared(a: Array, b: Array) -> Array:
-    """The areas (N, M) that boxes share, from `_sides`."""
+    """The areas (N, M) that boxes share, from `_sides`.
+
+    Both ends of b are brought into a, where they do not lie in it: what is between them then is the part
+    that they share, and nothing if b lies beside a. `clip` does that with two numbers of `a` and a row
+    of `b`, which is its fast way (see `_row_by_row`).
+    """
     xp = xp_of(a, b)
-    ax1, ay1, ax2, ay2, _ = a[:, :, None]
-    bx1, by1, bx2, by2, _ = b[:, None, :]
-    # In-place steps: this table is the largest array in matching and NMS, and going through memory
+    brought = xp.empty((2, 2, a.shape[1], b.shape[1]), a.dtype)  # (start or end, x or y, N, M)
+    b[:4].reshape(2, 2, 1, -1).clip(a[:2, :, None], a[2:4, :, None], out=brought)
+    # In-place steps: these tables are the largest arrays in matching and NMS, and going through memory
     # is what costs here.
-    width = xp.minimum(ax2, bx2)
-    width -= xp.maximum(ax1, bx1)
-    xp.maximum(width, 0, out=width)
-    height = xp.minimum(ay2, by2)
-    height -= xp.maximum(ay1, by1)
-    xp.maximum(height, 0, out=height)
-    width *= height
-    return width
+    sides = brought[1]
+    sides -= brought[0]
+    shared = sides[0]
+    shared *= sides[1]
+    return shared
 
 
 def _iou(a: Array, b: Array) -> Array:
@@ -451,24 +473,37 @@ def _iou(a: Array, b: Array) -> Array:
     shared = _shared(a, b)
     union = a[4][:, None] + b[4]
     union -= shared
-    # Rounding never makes the union smaller than what is shared, so it is 0 only for two boxes
-    # without area. There 0 / 1 gives the 0 that we want, with no division by zero to silence.
-    union += union == 0
+    # Rounding never makes the union smaller than what is shared, so it is 0 only for two boxes without
+    # area. There the least number that is more than 0 gives the 0 that we want: 0 / 5e-324.
+    union.clip(np.finfo(union.dtype).smallest_subnormal, math.inf, out=union)
     shared /= union
     return shared
+
+
+@contextmanager
+def _row_by_row() -> Iterator[None]:
+    """Inside, NumPy makes tables row by row, from the arrays as they lie.
+
+    Where rows have less than two or three thousand numbers it would first copy what is broadcast along
+    them to buffers; and `clip` with a buffer of limits takes seven times as long as with two numbers.
+    """
+    with np.errstate():  # which gives the buffers their size back, too
+        np.setbufsize(16)
+        yield
 
 
 def _settle(clash: np.ndarray) -> list[int]:
     """The rows that greedy NMS keeps, given which pairs clash: (n, n) bool."""
     # A row of the table becomes one Python integer whose bit j says "clashes with j": to drop all
     # of them is then a single `|`, far cheaper than an array operation on so few elements.
-    rows = np.packbits(clash, axis=1, bitorder="little")
+    packed = np.packbits(clash, axis=1, bitorder="little")
+    rows, size = packed.tobytes(), packed.shape[1]
     dropped = 0
     kept = []
-    for i, row in enumerate(rows):
+    for i in range(len(clash)):
         if not dropped >> i & 1:
             kept.append(i)
-            dropped |= int.from_bytes(row.tobytes(), "little")
+            dropped |= int.from_bytes(rows[i * size : (i + 1) * size], "little")
     return kept
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from standin import standin
 
-from minirnn.backend import library_of, scatter_add, sparse_of, to_host, xp_of
+from minirnn.backend import library_of, positive_part, scatter_add, sparse_of, to_host, xp_of
 from minirnn.errors import InputError
 
 
@@ -57,6 +57,17 @@ def test_scatter_add_counts_repeated_indices(xp):
     target = xp.zeros((3, 2), dtype=xp.float32)
     scatter_add(target, xp.asarray(np.array([2, 0, 2])), xp.ones((3, 2), dtype=xp.float32))
     np.testing.assert_array_equal(to_host(target), [[1, 1], [0, 0], [2, 2]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_positive_part_is_the_maximum_with_zero(xp, dtype):
+    values = xp.asarray([[-1, -0.0, 0, 2.5], [np.nan, np.inf, -np.inf, 1e-45]], dtype)
+    expected = np.maximum(to_host(values), 0)
+    found = positive_part(values)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(to_host(found), expected)
+    positive_part(values.T, out=values.T)  # in place, in any order
+    np.testing.assert_array_equal(to_host(values), expected)
 
 
 def test_sparse_of_multiplies_arrays_of_the_same_library(xp):

@@ -74,6 +74,29 @@ def test_iou_is_symmetric_bounded_and_blind_to_shift_and_scale(a, b, power, shif
     np.testing.assert_array_equal(overlap, fast.iou(a + shift, b + shift))
 
 
+@pytest.mark.parametrize("function", [fast.iou, fast.intersection])
+def test_tables_of_different_dtypes_and_lengths(xp, function):
+    """More rows than columns, or fewer; float32 beside float64 gives float64."""
+    rng = np.random.default_rng(0)
+    a, b = np.sort(rng.uniform(0, 9, (4, 4)), axis=1), np.sort(rng.uniform(0, 9, (40, 4)), axis=1)
+    a[0], b[:5] = a[0, [2, 1, 0, 3]], b[:5, [2, 3, 0, 1]]  # turned inside out
+    a = a.astype(np.float32)
+    expected = getattr(textbook, function.__name__)(a.astype(np.float64), b)
+    assert (expected > 0).mean() > 0.1
+    for one, other, table in ((a, b, expected), (b, a, expected.T)):
+        found = function(xp.asarray(one), xp.asarray(other))
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(to_host(found), table, rtol=1e-12)
+
+
+def test_tables_leave_numpy_as_it_was():
+    before = np.getbufsize(), np.geterr()
+    boxes = np.ones((5, 4), np.float32)
+    fast.iou(boxes, boxes)
+    fast.nms(boxes, np.ones(5, np.float32), 0.5)
+    assert (np.getbufsize(), np.geterr()) == before
+
+
 def test_iou_of_random_float32_boxes_never_passes_one():
     rng = np.random.default_rng(0)
     boxes = random_boxes(rng, 300)
@@ -269,7 +292,11 @@ def test_nms_equals_the_textbook(inputs, threshold, at_most):
 
 
 @pytest.mark.parametrize("threshold", [0.3, 0.7])
-def test_nms_over_several_blocks_equals_the_textbook(xp, threshold):
+@pytest.mark.parametrize("small", [False, True])
+def test_nms_over_several_blocks_equals_the_textbook(xp, threshold, small, monkeypatch):
+    if small:  # several blocks, cut in columns, on several threads
+        for name, size in (("_BLOCK", 16), ("_COLUMNS", 20), ("_PAIRS", 10)):
+            monkeypatch.setattr(fast, name, size)
     rng = np.random.default_rng(1)
     boxes = random_boxes(rng, 300, extent=120.0)
     scores = rng.integers(0, 60, 300).astype(np.float32)  # many ties

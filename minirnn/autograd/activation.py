@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from minirnn.autograd.passes import element_by_element, where_positive
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, positive_part, xp_of
 
 
 @differentiable
@@ -15,11 +15,10 @@ def relu(x: Array) -> tuple[Array, Callable]:
 
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
     """
-    xp = xp_of(x)
-    y = xp.empty_like(x)  # that lies in memory as x does
+    y = xp_of(x).empty_like(x)  # that lies in memory as x does
 
     def forward(out: Array, values: Array) -> None:
-        xp.maximum(values, 0, out=out)
+        positive_part(values, out=out)
 
     element_by_element(forward, y, x)
     return y, lambda dy: where_positive(dy, y)

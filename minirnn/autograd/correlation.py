@@ -20,7 +20,7 @@ import numpy as np
 from minirnn import parallel
 from minirnn.autograd import winograd
 from minirnn.autograd.columns import Columns, by_plane
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, positive_part, xp_of
 from minirnn.layout import cells_of, contiguous
 
 _STAMPS = 1 << 18  # numbers that are added up at a time: 1 MiB of float32
@@ -86,7 +86,7 @@ class Finish:
             block += term
         # The last step writes to `out`, so that no walk is spent on copying.
         if self.relu:
-            xp.maximum(block, 0, out=out)
+            positive_part(block, out=out)
         elif last is not None:
             xp.add(block, last, out=out)
         elif out is not block:

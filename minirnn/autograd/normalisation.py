@@ -21,7 +21,7 @@ import numpy as np
 from minirnn import parallel
 from minirnn.autograd.passes import before_relu, together
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, positive_part, xp_of
 from minirnn.layout import cells_of
 from minirnn.parallel import BLOCK
 
@@ -92,7 +92,7 @@ def group_norm(
         if added is not None:
             out += added[place]
         if relu:
-            xp.maximum(out, 0, out=out)
+            positive_part(out, out=out)
 
     blocks.run(scaled)
 
