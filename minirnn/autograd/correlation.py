@@ -20,6 +20,7 @@ import numpy as np
 from minirnn import parallel
 from minirnn.autograd import winograd
 from minirnn.autograd.columns import Columns, by_plane
+from minirnn.autograd.passes import sum_of_rows
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.layout import cells_of, contiguous
 
@@ -327,7 +328,7 @@ def sum_of_places(dy: Array) -> Array:
 
     def work(start: int, stop: int) -> None:
         for block in range(start, stop):
-            rows[block * step : (block + 1) * step].sum(axis=0, out=sums[block])
+            sums[block] = sum_of_rows(rows[block * step : (block + 1) * step])
 
     parallel.for_chunks(work, len(sums))
     return sums.sum(axis=0)

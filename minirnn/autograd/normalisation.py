@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minirnn import parallel
-from minirnn.autograd.passes import before_relu, together
+from minirnn.autograd.passes import before_relu, sum_of_rows, together
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.layout import cells_of
@@ -75,12 +75,12 @@ def group_norm(
         means = sums.reshape(n, groups, members).sum(axis=2) / length
         return xp.repeat(means, members, axis=1)[:, None]  # (N, 1, C)
 
-    mean = over_group(blocks.sum(lambda place: rows[place].sum(axis=1)))
+    mean = over_group(blocks.sum(lambda place: sum_of_rows(rows[place])))
 
     def centred(place: Place) -> Array:
         out = y[place]
         xp.subtract(rows[place], mean[place[0]], out=out)
-        return xp.einsum("nrc,nrc->nc", out, out)
+        return sum_of_rows(out * out)
 
     r = 1 / xp.sqrt(over_group(blocks.sum(centred)) + eps)
     scale = r * weight
@@ -105,9 +105,9 @@ def group_norm(
         def products(place: Place) -> Array:
             out = dx[place]
             xp.subtract(rows[place], mean[place[0]], out=out)  # x̂ / r
-            return xp.einsum("nrc,nrc->nc", out, dy[place])
+            return sum_of_rows(out * dy[place])
 
-        db = blocks.sum(lambda place: dy[place].sum(axis=1))
+        db = blocks.sum(lambda place: sum_of_rows(dy[place]))
         dw = blocks.sum(products) * r[:, 0]
         mean_g, mean_gx = over_group(db * weight), over_group(dw * weight)
         of_x, constant = -(r**2) * mean_gx, -r * mean_g
