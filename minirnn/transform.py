@@ -9,7 +9,7 @@ coarsest stride. Boxes are scaled alongside; those of the answer are scaled back
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,14 @@ class Batch:
     images: Array
     sizes: list[tuple[int, int]]
     original_sizes: list[tuple[int, int]]
+
+    def parts(self, pixels: int) -> Iterator[Batch]:
+        """Yield batches of as many images as have so many pixels together, or of one image."""
+        height, width = self.images.shape[2:]
+        step = max(pixels // (height * width), 1)
+        for start in range(0, len(self.sizes), step):
+            some = slice(start, start + step)
+            yield Batch(self.images[some], self.sizes[some], self.original_sizes[some])
 
 
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from minirnn.backend import to_host
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.models import PRESETS, Config, build_model
-from minirnn.training.optimiser import SGD
+from minirnn.training.optimiser import SGD, clip_gradients
 
 TINY = {
     "small_widths": (16, 16, 16), "fpn_channels": 16, "box_width": 16, "mask_width": 16,
@@ -143,6 +143,27 @@ def test_trap_21_a_batch_of_two_is_two_batches_of_one():
         np.testing.assert_allclose(both.scores, alone.scores, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["group_norm", "frozen_batch_norm"])
+def test_images_go_through_in_parts_on_one_canvas(norm, monkeypatch):
+    model = _tiny(rpn_post_nms_test=20, norm=norm)
+    images = [scene(k, size=size)[0] for k, size in enumerate([(64, 96), (50, 90), (64, 96)])]
+    together = model.predict(images, score_threshold=0.0)
+    seen = []
+    forward = type(model.backbone).__call__
+    monkeypatch.setattr(
+        type(model.backbone), "__call__", lambda self, x: seen.append(x.shape) or forward(self, x)
+    )
+    monkeypatch.setattr("minirnn.models.mask_rcnn._PIXELS", 1)
+    parts = model.predict(images, score_threshold=0.0)
+    assert [shape[0] for shape in seen] == [1, 1, 1]
+    assert norm == "group_norm" or len(set(seen)) == 1  # all as large as the largest
+    for one, other in zip(parts, together, strict=True):
+        assert len(one.boxes) == len(other.boxes) > 0
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+        assert (one.masks == other.masks).mean() > 0.999
+
+
 def test_trap_20_padding_changes_nothing_but_the_border():
     # With a normalisation that does not look at the rest of the map, as GroupNorm does.
     model = _tiny(size_divisor=64, norm="frozen_batch_norm")
@@ -176,6 +197,7 @@ def test_learns_one_image():
         losses = model.losses([image], [target], rng=np.random.default_rng(step))
         total = sum(losses.values(), start=0.0)
         total.backward()
+        clip_gradients(model.parameters(), 1.0)  # or half of the seeds diverge
         optimiser.step(0.02 if step >= 10 else 0.004)
         first = float(total) if first is None else first
     assert float(total) < 0.35 * first

@@ -35,6 +35,10 @@ from minirnn.nn import Module
 from minirnn.roi import pyramid_roi, roi_align, roi_pool, roi_warp
 from minirnn.transform import Batch, check_image, make_batch, prepare_target, scale_boxes
 
+# Pixels that go through the network at a time in `predict`: one large image, or many small ones. More large
+# ones are no quicker together, and their maps take half a gigabyte each.
+_PIXELS = 1 << 20
+
 
 class RoIHeads(Module):
     """The heads under torchvision's names."""
@@ -265,8 +269,14 @@ class MaskRCNN(Module):
     def _predict_together(
         self, images: Sequence[np.ndarray], score_threshold: float | None
     ) -> list[Detections]:
+        batch = self._batch(images, [self.config.min_size[-1]] * len(images))
+        found: list[Detections] = []
+        for part in batch.parts(_PIXELS):
+            found += self._predict_part(part, score_threshold)
+        return found
+
+    def _predict_part(self, batch: Batch, score_threshold: float | None) -> list[Detections]:
         with no_grad():
-            batch = self._batch(images, [self.config.min_size[-1]] * len(images))
             pyramid = self.backbone(batch.images)
             logits, deltas, level_sizes = self.rpn(pyramid)
             anchors = self._anchors(batch, pyramid)
