@@ -42,16 +42,16 @@ class Case:
 
     def measure(self, repeat: int) -> Row:
         """Take turns, compare the answers, and make a row of it."""
-        seconds, answers = take_turns({"ours": self.ours, **self.theirs}, repeat)
+        turns = take_turns({"ours": self.ours, **self.theirs}, repeat)
         compare = self.compare or largest_difference
-        mine = answers.pop("ours")
+        mine = turns.answers["ours"]
         return Row(
             name=self.name,
             group=self.group,
-            ours=seconds.pop("ours"),
-            theirs=seconds,
+            ours=turns.seconds["ours"],
+            theirs={name: turns.seconds[name] for name in self.theirs},
             flops=self.flops,
-            differences={name: compare(mine, theirs) for name, theirs in answers.items()},
+            differences={name: compare(mine, turns.answers[name]) for name in self.theirs},
             tolerance=self.tolerance,
             count=self.count,
             not_peers=self.not_peers,

@@ -70,10 +70,10 @@ def scale(folder: Path, overrides: dict[str, Any], batch: int, repeat: int) -> d
     seen = count_regions(model)
     _forget_peak()
     base = memory_now()
-    seconds, answers = take_turns({"ours": lambda: our_answer(model, samples)}, repeat)
-    found = sum(len(detections.boxes) for detections in answers["ours"])
+    turns = take_turns({"ours": lambda: our_answer(model, samples)}, repeat)
+    found = sum(len(detections.boxes) for detections in turns.answers["ours"])
     return {
-        "seconds": seconds["ours"],
+        "seconds": turns.seconds["ours"],
         "base": base,
         "peak": memory_peak(),
         "proposals": seen["box"],

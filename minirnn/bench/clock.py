@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 #: Threads of OpenBLAS, OpenMP and ONNX Runtime wait for more work by spinning, for up to some 25 ms,
@@ -20,13 +21,23 @@ SHORT = 0.5
 ENOUGH = 0.05
 
 
+@dataclass(frozen=True)
+class Turns:
+    """What `take_turns` saw of each contestant, by name."""
+
+    seconds: dict[str, list[float]]  # of a call, one figure for each turn
+    left_out: dict[str, list[float]]  # of a call, likewise, that are not among them
+    answers: dict[str, Any]  # of the first calls
+
+
 def take_turns(
     contestants: Mapping[str, Callable[[], Any]],
     repeat: int,
     *,
     not_counted: Mapping[str, Callable[[], float]] | None = None,
+    enough: float | None = None,
     pause: float = PAUSE,
-) -> tuple[dict[str, list[float]], dict[str, Any]]:
+) -> Turns:
     """Time several functions that do the same.
 
     Args:
@@ -35,12 +46,11 @@ def take_turns(
         repeat: timed turns of each.
         not_counted: for some names, a function that says how many seconds of the calls since it was
             last asked do not count.
+        enough: seconds for which a turn goes on with further calls; None for `ENOUGH`.
         pause: seconds of rest before each turn.
-
-    Returns:
-        Seconds of a call in each turn, by name, and the answers of the first calls, by name.
     """
     not_counted = not_counted or {}
+    enough = ENOUGH if enough is None else enough
     answers = {name: run() for name, run in contestants.items()}
     short = True  # all of them, or none is treated so
     for name, run in contestants.items():
@@ -50,6 +60,7 @@ def take_turns(
         if name in not_counted:
             not_counted[name]()
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    left_out: dict[str, list[float]] = {name: [] for name in not_counted}
     collecting = gc.isenabled()
     gc.disable()  # or somebody's turn has to clean up after another's
     try:
@@ -62,14 +73,16 @@ def take_turns(
                     if name in not_counted:
                         not_counted[name]()
                 calls, taken, start = 0, 0.0, time.perf_counter()
-                while taken < ENOUGH:
+                while taken < enough:
                     run()
                     calls += 1
                     taken = time.perf_counter() - start
                 if name in not_counted:
-                    taken -= not_counted[name]()
+                    aside = not_counted[name]()
+                    left_out[name].append(aside / calls)
+                    taken -= aside
                 seconds[name].append(taken / calls)
     finally:
         if collecting:
             gc.enable()
-    return seconds, answers
+    return Turns(seconds, left_out, answers)

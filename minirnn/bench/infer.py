@@ -111,9 +111,9 @@ def _timed(folder: Path, names: list[str], samples: list[Sample], repeat: int) -
         if "torchvision" in names and not known.torchvision_is_compiled():
             watch = stack.enter_context(timed_stand_ins())
             not_counted["torchvision"] = watch.take
-        seconds, answers = take_turns(runs, repeat, not_counted=not_counted)
-    ours = answers.pop("ours")
-    found = {name: _agreement(ours, answers[name]) for name in names}
+        turns = take_turns(runs, repeat, not_counted=not_counted)
+    ours = turns.answers["ours"]
+    found = {name: _agreement(ours, turns.answers[name]) for name in names}
     canvas = canvas_of(samples[0].image, model.config)
     notes = [f"{name}: {both.sentence()}" for name, both in found.items()]
     details: dict[str, Any] = {
@@ -123,7 +123,7 @@ def _timed(folder: Path, names: list[str], samples: list[Sample], repeat: int) -
         "canvas": list(canvas),
     }
     if watch:
-        stand_in = float(np.median(watch.taken[1:]))
+        stand_in = float(np.median(turns.left_out["torchvision"]))
         details["stand_in_ms"] = {"torchvision": stand_in * 1e3}
         notes.append(
             f"torchvision's own nms and roi_align do not load here: {stand_in * 1e3:.0f} ms in "
@@ -132,8 +132,8 @@ def _timed(folder: Path, names: list[str], samples: list[Sample], repeat: int) -
     return Row(
         name="infer",
         group="infer",
-        ours=seconds.pop("ours"),
-        theirs=seconds,
+        ours=turns.seconds["ours"],
+        theirs={name: turns.seconds[name] for name in names},
         flops=network_flops(*canvas, len(samples), regions["box"], regions["mask"]),
         differences={name: both.difference for name, both in found.items()},
         tolerance=agreed.TOLERANCE,

@@ -24,7 +24,6 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.taken: list[float] = []  # what `take` gave, oldest first
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -38,7 +37,6 @@ class Stopwatch:
     def take(self) -> float:
         """The seconds since the last call."""
         seconds, self.seconds = self.seconds, 0.0
-        self.taken.append(seconds)
         return seconds
 
 

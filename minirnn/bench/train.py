@@ -41,6 +41,9 @@ Progress = Callable[[str, int, int], None]
 TOLERANCE = 1e-2
 #: The name of the contestant that is torchvision but for one operation.
 WITH_OURS = "torchvision, our RoIAlign"
+#: Seconds of a turn: steps of training come one after the other, and of single ones of a tenth of a second
+#: the slowest take a third longer than the quickest.
+_STEPS = 1.0
 _SHAPES_BATCH, _SHAPES_SIDE = 8, 128
 
 
@@ -165,24 +168,23 @@ def _time(row: Row, folder: Path, names: list[str], samples: list[Sample], repea
     runs: dict[str, Callable[[], Any]] = {"ours": our_step(model, samples, setup.threads)}
     row.details["processes"] = min(setup.threads, len(samples))
     not_counted: dict[str, Callable[[], float]] = {}
-    inside: list[float] = []
     with ExitStack() as stack:
         watch = None
         if names and not known.torchvision_is_compiled():
             watch = stack.enter_context(timed_stand_ins())
-            not_counted["torchvision"] = lambda: _noted(watch.take(), inside)
+            not_counted["torchvision"] = watch.take
         runs |= {name: contestant(name, folder) for name in names}
         if watch:
             runs[WITH_OURS] = _with_our_roi_align(runs["torchvision"])
             not_counted[WITH_OURS] = watch.take
-        seconds, _ = take_turns(runs, repeat, not_counted=not_counted)
-    row.ours = seconds.pop("ours")
-    row.theirs = seconds
+        turns = take_turns(runs, repeat, not_counted=not_counted, enough=_STEPS)
+    row.ours = turns.seconds.pop("ours")
+    row.theirs = turns.seconds
     row.details |= {"regions": regions}
     if model.config.backbone == "resnet50":
         row.flops = _flops(model, samples, regions)
     if watch:
-        left_out = float(np.median(inside[1:]))
+        left_out = float(np.median(turns.left_out["torchvision"]))
         whole = left_out + (row.their_seconds("torchvision") or 0)
         row.details["stand_in_ms"] = {"torchvision": left_out * 1e3}
         row.note += (
@@ -191,11 +193,6 @@ def _time(row: Row, folder: Path, names: list[str], samples: list[Sample], repea
             "in its time, and in its memory roi_align is ours. As nobody takes a step without RoIAlign, it "
             "is timed with ours in its place, too; nms is left out there"
         )
-
-
-def _noted(seconds: float, where: list[float]) -> float:
-    where.append(seconds)
-    return seconds
 
 
 def _with_our_roi_align(run: Callable[[], Any]) -> Callable[[], Any]:
