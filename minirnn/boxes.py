@@ -379,7 +379,12 @@ def to_xywh(boxes: Array) -> Array:
 
 
 def _by_falling_score(scores: Array) -> np.ndarray:
-    return np.argsort(-to_host(scores), kind="stable").astype(np.int64, copy=False)
+    falling = -to_host(scores)
+    order = np.argsort(falling)  # several times as fast as a stable one, whose answer it is ...
+    ranked = falling[order]
+    if not (ranked[:-1] < ranked[1:]).all():  # ... unless two scores are equal
+        order = np.argsort(falling, kind="stable")
+    return order.astype(np.int64, copy=False)
 
 
 def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndarray:
@@ -399,7 +404,7 @@ def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndar
         if not len(order):
             break
         stay = _without_clash(block[:, own], sides, limit)
-        order, sides = order[stay], sides[:, stay]
+        order, sides = order.take(stay), sides.take(stay, axis=1)
     return np.concatenate([*kept, order])  # a last one that is left has nothing more to fear
 
 
@@ -417,7 +422,7 @@ def _walk_groups(
 
 
 def _without_clash(kept: np.ndarray, rest: np.ndarray, limit: np.floating) -> np.ndarray:
-    """Which boxes of `rest` overlap none of `kept` by more than `limit`; both from `_sides`."""
+    """The boxes of `rest` that overlap none of `kept` by more than `limit`; both from `_sides`."""
     stay = np.empty(rest.shape[1], bool)
 
     def work(start: int, stop: int) -> None:
@@ -426,20 +431,23 @@ def _without_clash(kept: np.ndarray, rest: np.ndarray, limit: np.floating) -> np
             stay[part] = ~(_iou(kept, rest[:, part]) > limit).any(axis=0)
 
     parallel.for_chunks(work, len(stay), at_least=-(-_PAIRS // max(kept.shape[1], 1)))
-    return stay
+    return np.flatnonzero(stay)
 
 
 def _sides(boxes: Array) -> Array:
-    """x1, y1, x2, y2 and the area of each box, as rows (5, N); no x2 < x1 and no y2 < y1.
+    """x1, x2, y1, y2 and the area of each box, as rows (5, N); no x2 < x1, no y2 < y1 and no area of 0.
 
-    One contiguous row per coordinate: a table of all pairs is made of them with few steps.
+    One contiguous row per coordinate: a table of all pairs is made of them with few steps. Instead of 0
+    an area is the least number above it, 1e-45 in float32. So no union is 0, since rounding never makes it
+    smaller than what is shared, and two boxes without area have an IoU of 0 with no case of its own.
     """
     xp = xp_of(boxes)
     sides = xp.empty((5, len(boxes)), boxes.dtype)
-    starts, ends = sides[:2], sides[2:4]
+    starts, ends = sides[:4:2], sides[1:4:2]
     starts[...] = boxes[:, :2].T
     xp.maximum(starts, boxes[:, 2:].T, out=ends)
-    xp.multiply(*(ends - starts), out=sides[4])
+    areas = xp.multiply(*(ends - starts), out=sides[4])
+    areas.clip(np.finfo(areas.dtype).smallest_subnormal, math.inf, out=areas)
     return sides
 
 
@@ -454,15 +462,16 @@ def _shared(a: Array, b: Array) -> Array:
 
     Both ends of b are brought into a, where they do not lie in it: what is between them then is the part
     that they share, and nothing if b lies beside a. `clip` does that with two numbers of `a` and a row
-    of `b`, which is its fast way (see `_row_by_row`).
+    of `b`, which is its fast way (see `_row_by_row`). A row is all starts and all ends: beginning one takes
+    as long as bringing in five hundred numbers.
     """
     xp = xp_of(a, b)
-    brought = xp.empty((2, 2, a.shape[1], b.shape[1]), a.dtype)  # (start or end, x or y, N, M)
-    b[:4].reshape(2, 2, 1, -1).clip(a[:2, :, None], a[2:4, :, None], out=brought)
-    # In-place steps: these tables are the largest arrays in matching and NMS, and going through memory
-    # is what costs here.
-    sides = brought[1]
-    sides -= brought[0]
+    n, m = a.shape[1], b.shape[1]
+    brought = xp.empty((2, n, 2 * m), a.dtype)  # (x or y, N, starts and ends)
+    b[:4].reshape(2, 1, 2 * m).clip(a[:4:2, :, None], a[1:4:2, :, None], out=brought)
+    sides = brought[:, :, m:] - brought[:, :, :m]
+    # In place: these tables are the largest arrays in matching and NMS, and going through memory is what
+    # costs here.
     shared = sides[0]
     shared *= sides[1]
     return shared
@@ -473,9 +482,6 @@ def _iou(a: Array, b: Array) -> Array:
     shared = _shared(a, b)
     union = a[4][:, None] + b[4]
     union -= shared
-    # Rounding never makes the union smaller than what is shared, so it is 0 only for two boxes without
-    # area. There the least number that is more than 0 gives the 0 that we want: 0 / 5e-324.
-    union.clip(np.finfo(union.dtype).smallest_subnormal, math.inf, out=union)
     shared /= union
     return shared
 
