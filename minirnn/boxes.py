@@ -13,7 +13,6 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from minirnn import parallel
 from minirnn.backend import Array, positive_part, to_host, xp_of
 from minirnn.errors import InputError
 from minirnn.parallel import in_blocks
@@ -21,12 +20,12 @@ from minirnn.parallel import in_blocks
 # A side may grow by at most 1000 / 16 = 62.5: an anchor of 16 pixels then covers an image of 1000.
 SCALE_CLAMP = math.log(1000 / 16)
 
-# NMS looks at this many boxes at once. Larger blocks waste tests on boxes that are suppressed
-# anyway, smaller ones spend their time in calls: 128 was fastest for 1000 to 5000 boxes.
-_BLOCK = 128
-# ... and compares them with so many others at a time: the tables of a block stay in the cache.
-_COLUMNS = 2048
-_PAIRS = 1 << 17  # below so many a thread costs more than it saves
+# NMS compares so many boxes with all that are left at a time. More waste tests on boxes that are dropped
+# anyway, fewer spend their time in calls: 64 was fastest for 1000 to 5000 boxes, and is the most that
+# `_settle` takes ...
+_BLOCK = 64
+# ... and with so many of those at a time, for the sake of memory.
+_COLUMNS = 4096
 
 
 def area(boxes: Array) -> Array:
@@ -390,20 +389,20 @@ def _by_falling_score(scores: Array) -> np.ndarray:
 def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndarray:
     """The part of `order` (indices, best first) that greedy NMS keeps.
 
-    A block of the best boxes that are left is settled among itself; then everything behind it that
-    clashes with a box kept from the block is dropped in one step.
+    A block of the best boxes that are left is compared with all that are left. That settles which of the
+    block are kept, and what those drop behind it.
     """
     limit = _round_down(iou_threshold, boxes.dtype)
     kept = []
-    sides = _sides(boxes[order])
+    sides = _sides(boxes.take(order, axis=0))
     while len(order) > 1:
-        block, sides = sides[:, :_BLOCK], sides[:, _BLOCK:]
-        own = _settle(_iou(block, block) > limit)
-        kept.append(order[own])
-        order = order[_BLOCK:]
-        if not len(order):
-            break
-        stay = _without_clash(block[:, own], sides, limit)
+        block, left = sides[:, :_BLOCK], len(order)
+        clash = np.empty((block.shape[1], left), bool)
+        for part in (slice(at, at + _COLUMNS) for at in range(0, left, _COLUMNS)):
+            np.greater(_iou(block, sides[:, part]), limit, out=clash[:, part])
+        own = _settle(clash[:, :_BLOCK])
+        kept.append(order.take(own))
+        stay = _BLOCK + np.flatnonzero(~clash.take(own, axis=0)[:, _BLOCK:].any(axis=0))
         order, sides = order.take(stay), sides.take(stay, axis=1)
     return np.concatenate([*kept, order])  # a last one that is left has nothing more to fear
 
@@ -419,19 +418,6 @@ def _walk_groups(
         for members in np.split(by_group, bounds):
             kept[_walk(boxes, members, iou_threshold)] = True
     return order[kept[order]]
-
-
-def _without_clash(kept: np.ndarray, rest: np.ndarray, limit: np.floating) -> np.ndarray:
-    """The boxes of `rest` that overlap none of `kept` by more than `limit`; both from `_sides`."""
-    stay = np.empty(rest.shape[1], bool)
-
-    def work(start: int, stop: int) -> None:
-        for first in range(start, stop, _COLUMNS):
-            part = slice(first, min(first + _COLUMNS, stop))
-            stay[part] = ~(_iou(kept, rest[:, part]) > limit).any(axis=0)
-
-    parallel.for_chunks(work, len(stay), at_least=-(-_PAIRS // max(kept.shape[1], 1)))
-    return np.flatnonzero(stay)
 
 
 def _sides(boxes: Array) -> Array:
@@ -463,17 +449,21 @@ def _shared(a: Array, b: Array) -> Array:
     Both ends of b are brought into a, where they do not lie in it: what is between them then is the part
     that they share, and nothing if b lies beside a. `clip` does that with two numbers of `a` and a row
     of `b`, which is its fast way (see `_row_by_row`). A row is all starts and all ends: beginning one takes
-    as long as bringing in five hundred numbers.
+    as long as bringing in four hundred numbers.
     """
-    xp = xp_of(a, b)
     n, m = a.shape[1], b.shape[1]
-    brought = xp.empty((2, n, 2 * m), a.dtype)  # (x or y, N, starts and ends)
-    b[:4].reshape(2, 1, 2 * m).clip(a[:4:2, :, None], a[1:4:2, :, None], out=brought)
-    sides = brought[:, :, m:] - brought[:, :, :m]
-    # In place: these tables are the largest arrays in matching and NMS, and going through memory is what
-    # costs here.
-    shared = sides[0]
-    shared *= sides[1]
+    brought = xp_of(a, b).empty((n, 2 * m), a.dtype)
+
+    def side(k: int) -> Array:
+        both = slice(2 * k, 2 * k + 2)
+        start, end = a[both, :, None]
+        b[both].reshape(2 * m).clip(start, end, out=brought)
+        return brought[:, m:] - brought[:, :m]
+
+    # Few tables, used again: they are the largest arrays in matching and NMS, and going through memory is
+    # what costs here.
+    shared = side(0)
+    shared *= side(1)
     return shared
 
 
@@ -498,19 +488,20 @@ def _row_by_row() -> Iterator[None]:
         yield
 
 
-def _settle(clash: np.ndarray) -> list[int]:
-    """The rows that greedy NMS keeps, given which pairs clash: (n, n) bool."""
+def _settle(clash: np.ndarray) -> np.ndarray:
+    """The rows that greedy NMS keeps, given which pairs clash: (n, n) bool, n up to 64."""
     # A row of the table becomes one Python integer whose bit j says "clashes with j": to drop all
     # of them is then a single `|`, far cheaper than an array operation on so few elements.
-    packed = np.packbits(clash, axis=1, bitorder="little")
-    rows, size = packed.tobytes(), packed.shape[1]
+    table = np.zeros((len(clash), 64), bool)
+    table[:, : len(clash)] = clash
+    words = np.packbits(table, axis=1, bitorder="little").view("<u8")
     dropped = 0
     kept = []
-    for i in range(len(clash)):
+    for i, word in enumerate(words[:, 0].tolist()):
         if not dropped >> i & 1:
             kept.append(i)
-            dropped |= int.from_bytes(rows[i * size : (i + 1) * size], "little")
-    return kept
+            dropped |= word
+    return np.array(kept)
 
 
 def _round_down(threshold: float, dtype: np.dtype) -> np.floating:

@@ -294,8 +294,8 @@ def test_nms_equals_the_textbook(inputs, threshold, at_most):
 @pytest.mark.parametrize("threshold", [0.3, 0.7])
 @pytest.mark.parametrize("small", [False, True])
 def test_nms_over_several_blocks_equals_the_textbook(xp, threshold, small, monkeypatch):
-    if small:  # several blocks, cut in columns, on several threads
-        for name, size in (("_BLOCK", 16), ("_COLUMNS", 20), ("_PAIRS", 10)):
+    if small:  # several blocks, cut in columns
+        for name, size in (("_BLOCK", 16), ("_COLUMNS", 20)):
             monkeypatch.setattr(fast, name, size)
     rng = np.random.default_rng(1)
     boxes = random_boxes(rng, 300, extent=120.0)
