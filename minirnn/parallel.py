@@ -67,7 +67,7 @@ def for_chunks(work: Callable[[int, int], None], n: int, *, at_least: int = 1) -
     Args:
         work: does everything for the indices start…stop-1. Pieces must not write to the same place.
         n: length of the range.
-        at_least: a piece is not made shorter than this (threads cost about 20 µs each).
+        at_least: a piece is not made shorter than this (a thread costs 20 to 60 µs).
     """
     if _limit == 1 or getattr(_inside, "chunk", False) or not _lock.acquire(blocking=False):
         work(0, n)
