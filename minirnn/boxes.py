@@ -398,11 +398,16 @@ def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndar
     while len(order) > 1:
         block, left = sides[:, :_BLOCK], len(order)
         clash = np.empty((block.shape[1], left), bool)
-        for part in (slice(at, at + _COLUMNS) for at in range(0, left, _COLUMNS)):
+        for at in range(0, left, _COLUMNS):
+            part = slice(at, at + _COLUMNS)
             np.greater(_iou(block, sides[:, part]), limit, out=clash[:, part])
         own = _settle(clash[:, :_BLOCK])
         kept.append(order.take(own))
-        stay = _BLOCK + np.flatnonzero(~clash.take(own, axis=0)[:, _BLOCK:].any(axis=0))
+        if left <= _BLOCK:
+            return np.concatenate(kept)
+        dropped = np.logical_or.reduce(clash.take(own, axis=0))
+        dropped[:_BLOCK] = True
+        stay = np.flatnonzero(~dropped)
         order, sides = order.take(stay), sides.take(stay, axis=1)
     return np.concatenate([*kept, order])  # a last one that is left has nothing more to fear
 
@@ -452,18 +457,11 @@ def _shared(a: Array, b: Array) -> Array:
     as long as bringing in four hundred numbers.
     """
     n, m = a.shape[1], b.shape[1]
-    brought = xp_of(a, b).empty((n, 2 * m), a.dtype)
-
-    def side(k: int) -> Array:
-        both = slice(2 * k, 2 * k + 2)
-        start, end = a[both, :, None]
-        b[both].reshape(2 * m).clip(start, end, out=brought)
-        return brought[:, m:] - brought[:, :m]
-
-    # Few tables, used again: they are the largest arrays in matching and NMS, and going through memory is
-    # what costs here.
-    shared = side(0)
-    shared *= side(1)
+    brought = xp_of(a, b).empty((2, n, 2 * m), a.dtype)  # (x or y, N, starts and ends)
+    b[:4].reshape(2, 1, 2 * m).clip(a[:4:2, :, None], a[1:4:2, :, None], out=brought)
+    sides = brought[:, :, m:] - brought[:, :, :m]
+    shared = sides[0]
+    shared *= sides[1]
     return shared
 
 
