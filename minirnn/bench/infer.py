@@ -46,7 +46,7 @@ def run_infer(
     *,
     batch: int = 1,
     size: int = 800,
-    repeat: int = 3,
+    repeat: int = 5,
     threads: int = 1,
     seed: int = 0,
     memory: bool = True,

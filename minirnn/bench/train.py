@@ -52,7 +52,7 @@ def run_train(
     data: Path | None = None,
     *,
     size: int = 800,
-    repeat: int = 3,
+    repeat: int = 5,
     threads: int = 1,
     seed: int = 0,
     memory: bool = True,

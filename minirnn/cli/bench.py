@@ -107,7 +107,7 @@ def ops(
 )
 @side_option
 @memory_option
-@shared_options(3, "contestant")
+@shared_options(5, "contestant")
 def infer(
     image: Path | None,
     batch: int,
@@ -164,7 +164,7 @@ def infer(
 )
 @side_option
 @memory_option
-@shared_options(3, "contestant")
+@shared_options(5, "contestant")
 def train(
     network: str,
     data: Path | None,
