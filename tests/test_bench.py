@@ -28,7 +28,7 @@ from minirnn.bench import coretype, machine, networks, ops_masks, peers, scale, 
 from minirnn.bench.agreement import agreement, together
 from minirnn.bench.case import Case, drawn_boxes, largest_difference, share_that_differs
 from minirnn.bench.child import in_child
-from minirnn.bench.clock import take_turns
+from minirnn.bench.clock import ENOUGH, take_turns
 from minirnn.bench.growth import Growth, Point, exponent
 from minirnn.bench.ops import run_ops
 from minirnn.bench.page import write_html, write_png
@@ -122,17 +122,19 @@ def test_a_convolutions_size_and_name():
 def test_contestants_take_turns_after_two_runs_each(monkeypatch, short, turn):
     """What is short is called once more in each turn, so that it finds its own numbers in the cache."""
     monkeypatch.setattr("minirnn.bench.clock.SHORT", short)
-    monkeypatch.setattr("minirnn.bench.clock.ENOUGH", 1e-9)  # one call lasts longer
     order = []
     turns = take_turns(
-        {name: lambda name=name: order.append(name) or len(order) for name in "ab"}, 2, pause=0
+        {name: lambda name=name: order.append(name) or len(order) for name in "ab"},
+        2,
+        enough=1e-9,  # one call lasts longer
+        pause=0,
     )
     assert order == [*"abab", *turn, *turn]
     assert turns.answers == {"a": 1, "b": 2}
     assert {name: len(runs) for name, runs in turns.seconds.items()} == {"a": 2, "b": 2}
 
 
-@pytest.mark.parametrize(("enough", "count"), [(None, 17), (0.02, 7)])
+@pytest.mark.parametrize(("enough", "count"), [(ENOUGH, 17), (0.02, 7)])
 def test_a_turn_of_short_calls_counts_their_mean(monkeypatch, enough, count):
     """By a clock that stands still but for the calls, which take 1 ms and 5 ms in turn."""
     takes, calls, now = itertools.cycle([0.001, 0.005]), [0], [0.0]
@@ -152,10 +154,15 @@ def test_a_turn_of_short_calls_counts_their_mean(monkeypatch, enough, count):
     assert turns.seconds["a"] == pytest.approx([(lasted - 0.01) / count] * 3)
 
 
-def test_seconds_that_do_not_count_are_left_out_turn_by_turn(monkeypatch):
-    monkeypatch.setattr("minirnn.bench.clock.ENOUGH", 1e-9)
+def test_seconds_that_do_not_count_are_left_out_turn_by_turn():
     handed_out = iter([100.0, 100.0, 1.0, 100.0, 2.0])  # 100: of calls that are not timed
-    turns = take_turns({"a": lambda: None}, 2, not_counted={"a": lambda: next(handed_out)}, pause=0)
+    turns = take_turns(
+        {"a": lambda: None},
+        2,
+        not_counted={"a": lambda: next(handed_out)},
+        enough=1e-9,
+        pause=0,
+    )
     assert turns.seconds["a"] == pytest.approx([-1, -2], abs=0.1)
     assert turns.left_out["a"] == [1, 2]
 

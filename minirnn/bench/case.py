@@ -44,14 +44,14 @@ class Case:
         """Take turns, compare the answers, and make a row of it."""
         turns = take_turns({"ours": self.ours, **self.theirs}, repeat)
         compare = self.compare or largest_difference
-        mine = turns.answers["ours"]
+        mine = turns.answers.pop("ours")
         return Row(
             name=self.name,
             group=self.group,
-            ours=turns.seconds["ours"],
-            theirs={name: turns.seconds[name] for name in self.theirs},
+            ours=turns.seconds.pop("ours"),
+            theirs=turns.seconds,
             flops=self.flops,
-            differences={name: compare(mine, turns.answers[name]) for name in self.theirs},
+            differences={name: compare(mine, theirs) for name, theirs in turns.answers.items()},
             tolerance=self.tolerance,
             count=self.count,
             not_peers=self.not_peers,

@@ -35,7 +35,7 @@ def take_turns(
     repeat: int,
     *,
     not_counted: Mapping[str, Callable[[], float]] | None = None,
-    enough: float | None = None,
+    enough: float = ENOUGH,
     pause: float = PAUSE,
 ) -> Turns:
     """Time several functions that do the same.
@@ -46,11 +46,10 @@ def take_turns(
         repeat: timed turns of each.
         not_counted: for some names, a function that says how many seconds of the calls since it was
             last asked do not count.
-        enough: seconds for which a turn goes on with further calls; None for `ENOUGH`.
+        enough: seconds for which a turn goes on with further calls.
         pause: seconds of rest before each turn.
     """
     not_counted = not_counted or {}
-    enough = ENOUGH if enough is None else enough
     answers = {name: run() for name, run in contestants.items()}
     short = True  # all of them, or none is treated so
     for name, run in contestants.items():

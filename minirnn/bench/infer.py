@@ -132,8 +132,8 @@ def _timed(folder: Path, names: list[str], samples: list[Sample], repeat: int) -
     return Row(
         name="infer",
         group="infer",
-        ours=turns.seconds["ours"],
-        theirs={name: turns.seconds[name] for name in names},
+        ours=turns.seconds.pop("ours"),
+        theirs=turns.seconds,
         flops=network_flops(*canvas, len(samples), regions["box"], regions["mask"]),
         differences={name: both.difference for name, both in found.items()},
         tolerance=agreed.TOLERANCE,

@@ -143,7 +143,7 @@ def nms_cases(
         if TORCHVISION in peers:
             theirs["torchvision"] = _in_turn([_torchvision_nms(*given) for given in sets])
         if ONNX in peers:
-            theirs["ONNX Runtime"] = _in_turn([_onnx_nms(*given, threads) for given in sets])
+            theirs["ONNX Runtime"] = _onnx_nms(sets, threads)
         stand_in = (
             ("torchvision",) if TORCHVISION in peers and not torchvision_is_compiled() else ()
         )
@@ -177,13 +177,16 @@ def _in_turn(functions: list[Callable[[], Any]]) -> Callable[[], Any]:
     return lambda: next(turns)()
 
 
-def _onnx_nms(boxes: np.ndarray, scores: np.ndarray, threads: int) -> Callable[[], Any]:
-    return onnx_operator(
+def _onnx_nms(sets: list[tuple[np.ndarray, np.ndarray]], threads: int) -> Callable[[], Any]:
+    inputs = [{"boxes": boxes[None], "scores": scores[None, None]} for boxes, scores in sets]
+    count = len(sets[0][0])
+    run = onnx_operator(
         "NonMaxSuppression",
-        {"boxes": boxes[None], "scores": scores[None, None]},
-        {"most": np.array([len(boxes)]), "threshold": np.array([_THRESHOLD], np.float32)},
+        inputs[0],
+        {"most": np.array([count]), "threshold": np.array([_THRESHOLD], np.float32)},
         threads,
     )
+    return _in_turn([partial(run, given) for given in inputs])
 
 
 def _torchvision_nms(boxes: np.ndarray, scores: np.ndarray) -> Callable[[], Any]:

@@ -112,7 +112,8 @@ def onnx_operator(
         **attributes: of the operator.
 
     Returns:
-        A function without arguments; its result is the operator's first output.
+        A function; its result is the operator's first output. It may be given other inputs of the same
+        shapes, by name, in place of these.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -131,4 +132,4 @@ def onnx_operator(
     opset = [helper.make_opsetid("", _OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=_IR)
     session = onnx_session(model.SerializeToString(), threads)
-    return lambda: session.run(["y"], inputs)[0]
+    return lambda given=inputs: session.run(["y"], given)[0]
