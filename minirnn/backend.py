@@ -96,6 +96,20 @@ def positive_part(values: Array, out: Array | None = None) -> Array:
     return values.clip(0, math.inf, out=out)
 
 
+def by_falling_score(scores: Array) -> Array:
+    """Indices (N,) int64 of scores (N,), the highest first, of equal ones the lower index first."""
+    xp = xp_of(scores)
+    falling = -scores
+    order = xp.argsort(
+        falling
+    )  # CuPy's is stable, NumPy's several times as fast as a stable one ...
+    if xp is np:
+        ranked = falling[order]
+        if not (ranked[:-1] < ranked[1:]).all():  # ... whose answer it is, unless two are equal
+            order = np.argsort(falling, kind="stable")
+    return order.astype(xp.int64, copy=False)
+
+
 def scatter_add(target: Array, index: Any, values: Array) -> None:
     """`target[index] += values` in place, where an index that occurs twice is added twice."""
     xp_of(target, values).add.at(target, index, values)

@@ -8,12 +8,12 @@ it has area 0 and overlaps nothing. Coordinates are finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
-from minirnn.backend import Array, positive_part, to_host, xp_of
+from minirnn.backend import Array, by_falling_score, positive_part, to_host, xp_of
 from minirnn.errors import InputError
 from minirnn.parallel import in_blocks
 
@@ -64,10 +64,7 @@ def intersection(a: Array, b: Array) -> Array:
     """
     _require_boxes("a", a)
     _require_boxes("b", b)
-    if len(b) < len(a):  # long rows are quicker than many
-        return intersection(b, a).T
-    with _row_by_row():
-        return _shared(*_sides_of_both(a, b))
+    return _table(a, b, _shared)
 
 
 def iou(a: Array, b: Array) -> Array:
@@ -90,18 +87,7 @@ def iou(a: Array, b: Array) -> Array:
     """
     _require_boxes("a", a)
     _require_boxes("b", b)
-    if len(b) < len(a):  # long rows are quicker than many
-        return iou(b, a).T
-    xp = xp_of(a, b)
-    of_a, of_b = _sides_of_both(a, b)
-    table = xp.empty((len(a), len(b)), of_a.dtype)
-
-    def columns(start: int, stop: int) -> None:
-        table[:, start:stop] = _iou(of_a, of_b[:, start:stop])
-
-    with _row_by_row():
-        in_blocks(xp, columns, len(b), len(a))
-    return table
+    return _table(a, b, _iou)
 
 
 def crowd_iou(boxes: Array, crowds: Array) -> Array:
@@ -291,7 +277,7 @@ def nms(boxes: Array, scores: Array, iou_threshold: float) -> Array:
     """
     xp = xp_of(boxes, scores)
     _require_nms_input(boxes, scores, iou_threshold)
-    order = _by_falling_score(scores)
+    order = by_falling_score(to_host(scores))
     with _row_by_row():
         return xp.asarray(_walk(to_host(boxes), order, iou_threshold))
 
@@ -326,7 +312,7 @@ def batched_nms(
             f"groups has shape {tuple(groups.shape)} and dtype {groups.dtype}; it should be "
             f"{tuple(scores.shape)}, one integer for each box"
         )
-    order = _by_falling_score(scores)
+    order = by_falling_score(to_host(scores))
     at_most = len(order) if at_most is None else at_most
     if at_most < 0:
         raise InputError(f"at_most is {at_most}; it should be >= 0")
@@ -375,15 +361,6 @@ def to_xywh(boxes: Array) -> Array:
     xp = xp_of(boxes)
     _require_boxes("boxes", boxes)
     return xp.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def _by_falling_score(scores: Array) -> np.ndarray:
-    falling = -to_host(scores)
-    order = np.argsort(falling)  # several times as fast as a stable one, whose answer it is ...
-    ranked = falling[order]
-    if not (ranked[:-1] < ranked[1:]).all():  # ... unless two scores are equal
-        order = np.argsort(falling, kind="stable")
-    return order.astype(np.int64, copy=False)
 
 
 def _walk(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.ndarray:
@@ -442,10 +419,21 @@ def _sides(boxes: Array) -> Array:
     return sides
 
 
-def _sides_of_both(a: Array, b: Array) -> tuple[Array, Array]:
-    """`_sides` of two sets of boxes, in one dtype."""
-    dtype = xp_of(a, b).result_type(a, b)
-    return _sides(a.astype(dtype, copy=False)), _sides(b.astype(dtype, copy=False))
+def _table(a: Array, b: Array, pairs: Callable[[Array, Array], Array]) -> Array:
+    """(N, M), `pairs` of boxes' `_sides`, made in blocks and in one dtype; symmetric in a and b."""
+    if len(b) < len(a):  # long rows are quicker than many
+        return _table(b, a, pairs).T
+    xp = xp_of(a, b)
+    dtype = xp.result_type(a, b)
+    of_a, of_b = (_sides(boxes.astype(dtype, copy=False)) for boxes in (a, b))
+    table = xp.empty((len(a), len(b)), dtype)
+
+    def columns(start: int, stop: int) -> None:
+        table[:, start:stop] = pairs(of_a, of_b[:, start:stop])
+
+    with _row_by_row():
+        in_blocks(xp, columns, len(b), len(a))
+    return table
 
 
 def _shared(a: Array, b: Array) -> Array:

@@ -20,7 +20,7 @@ from minirnn import matching
 from minirnn.anchors import inside_image
 from minirnn.autograd.losses import binary_cross_entropy_with_logits, smooth_l1
 from minirnn.autograd.shape import concatenate, reshape, take, transpose
-from minirnn.backend import Array, to_host, xp_of
+from minirnn.backend import Array, by_falling_score, to_host, xp_of
 from minirnn.data.sample import Target
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import normal
@@ -236,10 +236,9 @@ def _top(scores: Array, count: int) -> Array:
     """Indices of the `count` highest scores, by falling score, the lower index first on a tie."""
     xp = xp_of(scores)
     if count >= len(scores):
-        return xp.argsort(-scores, kind="stable") if xp is np else xp.argsort(-scores)
+        return by_falling_score(scores)
     best = xp.sort(xp.argpartition(-scores, count)[:count])
-    order = xp.argsort(-scores[best], kind="stable") if xp is np else xp.argsort(-scores[best])
-    return best[order]
+    return best[by_falling_score(scores[best])]
 
 
 class RegionProposalNetwork(Module):

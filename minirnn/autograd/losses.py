@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, positive_part, xp_of
 
 
 @differentiable
@@ -88,7 +88,7 @@ def binary_cross_entropy_with_logits(
     _check("binary_cross_entropy_with_logits", "logits", logits, targets)
     targets = targets.astype(logits.dtype, copy=False)
     small = xp.exp(-xp.absolute(logits))
-    loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(small)
+    loss = positive_part(logits) - logits * targets + xp.log1p(small)
 
     def slope() -> Array:
         return xp.where(logits >= 0, xp.ones_like(small), small) / (1 + small) - targets

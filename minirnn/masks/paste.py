@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.backend import Array, to_host, xp_of
+from minirnn.backend import Array, positive_part, to_host, xp_of
 from minirnn.parallel import for_chunks
 
 
@@ -129,7 +129,7 @@ def _hat(
     if border:
         at = xp.clip(at, 0, cells - 1)
     distance = xp.abs(at[:, None] - xp.arange(cells, dtype=dtype))
-    return xp.maximum(1 - distance, 0)
+    return positive_part(1 - distance)
 
 
 def _add_border(probabilities: Array, boxes: Array) -> tuple[Array, Array]:

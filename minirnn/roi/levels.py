@@ -9,7 +9,7 @@ import numpy as np
 
 from minirnn.autograd.passes import remembered
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, positive_part, xp_of
 from minirnn.errors import InputError
 from minirnn.layout import cells_of, maps_of
 from minirnn.roi.align import roi_align
@@ -57,7 +57,7 @@ def assign_levels(
     if rule not in ("floor", "round"):
         raise InputError(f"rule is {rule!r}; it should be 'floor' or 'round'")
     xp = xp_of(boxes)
-    sides = xp.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    sides = positive_part(boxes[:, 2:] - boxes[:, :2])
     # An empty box has no logarithm: a billionth of a pixel stands for it, so it goes to the finest.
     size = xp.maximum(xp.sqrt(sides[:, 0] * sides[:, 1]), 1e-9)
     level = canonical_level + xp.log2(size / canonical_size) + eps
