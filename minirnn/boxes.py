@@ -15,7 +15,7 @@ import numpy as np
 
 from minirnn.backend import Array, by_falling_score, positive_part, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.parallel import in_blocks
+from minirnn.kernels.cpu.parallel import in_blocks
 
 # A side may grow by at most 1000 / 16 = 62.5: an anchor of 16 pixels then covers an image of 1000.
 SCALE_CLAMP = math.log(1000 / 16)

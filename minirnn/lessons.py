@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minirnn.roi import roi_align
-from minirnn.roi.pool import quantised
+from minirnn.ops.roi_align import roi_align
+from minirnn.ops.roi_pool import quantised
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.parallel import in_blocks
+from minirnn.kernels.cpu.parallel import in_blocks
 
 BELOW = -1
 BETWEEN = -2

@@ -18,12 +18,12 @@ import numpy as np
 from minirnn import boxes as box_ops
 from minirnn import matching
 from minirnn.anchors import inside_image
-from minirnn.autograd.losses import binary_cross_entropy_with_logits, smooth_l1
-from minirnn.autograd.shape import concatenate, reshape, take, transpose
 from minirnn.backend import Array, by_falling_score, to_host, xp_of
 from minirnn.data.sample import Target
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import normal
+from minirnn.ops.losses import binary_cross_entropy_with_logits, smooth_l1
+from minirnn.ops.shape import concatenate, reshape, take, transpose
 
 
 class RPNHead(Module):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minirnn.autograd.resize import bilinear
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
+from minirnn.ops.resize import bilinear
 
 
 @dataclass

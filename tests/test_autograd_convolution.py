@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn.autograd import convolution as fast
-from minirnn.autograd import correlation
 from minirnn.backend import to_host
+from minirnn.kernels.cpu import correlation
+from minirnn.ops import convolution as fast
 from minirnn.textbook import convolution as textbook
 
 seeds = st.integers(0, 2**32 - 1)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minirnn.autograd import Tensor, pooling, resize
+from minirnn.autograd import Tensor
 from minirnn.backend import to_host
+from minirnn.ops import pooling, resize
 from minirnn.textbook import pooling as textbook_pooling
 from minirnn.textbook import resize as textbook_resize
 

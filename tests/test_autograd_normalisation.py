@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirnn.autograd import Tensor
-from minirnn.autograd import normalisation as fast
 from minirnn.backend import to_host
+from minirnn.ops import normalisation as fast
 from minirnn.textbook import normalisation as textbook
 
 seeds = st.integers(0, 2**32 - 1)

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from minirnn.autograd import Tensor, arithmetic, reduction, shape
-from minirnn.autograd import activation as fast
+from minirnn.autograd import Tensor
+from minirnn.ops import activation as fast
+from minirnn.ops import arithmetic, reduction, shape
 from minirnn.textbook import activation as textbook
 from minirnn.textbook.arithmetic import matmul as textbook_matmul
 

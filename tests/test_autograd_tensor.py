@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirnn.autograd import OPERATIONS, Tensor, data_of, differentiable, no_grad
-from minirnn.autograd.activation import relu
-from minirnn.autograd.arithmetic import add, maximum, minimum, multiply, where
-from minirnn.autograd.reduction import max as largest
 from minirnn.autograd.tensor import unbroadcast
 from minirnn.backend import to_host
+from minirnn.ops.activation import relu
+from minirnn.ops.arithmetic import add, maximum, minimum, multiply, where
+from minirnn.ops.reduction import max as largest
 
 
 def leaf(*values: float) -> Tensor:

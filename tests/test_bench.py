@@ -23,7 +23,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn import parallel
 from minirnn.bench import coretype, machine, networks, ops_masks, peers, scale, shapes
 from minirnn.bench.agreement import agreement, together
 from minirnn.bench.case import Case, drawn_boxes, largest_difference, share_that_differs
@@ -41,6 +40,7 @@ from minirnn.cli import cli
 from minirnn.data.sample import Detections
 from minirnn.draw.bench import growth_figure, ratios_figure
 from minirnn.errors import InputError
+from minirnn.kernels.cpu import parallel
 from minirnn.nn import layers
 
 
@@ -246,7 +246,7 @@ def test_the_machines_rate_and_description():
 
 def test_memory_that_was_taken_shows_in_the_peak_and_not_in_what_is_held():
     before = machine.memory_peak()
-    # Straight from the system: what NumPy frees may be kept for later (see `minirnn.memory`).
+    # Straight from the system: what NumPy frees may be kept for later (see `minirnn.kernels.cpu.memory`).
     with mmap.mmap(-1, 64 * 2**20) as held:
         held.write(b"1" * len(held))
         now = machine.memory_now()

@@ -22,7 +22,8 @@ from minirnn.heads import box, mask, sampling
 from minirnn.models import PRESETS, Config, build_model
 from minirnn.models.conventions import CONVENTIONS, conventions_table, with_table
 from minirnn.models.mask_rcnn import _make_body
-from minirnn.roi import assign_levels, roi_align
+from minirnn.ops.roi_align import roi_align
+from minirnn.roi.levels import assign_levels
 from minirnn.textbook import anchors as textbook_anchors
 from minirnn.textbook import heads as textbook_heads
 from minirnn.textbook import levels as textbook_levels

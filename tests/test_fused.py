@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from minirnn.autograd.activation import relu
-from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
-from minirnn.autograd.normalisation import group_norm
 from minirnn.autograd.tensor import Tensor
 from minirnn.nn import Conv2d, FrozenBatchNorm2d, GroupNorm
 from minirnn.nn.layers import convolve_and_normalise
+from minirnn.ops.activation import relu
+from minirnn.ops.convolution import conv2d, conv_transpose2d, linear
+from minirnn.ops.normalisation import group_norm
 
 # (operation, shapes of its inputs, shape of the residual or None, settings)
 CASES = {

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from minirnn.autograd import Tensor
-from minirnn.autograd.arithmetic import multiply
 from minirnn.autograd.check import check_gradient
 from minirnn.autograd.tensor import OPERATIONS, differentiable
 from minirnn.backend import to_host
+from minirnn.ops.arithmetic import multiply
 from minirnn.verify.gradient_cases import CASES, load_operations, on_device
 
 OPERATION_NAMES = sorted(load_operations())

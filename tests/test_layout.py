@@ -7,14 +7,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minirnn import layout
-from minirnn.autograd import columns
-from minirnn.autograd.activation import relu
-from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
-from minirnn.autograd.correlation import Geometry
-from minirnn.autograd.pooling import max_pool2d
-from minirnn.autograd.resize import nearest
+from minirnn.kernels.cpu import columns, layout
+from minirnn.kernels.cpu.correlation import Geometry
 from minirnn.nn import Conv2d, Linear
+from minirnn.ops.activation import relu
+from minirnn.ops.convolution import conv2d, conv_transpose2d, linear
+from minirnn.ops.pooling import max_pool2d
+from minirnn.ops.resize import nearest
 from minirnn.training.optimiser import SGD
 
 

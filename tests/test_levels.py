@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from minirnn.autograd.tensor import Tensor
 from minirnn.backend import to_host
 from minirnn.errors import InputError
-from minirnn.roi import assign_levels, pyramid_roi, roi_align, roi_pool, roi_warp
+from minirnn.ops.roi_align import roi_align
+from minirnn.ops.roi_pool import roi_pool
+from minirnn.ops.roi_warp import roi_warp
+from minirnn.roi.levels import assign_levels, pyramid_roi
 from minirnn.textbook import levels as textbook
 from minirnn.textbook import roi_align as textbook_align
 from minirnn.textbook import roi_pool as textbook_pool

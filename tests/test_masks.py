@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from minirnn import masks as fast
 from minirnn.autograd.tensor import Tensor
 from minirnn.backend import to_host
-from minirnn.roi import roi_align
+from minirnn.ops.roi_align import roi_align
 from minirnn.textbook import masks as textbook
 
 MODES = ("continuous", "legacy")

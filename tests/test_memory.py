@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from minirnn import memory
+from minirnn.kernels.cpu import memory
 
 SCRIPT = """
 import numpy as np
-from minirnn import memory
+from minirnn.kernels.cpu import memory
 from minirnn.bench.machine import memory_now
 kept = memory.keep_freed()
 held = np.ones(64 * 2**20, np.uint8)

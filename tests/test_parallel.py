@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standin import DeviceArray, standin
 
-from minirnn import parallel
+from minirnn.kernels.cpu import parallel
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_results_repeat_bit_for_bit():
     ("value", "count"), [("3", 3), ("1", 1), ("0", None), ("x", None), ("", None)]
 )
 def test_the_environment_sets_the_thread_count(value, count):
-    code = "from minirnn.parallel import thread_count; print(thread_count())"
+    code = "from minirnn.kernels.cpu.parallel import thread_count; print(thread_count())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "MINIRNN_THREADS": value},
@@ -160,7 +160,7 @@ def test_a_forked_child_starts_its_own_threads():
     code = """if True:
         import os, sys
         import numpy as np
-        from minirnn import parallel
+        from minirnn.kernels.cpu import parallel
         a = np.ones((64, 64))
         parallel.matmul(a, a)       # the parent now has threads
         child = os.fork()

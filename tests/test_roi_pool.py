@@ -19,9 +19,8 @@ from roi_cases import (
 from minirnn.autograd.tensor import Tensor
 from minirnn.backend import to_host
 from minirnn.errors import InputError
-from minirnn.roi import roi_pool
-from minirnn.roi.pool import quantised
-from minirnn.roi.rectangles import Rectangles
+from minirnn.kernels.cpu.rectangles import Rectangles
+from minirnn.ops.roi_pool import quantised, roi_pool
 from minirnn.textbook import roi_pool as textbook
 
 

@@ -19,7 +19,8 @@ from roi_cases import (
 from minirnn.autograd.tensor import Tensor
 from minirnn.backend import to_host
 from minirnn.errors import InputError
-from minirnn.roi import roi_align, roi_warp
+from minirnn.ops.roi_align import roi_align
+from minirnn.ops.roi_warp import roi_warp
 from minirnn.textbook import roi_warp as textbook
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from standin import standin
 from test_model import TINY, scene
 
-from minirnn import parallel
 from minirnn.data.sample import Sample
 from minirnn.data.workers import WorkerError
 from minirnn.errors import DivergenceError, InputError
+from minirnn.kernels.cpu import parallel
 from minirnn.models import build_model
 from minirnn.training import TrainingSettings, read_checkpoint, train
 from minirnn.training.loop import _processes

@@ -140,7 +140,7 @@ def test_a_planted_error_in_an_operation_is_a_miss(monkeypatch, kind):
     lifted = differentiable(wrong)
     OPERATIONS.pop("wrong", None)
     monkeypatch.setitem(OPERATIONS, "sigmoid", lifted)
-    monkeypatch.setattr(lifted, "__module__", "minirnn.autograd.activation")
+    monkeypatch.setattr(lifted, "__module__", "minirnn.ops.activation")
     table = compare("sigmoid", references=["textbook"])
     assert [row.compared for row in table.misses] == [kind]
     assert not table.agrees
@@ -210,7 +210,7 @@ def test_an_operation_without_inputs_is_named(monkeypatch):
     def new(x):
         return x
 
-    monkeypatch.setattr(new, "__module__", "minirnn.autograd.arithmetic")
+    monkeypatch.setattr(new, "__module__", "minirnn.ops.arithmetic")
     load_operations()
     monkeypatch.setitem(OPERATIONS, "brand_new", new)
     table = compare("brand_new")

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn.autograd import winograd
-from minirnn.autograd.convolution import Geometry, conv2d
-from minirnn.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.kernels.cpu import winograd
+from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.ops.convolution import Geometry, conv2d
 
 
 def _case(n, channels, outputs, height, width, padding, seed=0):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import importlib
 import itertools
 import threading
 import weakref
@@ -21,8 +22,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from minirnn.autograd.passes import added
+import numpy as np
+
 from minirnn.backend import Array, xp_of
+from minirnn.kernels.table import operation
 
 _births = itertools.count()
 _mode = threading.local()
@@ -142,12 +145,100 @@ class Tensor:
             for parent, vjp in zip(origin.parents, origin.vjps, strict=True):
                 dx = vjp(dy)
                 if parent.birth in gradients:
-                    gradients[parent.birth] = added(gradients[parent.birth], dx)
+                    gradients[parent.birth] = accumulated(gradients[parent.birth], dx)
                 else:
                     gradients[parent.birth] = dx
                     heapq.heappush(waiting, (-parent.birth, parent))
             if origin.parents:
                 origin.parents, origin.vjps = None, ()  # frees what the closures hold
+
+    # The operators. What they compute is in `minirnn.ops`, which knows of this class, and so it is
+    # looked up by name.
+
+    def __add__(self, other: Any) -> Any:
+        return _operation("add")(self, _operand(other))
+
+    def __radd__(self, other: Any) -> Any:
+        return _operation("add")(_operand(other), self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _operation("subtract")(self, _operand(other))
+
+    def __rsub__(self, other: Any) -> Any:
+        return _operation("subtract")(_operand(other), self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _operation("multiply")(self, _operand(other))
+
+    def __rmul__(self, other: Any) -> Any:
+        return _operation("multiply")(_operand(other), self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _operation("divide")(self, _operand(other))
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _operation("divide")(_operand(other), self)
+
+    def __matmul__(self, other: Any) -> Any:
+        return _operation("matmul")(self, _operand(other))
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return _operation("matmul")(_operand(other), self)
+
+    def __neg__(self) -> Any:
+        return _operation("negative")(self)
+
+    def __abs__(self) -> Any:
+        return _operation("absolute")(self)
+
+    def __pow__(self, exponent: Any) -> Any:
+        return _operation("power")(self, exponent=_operand(exponent))
+
+    def __getitem__(self, index: Any) -> Any:
+        return _operation("take")(self, index=index)
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same numbers in another shape, given as one tuple or side by side."""
+        return _operation("reshape")(self, shape=shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Any:
+        """Axes in another order, given as one tuple, one by one, or not at all (in reverse)."""
+        axes = axes[0] if axes and isinstance(axes[0], tuple) else axes
+        return _operation("transpose")(self, axes=axes or None)
+
+    @property
+    def T(self) -> Any:
+        """Axes in reverse order."""
+        return self.transpose()
+
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """The sum over all axes, or some."""
+        return _operation("sum")(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """The mean over all axes, or some."""
+        return _operation("mean")(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Any:
+        """The largest value over all axes, or some."""
+        return _operation("max")(self, axis=axis, keepdims=keepdims)
+
+
+def _operation(name: str) -> Callable:
+    if name not in OPERATIONS:
+        importlib.import_module("minirnn.ops")
+    return OPERATIONS[name]
+
+
+def _operand(x: Any) -> Any:
+    """NumPy's own scalars as Python numbers, which do not widen the array beside them."""
+    return x.item() if isinstance(x, np.generic) else x
+
+
+@operation
+def accumulated(a: Array, b: Array) -> Array:
+    """The sum of two gradients that meet."""
+    return a + b
 
 
 def differentiable(function: Callable) -> Callable:
@@ -163,13 +254,16 @@ def differentiable(function: Callable) -> Callable:
             return y, lambda dy: dy * (y > 0)
 
     Called with arrays only, or inside `no_grad`, it returns an array. Otherwise, with at least one
-    Tensor, it returns a Tensor. `relu.raw` is the undecorated function, for tests and for other array code.
+    Tensor, it returns a Tensor. `relu.raw` takes and returns what the
+    undecorated function does, for tests and for other array code.
     """
+
+    of_arrays = operation(function)
 
     @functools.wraps(function)
     def lifted(*inputs: Any, **settings: Any) -> Any:
         arrays = [x.data if isinstance(x, Tensor) else x for x in inputs]
-        output, vjps = function(*arrays, **settings)
+        output, vjps = of_arrays(*arrays, **settings)
         if not grad_enabled() or not any(isinstance(x, Tensor) for x in inputs):
             return output
         vjps = vjps if isinstance(vjps, tuple) else (vjps,)
@@ -185,7 +279,8 @@ def differentiable(function: Callable) -> Callable:
         result._origin.vjps = tuple(vjp for _, vjp in edges)
         return result
 
-    lifted.raw = function  # type: ignore[attr-defined]
+    lifted.raw = of_arrays  # type: ignore[attr-defined]
+    lifted.operation = of_arrays.operation  # type: ignore[attr-defined]
     OPERATIONS[function.__name__] = lifted
     return lifted
 

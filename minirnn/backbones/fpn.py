@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.pooling import max_pool2d
-from minirnn.autograd.resize import nearest
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import kaiming_uniform
+from minirnn.ops.pooling import max_pool2d
+from minirnn.ops.resize import nearest
 
 
 class FeaturePyramid(Module):

@@ -10,7 +10,7 @@ import numpy as np
 
 from minirnn.bench.clock import take_turns
 from minirnn.bench.rows import Row
-from minirnn.layout import cells_of, maps_of
+from minirnn.kernels.cpu.layout import cells_of, maps_of
 
 #: Largest difference over the reference's largest number, after float32 sums of thousands of terms
 #: in another order (and Winograd's, whose error is a few times that of the plain sum).

@@ -20,7 +20,7 @@ from typing import Any
 
 from minirnn.bench.clock import take_turns
 from minirnn.bench.machine import environment, memory_now, memory_peak, threads_limited_to
-from minirnn.memory import give_back
+from minirnn.kernels.cpu.memory import give_back
 
 
 def in_child(request: dict[str, Any], threads: int) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
 from minirnn.bench import coretype
+from minirnn.kernels.cpu import parallel
 
 _SIDE = 2048  # of the matrices: large enough for full speed, small enough for a tenth of a second
 _THREADS = "MINIRNN_THREADS"

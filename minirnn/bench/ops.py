@@ -17,7 +17,7 @@ from minirnn.bench.report import Report
 from minirnn.bench.rows import Sum
 from minirnn.bench.shapes import convolutions
 from minirnn.errors import InputError
-from minirnn.memory import keep_freed
+from minirnn.kernels.cpu.memory import keep_freed
 
 PEERS = (known.TORCH, known.ONNX, known.TORCHVISION, known.PYCOCOTOOLS)
 #: Each makes the cases of one kind. Inputs are made when the case's turn comes, not all at once.

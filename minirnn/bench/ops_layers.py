@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
 from minirnn.bench.case import BACKWARD_TOLERANCE, Case, as_in_the_network, drawn, to_torch
 from minirnn.bench.peers import ONNX, TORCH, Peer, onnx_operator
 from minirnn.bench.shapes import Convolution
 from minirnn.nn.module import laid
+from minirnn.ops.convolution import conv2d, conv_transpose2d, linear
 
 #: Name, group, operations of one pass, and how often: what the two cases of a layer share.
 Labels = tuple[str, str, float, int]

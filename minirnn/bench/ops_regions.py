@@ -26,7 +26,8 @@ from minirnn.bench.peers import (
     onnx_operator,
     torchvision_is_compiled,
 )
-from minirnn.roi import roi_align, roi_pool
+from minirnn.ops.roi_align import roi_align
+from minirnn.ops.roi_pool import roi_pool
 
 _THRESHOLD = 0.7  # of NMS
 _SETS = 32  # of boxes: with four, ONNX Runtime still takes less than with as many as one likes

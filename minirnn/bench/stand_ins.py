@@ -16,7 +16,7 @@ from unittest import mock
 
 import numpy as np
 
-from minirnn.roi import roi_align as our_roi_align
+from minirnn.ops.roi_align import roi_align as our_roi_align
 
 
 class Stopwatch:

@@ -27,8 +27,8 @@ from tqdm import tqdm
 from minirnn.data.scenes import LEVELS, Scene, categories_of, make_scene, window_of
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
+from minirnn.kernels.cpu.parallel import thread_count
 from minirnn.masks import encode
-from minirnn.parallel import thread_count
 
 # Goes up when the same settings give other pictures, so that old sets are not taken for new ones.
 VERSION = 1

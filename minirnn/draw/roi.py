@@ -33,8 +33,9 @@ from minirnn.draw.cells import (
     true_box_entry,
 )
 from minirnn.errors import InputError
-from minirnn.roi import roi_align, roi_pool, roi_warp
-from minirnn.roi.pool import quantised
+from minirnn.ops.roi_align import roi_align
+from minirnn.ops.roi_pool import quantised, roi_pool
+from minirnn.ops.roi_warp import roi_warp
 
 OPERATIONS = {"RoIPool": roi_pool, "RoIWarp": roi_warp, "RoIAlign": roi_align}
 COLOURS = {"RoIPool": ORANGE, "RoIWarp": GREEN, "RoIAlign": BLUE}

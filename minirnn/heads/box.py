@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 
 from minirnn import boxes as box_ops
-from minirnn.autograd.losses import cross_entropy, smooth_l1
-from minirnn.autograd.shape import flatten, reshape, take
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.heads.sampling import SampledRois
 from minirnn.nn import Linear, Module
 from minirnn.nn.init import normal
+from minirnn.ops.losses import cross_entropy, smooth_l1
+from minirnn.ops.shape import flatten, reshape, take
 
 
 class TwoLayerHead(Module):

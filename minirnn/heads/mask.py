@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from minirnn import masks as mask_ops
-from minirnn.autograd.activation import sigmoid
-from minirnn.autograd.losses import binary_cross_entropy_with_logits
-from minirnn.autograd.shape import take
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.heads.sampling import SampledRois
 from minirnn.nn import Conv2d, ConvTranspose2d, Module, Sequential
+from minirnn.ops.activation import sigmoid
+from minirnn.ops.losses import binary_cross_entropy_with_logits
+from minirnn.ops.shape import take
 
 
 class MaskHead(Module):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, positive_part, to_host, xp_of
-from minirnn.parallel import for_chunks
+from minirnn.kernels.cpu.parallel import for_chunks
 
 
 def paste(

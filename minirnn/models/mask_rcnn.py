@@ -19,7 +19,6 @@ from minirnn import masks as mask_ops
 from minirnn import matching, rpn
 from minirnn.anchors import pyramid_anchors
 from minirnn.autograd import Tensor, data_of, no_grad
-from minirnn.autograd.activation import softmax
 from minirnn.backbones.fpn import BackboneWithFPN
 from minirnn.backbones.resnet import ResNet
 from minirnn.backbones.small import SmallBackbone
@@ -29,10 +28,14 @@ from minirnn.errors import InputError
 from minirnn.heads import box as box_head
 from minirnn.heads import mask as mask_head
 from minirnn.heads.sampling import SampledRois, sample_rois
-from minirnn.memory import keep_freed
+from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models.config import Config
 from minirnn.nn import Module
-from minirnn.roi import pyramid_roi, roi_align, roi_pool, roi_warp
+from minirnn.ops.activation import softmax
+from minirnn.ops.roi_align import roi_align
+from minirnn.ops.roi_pool import roi_pool
+from minirnn.ops.roi_warp import roi_warp
+from minirnn.roi.levels import pyramid_roi
 from minirnn.transform import Batch, check_image, make_batch, prepare_target, scale_boxes
 
 # Pixels that go through the network at a time in `predict`: one large image, or many small ones. More large

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.activation import relu
-from minirnn.autograd.convolution import conv2d, conv_transpose2d, linear
-from minirnn.autograd.normalisation import frozen_batch_norm, group_norm, scale_and_shift
-from minirnn.autograd.pooling import max_pool2d
 from minirnn.nn import init
 from minirnn.nn.module import Module, parameter
+from minirnn.ops.activation import relu
+from minirnn.ops.convolution import conv2d, conv_transpose2d, linear
+from minirnn.ops.normalisation import frozen_batch_norm, group_norm, scale_and_shift
+from minirnn.ops.pooling import max_pool2d
 
 
 class Conv2d(Module):

@@ -14,7 +14,7 @@ import numpy as np
 from minirnn.autograd import Tensor, data_of
 from minirnn.backend import Array, library_of, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.layout import contiguous, taps_of, weight_of
+from minirnn.kernels.cpu.layout import contiguous, taps_of, weight_of
 
 
 def parameter(array: Array) -> Tensor:
@@ -23,7 +23,7 @@ def parameter(array: Array) -> Tensor:
 
 
 def laid(array: Array) -> Array:
-    """The array; a weight of several axes as the operations like it to lie (see `minirnn.layout`)."""
+    """The array; a weight of several axes as the operations like it to lie (see `kernels.cpu.layout`)."""
     return weight_of(taps_of(array)) if array.ndim > 1 else array
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.passes import remembered
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.errors import InputError
-from minirnn.layout import cells_of, maps_of
-from minirnn.roi.align import roi_align
+from minirnn.kernels.cpu.layout import cells_of, maps_of
+from minirnn.kernels.cpu.passes import remembered
+from minirnn.ops.roi_align import roi_align
 
 
 def assign_levels(

@@ -1,4 +1,4 @@
-"""Activations of one number, and of one row. Read this first, then `minirnn.autograd.activation`."""
+"""Activations of one number, and of one row. Read this first, then `minirnn.ops.activation`."""
 
 from __future__ import annotations
 

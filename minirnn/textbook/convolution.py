@@ -1,4 +1,4 @@
-"""Convolutions as loops over the kernel. Read this first, then `minirnn.autograd.convolution`."""
+"""Convolutions as loops over the kernel. Read this first, then `minirnn.ops.convolution`."""
 
 from __future__ import annotations
 

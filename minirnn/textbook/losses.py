@@ -1,4 +1,4 @@
-"""Losses as sums over elements. Read this first, then `minirnn.autograd.losses`."""
+"""Losses as sums over elements. Read this first, then `minirnn.ops.losses`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalisations as loops. Read this first, then `minirnn.autograd.normalisation`."""
+"""Normalisations as loops. Read this first, then `minirnn.ops.normalisation`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling as a loop over windows. Read this first, then `minirnn.autograd.pooling`."""
+"""Pooling as a loop over windows. Read this first, then `minirnn.ops.pooling`."""
 
 from __future__ import annotations
 

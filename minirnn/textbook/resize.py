@@ -1,4 +1,4 @@
-"""Resizing as a loop over output cells. Read this first, then `minirnn.autograd.resize`."""
+"""Resizing as a loop over output cells. Read this first, then `minirnn.ops.resize`."""
 
 from __future__ import annotations
 

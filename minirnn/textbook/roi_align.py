@@ -1,4 +1,4 @@
-"""RoIAlign as a loop over the points. Read this first, then `minirnn.roi.align`."""
+"""RoIAlign as a loop over the points. Read this first, then `minirnn.ops.roi_align`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RoIPool as a loop over the bins. Read this first, then `minirnn.roi.pool`."""
+"""RoIPool as a loop over the bins. Read this first, then `minirnn.ops.roi_pool`."""
 
 from __future__ import annotations
 

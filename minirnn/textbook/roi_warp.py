@@ -1,4 +1,4 @@
-"""RoIWarp as a loop over the points. Read this first, then `minirnn.roi.warp`."""
+"""RoIWarp as a loop over the points. Read this first, then `minirnn.ops.roi_warp`."""
 
 from __future__ import annotations
 

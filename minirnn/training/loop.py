@@ -23,7 +23,7 @@ import numpy as np
 
 from minirnn.data.sample import Sample
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
-from minirnn.parallel import thread_count
+from minirnn.kernels.cpu.parallel import thread_count
 from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
 from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar
 from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
 from minirnn.autograd import Tensor
-from minirnn.autograd.passes import element_by_element
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.layout import contiguous
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.layout import contiguous
+from minirnn.kernels.cpu.passes import element_by_element
 
 
 def sgd_step(

@@ -32,15 +32,15 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
 from minirnn.autograd import Tensor
-from minirnn.autograd.arithmetic import add
-from minirnn.autograd.passes import added
 from minirnn.backend import Array
 from minirnn.data.sample import Target
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
-from minirnn.layout import taps_of, weight_of
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.layout import taps_of, weight_of
+from minirnn.kernels.cpu.passes import added
+from minirnn.ops.arithmetic import add
 
 _ALIGNED = 64  # bytes: arrays begin where a cache line begins
 
@@ -327,7 +327,7 @@ class _Memory:
                 os.posix_fallocate(file.fileno(), 0, self._size * sets)
 
     def arrays(self, number: int) -> list[Array]:
-        """The arrays of one set, lying as `minirnn.layout` says."""
+        """The arrays of one set, lying as `minirnn.kernels.cpu.layout` says."""
         with open(self._path, "r+b") as file:
             space = mmap.mmap(file.fileno(), 0)
         arrays = []

@@ -21,15 +21,15 @@ Case = Callable[[np.random.Generator], tuple[Inputs, dict[str, Any]]]
 
 #: Modules that define operations. Importing them fills `minirnn.autograd.OPERATIONS`.
 MODULES = (
-    "minirnn.autograd.activation",
-    "minirnn.autograd.arithmetic",
-    "minirnn.autograd.convolution",
-    "minirnn.autograd.losses",
-    "minirnn.autograd.normalisation",
-    "minirnn.autograd.pooling",
-    "minirnn.autograd.reduction",
-    "minirnn.autograd.resize",
-    "minirnn.autograd.shape",
+    "minirnn.ops.activation",
+    "minirnn.ops.arithmetic",
+    "minirnn.ops.convolution",
+    "minirnn.ops.losses",
+    "minirnn.ops.normalisation",
+    "minirnn.ops.pooling",
+    "minirnn.ops.reduction",
+    "minirnn.ops.resize",
+    "minirnn.ops.shape",
     "minirnn.roi",
 )
 

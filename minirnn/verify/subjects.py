@@ -56,6 +56,6 @@ def subjects() -> dict[str, Subject]:
 
 
 def _family(operation: Callable) -> str:
-    """ "convolution" of minirnn.autograd.convolution; all regions are one family."""
+    """ "convolution" of minirnn.ops.convolution; all regions are one family."""
     parts = operation.__module__.split(".")
     return "roi" if "roi" in parts else parts[-1]

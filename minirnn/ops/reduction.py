@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from minirnn.autograd.tensor import Tensor, differentiable
+from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 
 Axis = int | tuple[int, ...] | None
@@ -77,15 +77,3 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
         return best
 
     return y, gradient
-
-
-def _method_of(operation: Callable) -> Callable:
-    def method(self: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return operation(self, axis=axis, keepdims=keepdims)
-
-    method.__doc__ = operation.__doc__
-    return method
-
-
-for _operation in (sum, mean, max):
-    setattr(Tensor, _operation.__name__, _method_of(_operation))

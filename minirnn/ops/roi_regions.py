@@ -8,7 +8,7 @@ import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
-from minirnn.parallel import for_chunks
+from minirnn.kernels.cpu.parallel import for_chunks
 
 # 32 float32 are two cache lines, and 32 channels of a map of 200 x 304 cells are 8 MB, most of
 # which stays near the core while the matrix picks from it. Measured from 8 to 256: best at 32.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.roi.matrix import Side
-from minirnn.roi.regions import bins_of, check_regions
-from minirnn.roi.sampling import sample_regions
+from minirnn.kernels.cpu.roi_matrix import Side
+from minirnn.kernels.cpu.roi_sampling import sample_regions
+from minirnn.ops.roi_regions import bins_of, check_regions
 
 
 @differentiable

@@ -17,8 +17,8 @@ import numpy as np
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.layout import cells_of, in_rows, maps_of
-from minirnn.parallel import BLOCK, in_blocks
+from minirnn.kernels.cpu.layout import cells_of, in_rows, maps_of
+from minirnn.kernels.cpu.parallel import BLOCK, in_blocks
 
 
 @differentiable

@@ -12,8 +12,8 @@ from typing import Any
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.layout import cells_of, in_rows, maps_of
-from minirnn.parallel import BLOCK
+from minirnn.kernels.cpu.layout import cells_of, in_rows, maps_of
+from minirnn.kernels.cpu.parallel import BLOCK
 
 Pair = int | tuple[int, int]
 _ROWS = 16  # rows of a block, at least, where the windows at its edge are asked twice

@@ -2,10 +2,10 @@
 
 With A the linear map of a convolution: `correlate` is A x, `spread` is Aᵀ dy, and `weight_gradient` is
 the gradient of A's weights. Each is a matrix product of *patches*, what the kernel sees at each place
-(see `minirnn.autograd.columns`), with the weights, or Winograd's shorter way (`minirnn.autograd.winograd`),
+(see `kernels.cpu.columns`), with the weights, or Winograd's shorter way (`kernels.cpu.winograd`),
 or, with stride 1 on a small map, the transpose of its transpose (`_stamp`).
 All work on maps with their channels last, (N, H, W, C), so that a patch is made of a few contiguous
-runs, and on kernels (kh, kw, C, O), "taps", which multiply a patch as they lie (see `minirnn.layout`).
+runs, and on kernels (kh, kw, C, O), "taps", which multiply a patch as they lie (see `kernels.cpu.layout`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
-from minirnn.autograd import winograd
-from minirnn.autograd.columns import Columns, by_plane
-from minirnn.autograd.passes import sum_of_rows
 from minirnn.backend import Array, positive_part, xp_of
-from minirnn.layout import cells_of, contiguous
+from minirnn.kernels.cpu import parallel, winograd
+from minirnn.kernels.cpu.columns import Columns, by_plane
+from minirnn.kernels.cpu.layout import cells_of, contiguous
+from minirnn.kernels.cpu.passes import sum_of_rows
 
 _STAMPS = 1 << 18  # numbers that are added up at a time: 1 MiB of float32
 _FEW = 512  # places, for which it takes longer to bring kernels in order than to add up stamps

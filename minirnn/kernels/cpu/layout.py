@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
 from minirnn.backend import Array, xp_of
+from minirnn.kernels.cpu import parallel
 
 _BLOCK = 1 << 15  # numbers that are transposed at a time, so that they stay in the cache
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
-from minirnn.layout import cells_of, maps_of
-from minirnn.parallel import for_chunks
-from minirnn.roi.matrix import Side, sampling_matrix
-from minirnn.roi.regions import cells_first, in_channel_blocks, store
+from minirnn.kernels.cpu.layout import cells_of, maps_of
+from minirnn.kernels.cpu.parallel import for_chunks
+from minirnn.kernels.cpu.roi_matrix import Side, sampling_matrix
+from minirnn.ops.roi_regions import cells_first, in_channel_blocks, store
 
 
 def sample_regions(

@@ -7,7 +7,7 @@ if it is done carelessly. Two things keep it cheap here:
 
 - They are made for a few rows of the output at a time, and are still in a cache when they are
   multiplied.
-- They are copied in long runs. The map lies with its channels last (see `minirnn.layout`): a row of a
+- They are copied in long runs. The map lies with its channels last (see `kernels.cpu.layout`): a row of a
   patch is one contiguous run of kw·C numbers, whatever the stride. Where that is short, as in an image
   with its three colours, the map is sorted into planes, and a run is what a tap sees of a whole row.
 """
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minirnn import parallel
 from minirnn.backend import Array, xp_of
-from minirnn.layout import maps_of
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.layout import maps_of
 
 if TYPE_CHECKING:
-    from minirnn.autograd.correlation import Geometry
+    from minirnn.kernels.cpu.correlation import Geometry
 
 _CACHE_ELEMENTS = 1 << 19  # numbers in the patches of one block: 2 MiB of float32
 _COPIED = 1 << 19  # numbers below which a thread costs more than it copies in the same time

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minirnn.autograd.passes import element_by_element, where_positive
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, positive_part, xp_of
+from minirnn.kernels.cpu.passes import element_by_element, where_positive
 
 
 @differentiable

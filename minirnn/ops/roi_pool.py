@@ -6,8 +6,8 @@ import numpy as np
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, scatter_add, xp_of
-from minirnn.roi.rectangles import Rectangles
-from minirnn.roi.regions import bins_of, cells_first, check_regions, in_channel_blocks, store
+from minirnn.kernels.cpu.rectangles import Rectangles
+from minirnn.ops.roi_regions import bins_of, cells_first, check_regions, in_channel_blocks, store
 
 
 @differentiable

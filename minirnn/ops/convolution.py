@@ -8,7 +8,7 @@ in other places:
     gradient of input  dx = Aᵀ dy        `spread`           transposed convolution's forward
     gradient of weight dw = dy ⊗ x       `weight_gradient`  the same, with x and dy exchanged
 
-How each is computed stands in `minirnn.autograd.correlation`. What usually follows a convolution (a
+How each is computed stands in `minirnn.kernels.cpu.correlation`. What usually follows a convolution (a
 bias, a shortcut that is added, ReLU) is a part of it here: it is done to each block of the result
 while it is in the cache, instead of walking over the whole map again.
 
@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from minirnn import parallel
-from minirnn.autograd.correlation import (
+from minirnn.autograd.tensor import differentiable
+from minirnn.backend import Array, xp_of
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.correlation import (
     Finish,
     Geometry,
     correlate,
@@ -29,10 +31,8 @@ from minirnn.autograd.correlation import (
     sum_of_places,
     weight_gradient,
 )
-from minirnn.autograd.passes import before_relu
-from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, xp_of
-from minirnn.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.kernels.cpu.passes import before_relu
 
 
 @differentiable

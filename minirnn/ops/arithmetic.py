@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from minirnn.autograd.tensor import Tensor, differentiable, unbroadcast
+from minirnn.autograd.tensor import differentiable, unbroadcast
 from minirnn.backend import Array, xp_of
 
 
@@ -189,27 +187,3 @@ def matmul(a: Array, b: Array) -> tuple[Array, tuple]:
         lambda dy: to_left(as_matrix(dy) @ right.swapaxes(-1, -2)).reshape(a.shape),
         lambda dy: to_right(left.swapaxes(-1, -2) @ as_matrix(dy)).reshape(b.shape),
     )
-
-
-def _operand(x: Any) -> Any:
-    """NumPy's own scalars as Python numbers, which do not widen the array beside them."""
-    return x.item() if isinstance(x, np.generic) else x
-
-
-def _operator(operation: Callable, *, reflected: bool = False) -> Callable:
-    if reflected:
-        return lambda self, other: operation(_operand(other), self)
-    return lambda self, other: operation(self, _operand(other))
-
-
-for _name, _operation in {
-    "add": add, "sub": subtract, "mul": multiply, "truediv": divide, "matmul": matmul,
-}.items():  # fmt: skip
-    setattr(Tensor, f"__{_name}__", _operator(_operation))
-    setattr(Tensor, f"__r{_name}__", _operator(_operation, reflected=True))
-for _name, _method in {
-    "__neg__": lambda self: negative(self),
-    "__abs__": lambda self: absolute(self),
-    "__pow__": lambda self, exponent: power(self, exponent=_operand(exponent)),
-}.items():
-    setattr(Tensor, _name, _method)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.tensor import Tensor, differentiable, unbroadcast
+from minirnn.autograd.tensor import differentiable, unbroadcast
 from minirnn.backend import Array, scatter_add, xp_of
-from minirnn.layout import planes_of
+from minirnn.kernels.cpu.layout import planes_of
 
 
 @differentiable
@@ -107,22 +107,3 @@ def broadcast_to(x: Array, *, shape: Sequence[int]) -> tuple[Array, Callable]:
     """x repeated to a larger shape without a copy; the gradient is summed over the repetitions."""
     before = x.shape
     return xp_of(x).broadcast_to(x, tuple(shape)), lambda dy: unbroadcast(dy, before)
-
-
-def _reshape(self: Tensor, *shape: Any) -> Tensor:
-    """`reshape`, with the sides as one tuple or one by one."""
-    return reshape(self, shape=shape[0] if len(shape) == 1 else shape)
-
-
-def _transpose(self: Tensor, *axes: Any) -> Tensor:
-    """`transpose`, with the axes as one tuple, one by one, or none (in reverse)."""
-    return transpose(self, axes=(axes[0] if isinstance(axes[0], tuple) else axes) if axes else None)
-
-
-for _name, _method in {
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "T": property(_transpose),
-    "__getitem__": lambda self, index: take(self, index=index),
-}.items():
-    setattr(Tensor, _name, _method)

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.autograd.tensor import accumulated
 from minirnn.backend import Array, xp_of
-from minirnn.parallel import PIECE, in_blocks
+from minirnn.kernels.cpu.parallel import PIECE, in_blocks
+from minirnn.kernels.table import kernel
 
 
 def element_by_element(work: Callable[..., None], out: Array, *arrays: Array) -> None:
@@ -34,6 +36,7 @@ def element_by_element(work: Callable[..., None], out: Array, *arrays: Array) ->
     in_blocks(np, lambda start, stop: work(*(a[start:stop] for a in flat)), out.size, 1)
 
 
+@kernel(accumulated, "cpu", reason="large gradients are added on all cores")
 def added(a: Array, b: Array) -> Array:
     """a + b, of equally shaped arrays, on all cores."""
     if a.size < 8 * PIECE or a.shape != b.shape or a.dtype != b.dtype:

@@ -10,7 +10,7 @@ direction, multiplied value by value, and brought back to 4×4 outputs:
 36 multiplications give 16 outputs, where sliding the kernel takes 144. Over C input and O output
 channels, the product ⊙ becomes 36 matrix products of (tiles, C) with (C, O): the work of BLAS.
 
-What is left to do well is moving numbers. Maps lie with their channels last (`minirnn.layout`), so that a
+What is left to do well is moving numbers. Maps lie with their channels last (`layout`), so that a
 tile is read and written in runs of C numbers. Tiles are read in pieces whose 36 taps stay in a core's
 cache while they become values. Pieces are multiplied in batches: large enough that reading the kernels,
 which BLAS does anew for each batch, is little beside the work, small enough for the memory. (With 227 tiles
@@ -35,9 +35,9 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
-from minirnn.autograd.columns import pad_to
 from minirnn.backend import Array
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.columns import pad_to
 
 _B_T = np.array(
     [

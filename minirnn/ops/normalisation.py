@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from minirnn import parallel
-from minirnn.autograd.passes import before_relu, sum_of_rows, together
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, positive_part, xp_of
-from minirnn.layout import cells_of
-from minirnn.parallel import BLOCK
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.layout import cells_of
+from minirnn.kernels.cpu.parallel import BLOCK
+from minirnn.kernels.cpu.passes import before_relu, sum_of_rows, together
 
 
 @differentiable

@@ -1,0 +1,155 @@
+"""Which operation has a faster way, on which device, and when it is taken.
+
+An operation is written down once, plainly, over whole arrays (`minirnn.ops`). A *kernel* computes the
+same numbers faster on one kind of device. The operation does not know of its kernels: they are
+registered here, and here is chosen.
+
+    @operation                                    # in minirnn/ops: anybody can read this
+    def relu(x): ...
+
+    @kernel(relu, "cpu", reason="one walk over memory, on all cores")
+    def relu_in_blocks(x): ...                    # in minirnn/kernels/cpu: only who wants it faster
+
+`relu(x)` now runs the kernel for NumPy arrays and the plain form for all others. With
+MINIRNN_KERNELS=plain in the environment, or inside `with plain():`, it is always the plain form.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+#: Every operation by name.
+OPERATIONS: dict[str, Operation] = {}
+
+_ROOMS = {"cpu": "minirnn.kernels.cpu", "cuda": "minirnn.kernels.cuda"}
+_mode = threading.local()
+
+
+def _always(*arrays: Any, **settings: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A faster way to compute one operation on one kind of device.
+
+    Attributes:
+        function: takes and returns what the operation's plain form does.
+        device: "cpu" (NumPy arrays) or "cuda" (CuPy arrays).
+        applies: whether this call can be done here, asked with the call's own arguments.
+        reason: why it is faster, in a sentence.
+        accuracy: what it costs in accuracy; "same" where only the order of additions differs.
+    """
+
+    function: Callable
+    device: str
+    applies: Callable[..., bool]
+    reason: str
+    accuracy: str
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.function.__name__
+
+
+@dataclass
+class Operation:
+    """An operation: its plain form, and the kernels that may stand in for it, first come first asked."""
+
+    name: str
+    plain: Callable
+    kernels: list[Kernel] = field(default_factory=list)
+
+    def chosen(self, arrays: tuple, settings: dict[str, Any]) -> Callable:
+        """What computes this call: the first kernel of its device that applies, or the plain form."""
+        if plain_only():
+            return self.plain
+        device = _device_of(arrays)
+        if device is not None:
+            _open(device)
+            for kernel in self.kernels:
+                if kernel.device == device and kernel.applies(*arrays, **settings):
+                    return kernel.function
+        return self.plain
+
+
+def operation(function: Callable) -> Callable:
+    """Enter a function of arrays into the table, so that a kernel can stand in for it."""
+    entry = Operation(function.__name__, function)
+    OPERATIONS[entry.name] = entry
+
+    @functools.wraps(function)
+    def chosen(*arrays: Any, **settings: Any) -> Any:
+        return entry.chosen(arrays, settings)(*arrays, **settings)
+
+    chosen.operation = entry  # type: ignore[attr-defined]
+    return chosen
+
+
+def kernel(
+    replaced: Callable,
+    device: str,
+    *,
+    reason: str,
+    accuracy: str = "same",
+    applies: Callable[..., bool] = _always,
+) -> Callable[[Callable], Callable]:
+    """Register a function as a kernel of an operation; the attributes are those of `Kernel`.
+
+    Args:
+        replaced: the operation, as `minirnn.ops` has it.
+        device: "cpu" or "cuda".
+        reason: why it is faster.
+        accuracy: what it costs in accuracy.
+        applies: whether a call can be done by it.
+    """
+
+    def register(function: Callable) -> Callable:
+        entry: Operation = replaced.operation  # type: ignore[attr-defined]
+        entry.kernels.append(Kernel(function, device, applies, reason, accuracy))
+        return function
+
+    return register
+
+
+def plain_only() -> bool:
+    """Whether kernels are switched off, for this thread or for the process."""
+    return getattr(_mode, "plain", os.environ.get("MINIRNN_KERNELS") == "plain")
+
+
+@contextmanager
+def plain() -> Iterator[None]:
+    """Inside, everything that this thread computes is computed by the plain forms."""
+    before = plain_only()
+    _mode.plain = True
+    try:
+        yield
+    finally:
+        _mode.plain = before
+
+
+def _device_of(arrays: tuple) -> str | None:
+    """The device of the first array; None for an array that is neither NumPy's nor CuPy's."""
+    for array in arrays:
+        if isinstance(array, np.ndarray):
+            return "cpu"
+        if type(array).__module__.partition(".")[0] == "cupy":
+            return "cuda"
+    return None
+
+
+@functools.cache
+def _open(device: str) -> None:
+    """Import the room of a device's kernels, which registers them; once, when first asked for."""
+    if importlib.util.find_spec(_ROOMS[device]) is not None:
+        importlib.import_module(_ROOMS[device])
