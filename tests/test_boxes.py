@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from minirnn import boxes as fast
 from minirnn.backend import to_host
 from minirnn.errors import InputError
+from minirnn.kernels.cpu import nms as nms_kernel
 from minirnn.textbook import boxes as textbook
 
 DTYPES = (np.float32, np.float64)
@@ -296,7 +297,7 @@ def test_nms_equals_the_textbook(inputs, threshold, at_most):
 def test_nms_over_several_blocks_equals_the_textbook(xp, threshold, small, monkeypatch):
     if small:  # several blocks, cut in columns
         for name, size in (("_BLOCK", 16), ("_COLUMNS", 20)):
-            monkeypatch.setattr(fast, name, size)
+            monkeypatch.setattr(nms_kernel, name, size)
     rng = np.random.default_rng(1)
     boxes = random_boxes(rng, 300, extent=120.0)
     scores = rng.integers(0, 60, 300).astype(np.float32)  # many ties

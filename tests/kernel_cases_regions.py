@@ -1,0 +1,64 @@
+"""Drawn calls of the operations on boxes, regions and masks that have kernels.
+
+By the operation's name: a function from a `numpy.random.Generator` to (arrays, settings). One call in a
+few is degenerate: no boxes at all, boxes without area, equal boxes, equal scores, an IoU at the threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Case = tuple[tuple, dict[str, Any]]
+
+
+def boxes_of(
+    rng: np.random.Generator, count: int, size: float = 60, dtype: Any = None
+) -> np.ndarray:
+    """(count, 4) boxes, some without area, some the wrong way round, some equal, many on whole pixels."""
+    dtype = dtype or (np.float32 if rng.random() < 0.5 else np.float64)
+    boxes = rng.uniform(-0.2 * size, size, (count, 4))
+    if rng.random() < 0.5:
+        boxes = np.round(boxes / 4) * 4
+    boxes[:, 2:] = boxes[:, :2] + np.abs(boxes[:, 2:] / 2)
+    boxes[rng.random(count) < 0.1, 2] = boxes[0, 0] if count else 0
+    if count > 2 and rng.random() < 0.5:
+        boxes[1] = boxes[0]
+    return boxes.astype(dtype)
+
+
+def two_sets(rng: np.random.Generator) -> Case:
+    """Two sets of boxes, of one dtype or two."""
+    n, m = (int(rng.choice([0, 1, 5, 40, 300])) for _ in range(2))
+    return (boxes_of(rng, n), boxes_of(rng, m)), {}
+
+
+def scored(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+    """Boxes, scores with ties, and a threshold that some IoUs are equal to."""
+    n = int(rng.choice([0, 1, 2, 30, 64, 65, 200, 700]))
+    scores = rng.integers(0, max(n // 2, 1), n) / 7 if rng.random() < 0.5 else rng.random(n)
+    threshold = float(rng.choice([0, 0.2, 0.25, 0.3, 0.5, 0.7, 1]))
+    return boxes_of(rng, n), scores.astype(np.float32), threshold
+
+
+def for_nms(rng: np.random.Generator) -> Case:
+    """One group of boxes."""
+    return scored(rng), {}
+
+
+def for_batched_nms(rng: np.random.Generator) -> Case:
+    """Boxes in groups, and sometimes a limit."""
+    boxes, scores, threshold = scored(rng)
+    groups = rng.integers(-1, 4, len(boxes))
+    at_most = None if rng.random() < 0.3 else int(rng.choice([0, 1, 10, 1000]))
+    return (boxes, scores, groups, threshold), {"at_most": at_most}
+
+
+CASES: dict[str, Callable[[np.random.Generator], Case]] = {
+    "intersection": two_sets,
+    "iou": two_sets,
+    "nms": for_nms,
+    "batched_nms": for_batched_nms,
+}
