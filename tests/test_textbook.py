@@ -11,7 +11,9 @@ import minirnn
 
 #: Stage module → textbook module.
 TWINS = {
-    "boxes": "boxes",
+    "boxes.geometry": "boxes",
+    "boxes.coder": "boxes",
+    "boxes.nms": "boxes",
     "anchors": "anchors",
     "matching": "matching",
     "rpn": "rpn",
@@ -43,6 +45,7 @@ WITHOUT: dict[str, str] = {
     "ops.normalisation.scale_and_shift": "a part of frozen_batch_norm",
     "heads.sampling.sample_rois": "roi_targets, then matching.sample",
     "heads.mask.mask_targets": "masks.crop for each image",
+    "boxes.nms.rounded_down": "a threshold in the type of the boxes, a part of nms",
     "masks.rle.encode_many": "encode for each mask",
     "ops.roi_pool.quantised": "the rounding of roi_pool and roi_warp, a part of both twins",
     "masks.rle.parse": "a part of decode",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minirnn.backend import Array, xp_of
-from minirnn.boxes.geometry import require_boxes
+from minirnn.boxes.checks import require_boxes
 from minirnn.errors import InputError
 
 # A side may grow by at most 1000 / 16 = 62.5: an anchor of 16 pixels then covers an image of 1000.

@@ -8,6 +8,7 @@ overlaps nothing. Coordinates are finite.
 from __future__ import annotations
 
 from minirnn.backend import Array, positive_part, xp_of
+from minirnn.boxes.checks import require_boxes, require_float
 from minirnn.errors import InputError
 from minirnn.kernels.table import operation
 
@@ -189,16 +190,3 @@ def to_xywh(boxes: Array) -> Array:
     xp = xp_of(boxes)
     require_boxes("boxes", boxes)
     return xp.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
-
-
-def require_boxes(name: str, boxes: Array) -> None:
-    """Raise an InputError that names the argument unless `boxes` is a float array (N, 4)."""
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise InputError(f"{name} has shape {tuple(boxes.shape)}; it should be (N, 4)")
-    require_float(name, boxes)
-
-
-def require_float(name: str, array: Array) -> None:
-    """Raise an InputError that names the argument unless its dtype is float."""
-    if array.dtype.kind != "f":
-        raise InputError(f"{name} has dtype {array.dtype}; it should be float32 or float64")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.backend import Array, by_falling_score, to_host, xp_of
-from minirnn.boxes.geometry import iou, require_boxes, require_float
-from minirnn.errors import InputError
+from minirnn.boxes.checks import require_groups, require_nms_input
+from minirnn.boxes.geometry import iou
 from minirnn.kernels.table import operation
 
 
@@ -89,27 +89,3 @@ def rounded_down(threshold: float, dtype: np.dtype) -> np.floating:
     """
     nearest = dtype.type(threshold)
     return np.nextafter(nearest, dtype.type(-1)) if float(nearest) > threshold else nearest
-
-
-def require_nms_input(boxes: Array, scores: Array, iou_threshold: float) -> None:
-    """Raise an InputError that names what does not fit."""
-    require_boxes("boxes", boxes)
-    if scores.shape != boxes.shape[:1]:
-        raise InputError(
-            f"scores has shape {tuple(scores.shape)}; it should be ({boxes.shape[0]},), "
-            "one score for each box"
-        )
-    require_float("scores", scores)
-    if not 0 <= iou_threshold <= 1:
-        raise InputError(f"iou_threshold is {iou_threshold}; it should be in [0, 1]")
-
-
-def require_groups(scores: Array, groups: Array, at_most: int | None) -> None:
-    """Raise an InputError unless there is one integer for each box, and at_most is None or >= 0."""
-    if groups.shape != scores.shape or groups.dtype.kind not in "iu":
-        raise InputError(
-            f"groups has shape {tuple(groups.shape)} and dtype {groups.dtype}; it should be "
-            f"{tuple(scores.shape)}, one integer for each box"
-        )
-    if at_most is not None and at_most < 0:
-        raise InputError(f"at_most is {at_most}; it should be >= 0")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from minirnn.boxes import geometry
-from minirnn.boxes.geometry import require_boxes
+from minirnn.boxes.checks import require_boxes
 from minirnn.kernels.cpu.parallel import in_blocks
 from minirnn.kernels.table import kernel
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.backend import by_falling_score
-from minirnn.boxes.nms import batched_nms, nms, require_groups, require_nms_input, rounded_down
+from minirnn.boxes.checks import require_groups, require_nms_input
+from minirnn.boxes.nms import batched_nms, nms, rounded_down
 from minirnn.kernels.cpu.boxes import iou_of_sides, row_by_row, sides_of
 from minirnn.kernels.table import kernel
 
