@@ -22,6 +22,7 @@ from minirnn.backend import to_host
 from minirnn.errors import InputError
 from minirnn.models import PRESETS
 from minirnn.training.checkpoint import save_checkpoint
+from minirnn.training.settings import TrainingSettings
 from minirnn.weights import (
     COCO_CATEGORIES,
     COCO_NAMES,
@@ -507,6 +508,65 @@ def test_safetensors_kinds(tmp_path):
     for name, array in read_weights(path).stored.items():
         assert (array.dtype, array.shape) == (arrays[name].dtype, arrays[name].shape)
         np.testing.assert_array_equal(array, arrays[name])
+
+
+def with_header_of(length, value=1.5):
+    """A safetensors file of one number whose header is exactly so many bytes long."""
+    header = {"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    text = json.dumps(header).encode().ljust(length)
+    assert len(text) == length
+    return length.to_bytes(8, "little") + text + np.array([value], "<f4").tobytes()
+
+
+@pytest.mark.parametrize("second", [1, 2, 5])
+def test_a_header_of_any_length_is_told_from_a_pickle_and_from_a_zip(second, tmp_path):
+    """The length is the first thing in the file: 0x80 is also how a pickle begins."""
+    path = tmp_path / "weights"
+    for first in range(256):
+        path.write_bytes(with_header_of(second << 8 | first))
+        file = read_weights(path)
+        assert file.kind == "safetensors", first
+        assert file.stored["w"].tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"PK", b"PK\x01", b"PK\x02", b"PK\x03\x04", b"\x80\x02}", b"\x80\x04\x95", b"\x80\x05K"],
+)
+def test_a_header_whose_length_reads_as_another_format(start, tmp_path):
+    path = tmp_path / "weights"
+    data = with_header_of(int.from_bytes(start, "little"))
+    assert data.startswith(start)
+    path.write_bytes(data)
+    assert read_weights(path).kind == "safetensors"
+    for cut in (9, 100, len(data) - 1):  # what is cut short is still called by its right name
+        path.write_bytes(data[:cut])
+        if start == b"PK\x03\x04" and cut < len(data) - 1:
+            continue  # with no whole header it may as well be a zip
+        with pytest.raises(InputError, match="safetensors file, or was cut short"):
+            read_weights(path)
+
+
+def test_our_own_checkpoints_of_every_header_length(tmp_path, narrow):
+    """The header is padded to a multiple of 8: 32 lengths that a byte can hold, all of them met."""
+    path, met = tmp_path / "own.safetensors", set()
+    settings = TrainingSettings(steps=1000)
+    velocities = {"w": np.ones(2, np.float32)}
+    for letters in range(0, 264, 4):
+        save_checkpoint(
+            path,
+            {"w": np.full(2, 3, np.float32)},
+            dataclasses.replace(narrow.config, categories=((1, "x" * letters + "y"), (2, "z"))),
+            step=4,
+            settings=settings,
+            optimiser_state=velocities,
+            images=8000,
+        )
+        met.add(path.read_bytes()[0])
+        file = read_weights(path)
+        assert file.kind == "minirnn checkpoint"
+        assert file.stored["w"].tolist() == [3, 3]
+    assert met == set(range(0, 256, 8))
 
 
 # ------------------------------------------------------------------ looking inside, converting

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from minirnn.errors import InputError
 from minirnn.weights.names import COUNTER, modern
 from minirnn.weights.safetensors_file import read_safetensors
 from minirnn.weights.torch_file import read_torch_file
+
+#: In bytes: no header of a safetensors file may be longer, says the format.
+_LONGEST_HEADER = 100_000_000
 
 #: How other files begin that are taken for weights, and what they are.
 _STRANGERS = {
@@ -74,12 +80,16 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
     if not start:
         raise InputError(f"{path} is empty; it should be a file of weights")
-    if start[:2] == b"PK":
-        return _renamed(path, "PyTorch (zip)", *read_torch_file(path))
-    if start[:1] == b"\x80":
-        return _renamed(path, "PyTorch (stream)", *read_torch_file(path))
-    if start[8:9] == b"{":
+    # The first bytes of a safetensors file are a number, the length of its header, and may read as
+    # "PK" or as the start of a pickle. So it is asked first, and by more than a few bytes.
+    if _is_safetensors(path):
         return _read_safetensors(path)
+    if start[:4] == b"PK\x03\x04" or zipfile.is_zipfile(path):
+        return _renamed(path, "PyTorch (zip)", *read_torch_file(path))
+    if _begins_as_safetensors(start):  # cut short or damaged: the reader says what is wrong
+        return _read_safetensors(path)
+    if start[:1] == b"\x80" and start[1] <= pickle.HIGHEST_PROTOCOL:
+        return _renamed(path, "PyTorch (stream)", *read_torch_file(path))
     for beginning, what in _STRANGERS.items():
         if start.lstrip().startswith(beginning):
             raise InputError(f"{path} is no file of weights: it is {what}")
@@ -87,6 +97,26 @@ def read_weights(path: str | os.PathLike[str]) -> WeightsFile:
         f"{path} is no file of weights that can be read here (PyTorch's .pth, .safetensors), or it "
         "is damaged"
     )
+
+
+def _begins_as_safetensors(start: bytes) -> bool:
+    """Eight bytes with the length of the header, little-endian, and the header's first bracket."""
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= _LONGEST_HEADER
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether the file holds the whole header that its first eight bytes announce, in JSON."""
+    with open(path, "rb") as file:
+        start = file.read(9)
+        length = int.from_bytes(start[:8], "little")
+        if not _begins_as_safetensors(start) or 8 + length > path.stat().st_size:
+            return False
+        file.seek(8)
+        header = file.read(length)
+    try:
+        return isinstance(json.loads(header), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _read_safetensors(path: Path) -> WeightsFile:
