@@ -56,9 +56,54 @@ def for_batched_nms(rng: np.random.Generator) -> Case:
     return (boxes, scores, groups, threshold), {"at_most": at_most}
 
 
+def maps_of(rng: np.random.Generator, least: int = 1) -> np.ndarray:
+    """(N, C, H, W), often with equal values in it, in either order in memory, sometimes no image at all."""
+    n, c = int(rng.choice([0, 1, 2])), int(rng.choice([1, 3, 8]))
+    shape = (n, *(int(v) for v in rng.integers(least, 14, 2)), c)
+    values = rng.integers(-3, 3, shape) if rng.random() < 0.4 else rng.normal(size=shape)
+    maps = values.astype(np.float32 if rng.random() < 0.5 else np.float64).transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(maps) if rng.random() < 0.3 else maps
+
+
+def for_pooling(rng: np.random.Generator) -> Case:
+    """Windows that overlap or leave gaps, with and without padding and a last window in part."""
+    kernel = tuple(int(v) for v in rng.integers(1, 5, 2))
+    settings = {
+        "kernel": kernel,
+        "stride": None if rng.random() < 0.3 else tuple(int(v) for v in rng.integers(1, 5, 2)),
+        "padding": tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel),
+        "ceil_mode": bool(rng.random() < 0.3),
+    }
+    return (maps_of(rng, least=4),), settings
+
+
+def for_mean_pooling(rng: np.random.Generator) -> Case:
+    """The same, with padding that counts or does not."""
+    arrays, settings = for_pooling(rng)
+    return arrays, settings | {"count_include_pad": bool(rng.random() < 0.6)}
+
+
+def for_nearest(rng: np.random.Generator) -> Case:
+    """Larger, smaller, and twice the size."""
+    maps = maps_of(rng)
+    twice = (2 * maps.shape[2], 2 * maps.shape[3])
+    size = twice if rng.random() < 0.4 else tuple(int(v) for v in rng.integers(1, 30, 2))
+    return (maps,), {"size": size}
+
+
+def for_bilinear(rng: np.random.Generator) -> Case:
+    """Larger and smaller, after either rule."""
+    arrays, settings = for_nearest(rng)
+    return arrays, settings | {"align_corners": bool(rng.random() < 0.4)}
+
+
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "intersection": two_sets,
     "iou": two_sets,
     "nms": for_nms,
     "batched_nms": for_batched_nms,
+    "max_pool2d": for_pooling,
+    "avg_pool2d": for_mean_pooling,
+    "nearest": for_nearest,
+    "bilinear": for_bilinear,
 }

@@ -180,3 +180,31 @@ def test_resizing_refuses(operation: Any) -> None:
         operation(np.ones((3, 4)), size=(2, 2))
     with pytest.raises(ValueError, match=r"size is \(0, 2\)"):
         operation(np.ones((1, 1, 3, 4)), size=(0, 2))
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize("include", [False, True])
+def test_padding_and_last_windows_as_torch_counts_them(ceil_mode: bool, include: bool) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        kernel = tuple(int(n) for n in rng.integers(1, 5, 2))
+        stride = tuple(int(n) for n in rng.integers(1, 5, 2))
+        padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+        x = rng.standard_normal((2, 3, *rng.integers(4, 12, 2)))
+        settings: dict[str, Any] = {"stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+        for ours, theirs, more in (
+            (pooling.max_pool2d, torch.nn.functional.max_pool2d, {}),
+            (pooling.avg_pool2d, torch.nn.functional.avg_pool2d, {"count_include_pad": include}),
+        ):
+            a = Tensor(x, requires_grad=True)
+            b = torch.tensor(x, requires_grad=True)
+            y, wanted = (
+                ours(a, kernel=kernel, **settings, **more),
+                theirs(b, kernel, **settings, **more),
+            )
+            np.testing.assert_allclose(y.data, wanted.detach().numpy(), rtol=1e-12, atol=1e-14)
+            dy = rng.standard_normal(y.shape)
+            y.backward(dy)
+            wanted.backward(torch.tensor(dy))
+            np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-12, atol=1e-14)

@@ -7,7 +7,8 @@ import pytest
 from kernel_cases_regions import CASES
 
 import minirnn.boxes
-import minirnn.kernels.cpu  # noqa: F401
+import minirnn.kernels.cpu
+import minirnn.ops  # noqa: F401
 from minirnn import kernels
 from minirnn.kernels.table import OPERATIONS
 

@@ -1,5 +1,11 @@
 """Kernels for NumPy arrays: Winograd, blocks that fit the cache, channels last, all cores."""
 
-from minirnn.kernels.cpu import boxes, nms, passes  # importing them enters them into the table
+from minirnn.kernels.cpu import (  # importing them enters them into the table
+    boxes,
+    nms,
+    passes,
+    pooling,
+    resize,
+)
 
-__all__ = ["boxes", "nms", "passes"]
+__all__ = ["boxes", "nms", "passes", "pooling", "resize"]
