@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.ops.roi_regions import Side
+
 Case = tuple[tuple, dict[str, Any]]
 
 
@@ -97,6 +99,40 @@ def for_bilinear(rng: np.random.Generator) -> Case:
     return arrays, settings | {"align_corners": bool(rng.random() < 0.4)}
 
 
+def regions(rng: np.random.Generator) -> tuple[tuple, dict[str, Any]]:
+    """Maps, boxes on and off them, and the image of each."""
+    maps = rng.normal(size=(2, 5, *rng.integers(1, 15, 2)))
+    maps = maps.astype(np.float32 if rng.random() < 0.5 else np.float64)
+    count = int(rng.choice([0, 1, 12]))
+    boxes = boxes_of(rng, count, dtype=maps.dtype)
+    settings = {"output_size": tuple(int(n) for n in rng.integers(1, 5, 2)), "spatial_scale": 0.25}
+    return (maps, boxes, rng.integers(0, 2, count)), settings
+
+
+def for_sampling(rng: np.random.Generator) -> Case:
+    """The mean or the largest of as many samples as a bin has cells, or of a fixed number."""
+    arrays, settings = regions(rng)
+    ratio, reduce = int(rng.integers(0, 4)), str(rng.choice(["mean", "max"]))
+    return arrays, settings | {"sampling_ratio": ratio, "reduce": reduce}
+
+
+def for_alignment(rng: np.random.Generator) -> Case:
+    """The same, with and without the half cell."""
+    arrays, settings = for_sampling(rng)
+    return arrays, settings | {"aligned": bool(rng.random() < 0.5)}
+
+
+def for_sides(rng: np.random.Generator) -> Case:
+    """The sides of regions themselves, those without samples among them."""
+    (maps, boxes, image_index), settings = regions(rng)
+    bins, ratio = settings["output_size"], int(rng.integers(0, 4))
+    columns, rows = (
+        Side.of(boxes[:, k] / 4, (boxes[:, k + 2] - boxes[:, k]) / 4, bins[1 - k], ratio)
+        for k in (0, 1)
+    )
+    return (maps, rows, columns, image_index, bins, str(rng.choice(["mean", "max"]))), {}
+
+
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "intersection": two_sets,
     "iou": two_sets,
@@ -106,4 +142,8 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "avg_pool2d": for_mean_pooling,
     "nearest": for_nearest,
     "bilinear": for_bilinear,
+    "roi_pool": regions,
+    "sample_regions": for_sides,
+    "roi_warp": for_sampling,
+    "roi_align": for_alignment,
 }

@@ -301,3 +301,10 @@ def test_trap_40_gradient_away_from_grid_lines(kind):
 def test_bad_input_is_named(name, changes):
     with pytest.raises(InputError, match=name):
         call_with(roi_align, changes)
+
+
+def test_maps_without_channels_are_refused():
+    with pytest.raises(InputError, match="at least 1 channel"):
+        roi_align(
+            np.zeros((1, 0, 4, 4)), np.array([[0.0, 0, 8, 8]]), np.array([0]), spatial_scale=0.25
+        )

@@ -47,6 +47,7 @@ WITHOUT: dict[str, str] = {
     "heads.mask.mask_targets": "masks.crop for each image",
     "boxes.nms.rounded_down": "a threshold in the type of the boxes, a part of nms",
     "masks.rle.encode_many": "encode for each mask",
+    "ops.roi_pool.bin_edges": "where the bins of roi_pool begin and end, a part of its twin",
     "ops.roi_pool.quantised": "the rounding of roi_pool and roi_warp, a part of both twins",
     "masks.rle.parse": "a part of decode",
     "masks.rle.pack": "a part of encode",

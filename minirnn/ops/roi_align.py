@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu.roi_matrix import Side
-from minirnn.kernels.cpu.roi_sampling import sample_regions
-from minirnn.ops.roi_regions import bins_of, check_regions
+from minirnn.ops.roi_regions import Side, bins_of, check_regions
+from minirnn.ops.roi_sampling import sample_regions
 
 
 @differentiable

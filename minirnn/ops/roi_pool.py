@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, scatter_add, xp_of
-from minirnn.kernels.cpu.rectangles import Rectangles
-from minirnn.ops.roi_regions import bins_of, cells_first, check_regions, in_channel_blocks, store
+from minirnn.backend import Array, to_host, xp_of
+from minirnn.ops.roi_regions import bins_of, check_regions
 
 
 @differentiable
@@ -45,33 +44,25 @@ def roi_pool(
     Source: Girshick, "Fast R-CNN", 2015, section 2.1. The rounding is that of its Caffe code.
     """
     check_regions(features, boxes, image_index)
-    rows, columns = bins_of(output_size)
-    xp = xp_of(features)
-    _, channels, height, width = features.shape
-    pooled = xp.zeros((len(boxes), channels, rows, columns), features.dtype)
-    first, size = quantised(boxes, spatial_scale)
-    top, bottom = (edge[:, :, None] for edge in _bin_edges(first[:, 1], size[:, 1], rows, height))
-    left, right = (edge[:, None, :] for edge in _bin_edges(first[:, 0], size[:, 0], columns, width))
-    rectangles = Rectangles(image_index[:, None, None], top, bottom, left, right, features.shape)
-
-    def forward(block: slice) -> None:
-        store(pooled, block, rectangles.maximum(cells_first(features, block)))
-
-    in_channel_blocks(forward, features)
+    xp, bins = xp_of(features), bins_of(output_size)
+    sides = bin_edges(boxes, spatial_scale, bins, features.shape)
+    top, bottom, left, right = (to_host(edge) for edge in sides)
+    images, channel = to_host(image_index), xp.arange(features.shape[1])
+    pooled = xp.zeros((len(boxes), len(channel), *bins), features.dtype)
+    winners = []  # of each bin that has cells: its index, image, and row and column for each channel
+    for r, i, j in np.ndindex(len(boxes), *bins):
+        rows, columns = slice(top[r, i], bottom[r, i]), slice(left[r, j], right[r, j])
+        cells = features[images[r], :, rows, columns]
+        if cells.size:
+            place = cells.reshape(len(channel), -1).argmax(axis=1)
+            y, x = rows.start + place // cells.shape[2], columns.start + place % cells.shape[2]
+            pooled[r, :, i, j] = features[images[r], channel, y, x]
+            winners.append((r, i, j, images[r], y, x))
 
     def gradient(dy: Array) -> Array:
-        dx = xp.empty_like(features)
-
-        def backward(block: slice) -> None:
-            cells = cells_first(features, block)
-            place = rectangles.places(cells)[rectangles.filled]
-            total = xp.zeros(cells.size, dx.dtype)
-            flat = place * cells.shape[1] + xp.arange(cells.shape[1])
-            dy_filled = cells_first(dy, block)[rectangles.filled]
-            scatter_add(total, flat.ravel(), dy_filled.ravel())
-            store(dx, block, total.reshape(cells.shape))
-
-        in_channel_blocks(backward, features)
+        dx = xp.zeros(features.shape, dy.dtype)
+        for r, i, j, image, y, x in winners:
+            dx[image, channel, y, x] += dy[r, :, i, j]
         return dx
 
     return pooled, (gradient, None, None)
@@ -86,12 +77,21 @@ def quantised(boxes: Array, spatial_scale: float) -> tuple[Array, Array]:
     return whole[:, :2], xp.maximum(whole[:, 2:] - whole[:, :2] + 1, 1)
 
 
-def _bin_edges(first: Array, size: Array, bins: int, length: int) -> tuple[Array, Array]:
+def bin_edges(
+    boxes: Array, spatial_scale: float, bins: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[Array, Array, Array, Array]:
+    """Top and bottom (R, bins[0]), left and right (R, bins[1]) of all bins, in cells."""
+    first, size = quantised(boxes, spatial_scale)
+    top, bottom = _edges_along(first[:, 1], size[:, 1], bins[0], shape[2])
+    return top, bottom, *_edges_along(first[:, 0], size[:, 0], bins[1], shape[3])
+
+
+def _edges_along(first: Array, size: Array, bins: int, length: int) -> tuple[Array, Array]:
     """First cell (R, bins) of every bin, and the one after the last, cut at the map's border."""
     xp = xp_of(first)
     step = (size / bins)[:, None]
     number = xp.arange(bins).astype(first.dtype)
     start = first[:, None] + xp.floor(number * step)
     stop = first[:, None] + xp.ceil((number + 1) * step)
-    start, stop = (xp.clip(edge, 0, length).astype(np.int64) for edge in (start, stop))
+    start, stop = (xp.clip(edge, 0, length).astype(np.intp) for edge in (start, stop))
     return start, stop

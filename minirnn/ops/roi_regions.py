@@ -1,18 +1,13 @@
-"""What the RoI operations share: checks of their input, and going through channels in blocks."""
+"""What the RoI operations share: checks of their input, and the sides of regions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.parallel import for_chunks
-
-# 32 float32 are two cache lines, and 32 channels of a map of 200 x 304 cells are 8 MB, most of
-# which stays near the core while the matrix picks from it. Measured from 8 to 256: best at 32.
-_CHANNELS_AT_ONCE = 32
 
 
 def check_regions(features: Array, boxes: Array, image_index: Array) -> None:
@@ -64,27 +59,27 @@ def bins_of(output_size: int | tuple[int, int]) -> tuple[int, int]:
     return rows, columns
 
 
-def in_channel_blocks(work: Callable[[slice], None], features: Array) -> None:
-    """Call `work` for blocks of channels that together are all of them, on every core."""
-    channels = features.shape[1]
-    if not isinstance(features, np.ndarray):
-        work(slice(0, channels))  # a GPU is busiest with everything at once
-        return
+class Side(NamedTuple):
+    """One side (vertical or horizontal) of every region, on the grid of the feature map.
 
-    def piece(start: int, stop: int) -> None:
-        for first in range(start, stop, _CHANNELS_AT_ONCE):
-            work(slice(first, min(first + _CHANNELS_AT_ONCE, stop)))
+    Attributes:
+        start: (R,) where the regions start. Whole numbers are the centres of cells.
+        size: (R,) their lengths in cells.
+        samples: (R,) int, samples along one bin; 0 where a region is empty.
+    """
 
-    for_chunks(piece, channels)
+    start: Array
+    size: Array
+    samples: Array
 
-
-def cells_first(maps: Array, block: slice) -> Array:
-    """Some channels of (N, C, H, W) as a matrix (N·H·W, channels), a view where there is one."""
-    part = maps[:, block].transpose(0, 2, 3, 1)
-    return part.reshape(-1, part.shape[3])
-
-
-def store(maps: Array, block: slice, matrix: Array) -> None:
-    """The reverse of `cells_first`: write a matrix (N·H·W, channels) to some channels of `maps`."""
-    n, _, height, width = maps.shape
-    maps[:, block] = matrix.reshape(n, height, width, matrix.shape[1]).transpose(0, 3, 1, 2)
+    @classmethod
+    def of(cls, start: Array, size: Array, bins: int, sampling_ratio: int) -> Side:
+        """With `sampling_ratio` samples a bin or, where that is 0, ceil(size of a bin in cells)."""
+        if sampling_ratio < 0:
+            raise InputError(f"sampling_ratio is {sampling_ratio}; it should be 0 or more")
+        xp = xp_of(start)
+        if sampling_ratio > 0:
+            samples = xp.full(size.shape, sampling_ratio, dtype=np.intp)
+        else:
+            samples = xp.ceil(size / bins).astype(np.intp)
+        return cls(start, size, xp.where(size > 0, samples, 0))

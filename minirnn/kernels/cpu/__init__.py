@@ -8,4 +8,4 @@ from minirnn.kernels.cpu import (  # importing them enters them into the table
     resize,
 )
 
-__all__ = ["boxes", "nms", "passes", "pooling", "resize"]
+__all__ = ["boxes", "nms", "passes", "pooling", "resize", "roi_pool", "roi_sampling"]

@@ -43,9 +43,9 @@ class Rectangles:
         self.count = len(sides[0])
         self.shape = shape
         (self.filled,) = xp.nonzero((sides[2] > sides[1]) & (sides[4] > sides[3]))
-        image, top, bottom, left, right = (a[self.filled].astype(np.int64) for a in sides)
+        image, top, bottom, left, right = (a[self.filled].astype(np.intp) for a in sides)
         tall, wide = (
-            xp.floor(xp.log2(length.astype(np.float64))).astype(np.int64)
+            xp.floor(xp.log2(length.astype(np.float64))).astype(np.intp)
             for length in (bottom - top, right - left)
         )
         sizes = [range(int(k.max()) + 1 if len(k) else 0) for k in (tall, wide)]

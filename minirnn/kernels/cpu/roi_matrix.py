@@ -14,38 +14,13 @@ a cell are merged already.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minirnn.backend import Array, scatter_add, sparse_of, xp_of
-from minirnn.errors import InputError
-
-
-class Side(NamedTuple):
-    """One side (vertical or horizontal) of every region, on the grid of the feature map.
-
-    Attributes:
-        start: (R,) where the regions start. Whole numbers are the centres of cells.
-        size: (R,) their lengths in cells.
-        samples: (R,) int, samples along one bin; 0 where a region is empty.
-    """
-
-    start: Array
-    size: Array
-    samples: Array
-
-    @classmethod
-    def of(cls, start: Array, size: Array, bins: int, sampling_ratio: int) -> Side:
-        """With `sampling_ratio` samples a bin or, where that is 0, ceil(size of a bin in cells)."""
-        if sampling_ratio < 0:
-            raise InputError(f"sampling_ratio is {sampling_ratio}; it should be 0 or more")
-        xp = xp_of(start)
-        if sampling_ratio > 0:
-            samples = xp.full(size.shape, sampling_ratio, dtype=np.int64)
-        else:
-            samples = xp.ceil(size / bins).astype(np.int64)
-        return cls(start, size, xp.where(size > 0, samples, 0))
+from minirnn.ops.interpolation import neighbours
+from minirnn.ops.roi_regions import Side
 
 
 def sampling_matrix(
@@ -84,7 +59,7 @@ def sampling_matrix(
     matrix_row, place = _ragged(y_count[y_bin])
     line = y_first[y_bin][matrix_row] + place
     line_bin = x_bin[matrix_row]
-    image = image_index.astype(np.int64)[line_bin // bins[1]]
+    image = image_index.astype(np.intp)[line_bin // bins[1]]
     line_origin = (image * height + y_cell[line]) * width
     line_weight = y_weight[line]
 
@@ -93,7 +68,7 @@ def sampling_matrix(
     index = line_origin[of_line] + x_cell[place]
     weight = line_weight[of_line] * x_weight[place]
 
-    pointers = xp.zeros(len(y_bin) + 1, np.int64)
+    pointers = xp.zeros(len(y_bin) + 1, np.intp)
     pointers[1:] = xp.cumsum(y_count[y_bin] * x_count[x_bin])
     return sparse_of(weight).csr_matrix(
         (weight, index.astype(np.int32), pointers.astype(np.int32)),
@@ -124,16 +99,14 @@ def _cells_along(
     # border's cell.
     counts = (number < samples) & (position >= -1) & (position <= length)
     position = xp.clip(position, 0, length - 1)
-    low = xp.floor(position)
+    low, high, t = neighbours(position, length)
     share = counts.astype(kind) / (in_bin if only is None else 1)
-    high_weight = (position - low) * share
+    high_weight = t * share
     low_weight = share - high_weight
 
     # Merge: a table over the cells from the bin's first one on, in which shared cells add up.
-    low = low.astype(np.int64)
     origin = low[:, :, :1]
-    low = xp.where(counts, low, origin)
-    high = xp.where(counts, xp.minimum(low + 1, length - 1), origin)
+    low, high = xp.where(counts, low, origin), xp.where(counts, high, origin)
     reach = int((high - origin).max()) + 1
     table = xp.zeros(len(low) * bins * reach, dtype)
     table_row = xp.arange(len(low) * bins).reshape(-1, bins, 1) * reach
@@ -155,6 +128,6 @@ def _ragged(counts: Array) -> tuple[Array, Array]:
     ends = xp.cumsum(counts)
     total = int(counts.sum())
     if total == 0:  # CuPy's bincount does not take an empty array
-        return xp.zeros(0, np.int64), xp.zeros(0, np.int64)
+        return xp.zeros(0, np.intp), xp.zeros(0, np.intp)
     owner = xp.cumsum(xp.bincount(ends, minlength=total + 1)[:total])
     return owner, xp.arange(total) - (ends - counts)[owner]

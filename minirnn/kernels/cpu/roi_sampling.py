@@ -1,4 +1,4 @@
-"""Pooling by sampling: the mean or the maximum of the bilinear samples in every bin."""
+"""Sampling the bins of many regions by sparse matrices."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, xp_of
-from minirnn.errors import InputError
+from minirnn.kernels.cpu.channels import cells_first, in_channel_blocks, store
 from minirnn.kernels.cpu.layout import cells_of, maps_of
 from minirnn.kernels.cpu.parallel import for_chunks
-from minirnn.kernels.cpu.roi_matrix import Side, sampling_matrix
-from minirnn.ops.roi_regions import cells_first, in_channel_blocks, store
+from minirnn.kernels.cpu.roi_matrix import sampling_matrix
+from minirnn.kernels.table import kernel
+from minirnn.ops.roi_regions import Side
+from minirnn.ops.roi_sampling import check_sampling, sample_regions
 
 
-def sample_regions(
+@kernel(sample_regions, "cpu", reason="one sparse matrix for all regions, its rows on all cores")
+def sample_regions_by_matrix(
     features: Array,
     rows: Side,
     columns: Side,
@@ -23,25 +26,8 @@ def sample_regions(
     bins: tuple[int, int],
     reduce: str,
 ) -> tuple[Array, Callable[[Array], Array]]:
-    """Sample the bins of every region bilinearly, and take the mean or the maximum of each bin.
-
-    Args:
-        features: (N, C, H, W).
-        rows: the vertical side of each of the R regions.
-        columns: the horizontal side.
-        image_index: (R,) int, the image of each region.
-        bins: how many bins a region has, vertically and horizontally.
-        reduce: "mean" or "max".
-
-    Returns:
-        The pooled regions (R, C, bins[0], bins[1]), and the function that carries a gradient of
-        that shape back to `features`.
-
-    Raises:
-        InputError: `reduce` is something else.
-    """
-    if reduce not in ("mean", "max"):
-        raise InputError(f"reduce is {reduce!r}; it should be 'mean' or 'max'")
+    """`minirnn.ops.roi_sampling.sample_regions`."""
+    check_sampling(features, reduce)
     if len(image_index) == 0:
         xp = xp_of(features)
         nothing = xp.zeros((0, features.shape[1], *bins), features.dtype)
