@@ -403,7 +403,7 @@ class _Namespace:
 
     def __init__(self, name: str, original: Any, lacking: frozenset[str], only: Any = None) -> None:
         self.__name__ = name
-        self._original = original
+        self._nodeal = original
         self._lacking = lacking
         self._only = only
 
@@ -412,7 +412,7 @@ class _Namespace:
             raise AttributeError(
                 f"module {self.__name__!r} has no attribute {name!r}, nor has CuPy"
             )
-        value = _as_on_device(getattr(self._original, name), name)
+        value = _as_on_device(getattr(self._nodeal, name), name)
         setattr(self, name, value)
         return value
 

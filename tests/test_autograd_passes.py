@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from standin import standin
 
-from minirnn.kernels.cpu.passes import in_blocks, together
+from minirnn.autograd.tensor import together
+from minirnn.kernels.cpu.passes import in_blocks
 
 
 @given(st.integers(0, 300), st.integers(0, 100_000))

@@ -80,7 +80,7 @@ def test_a_residual_of_another_shape_is_refused(operation):
     x, w, b = np.ones((1, 4, 3, 3)), np.ones((4, 4, 1, 1)), np.ones(4)
     settings = {"groups": 2} if operation is group_norm else {}
     inputs = (x, b, b) if operation is group_norm else (x, w, b)
-    with pytest.raises(ValueError, match=r"residual has shape \(1, 4, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"add has shape \(1, 4, 1, 1\)"):
         operation(*inputs, np.ones((1, 4, 1, 1)), **settings)
 
 

@@ -364,13 +364,13 @@ class FailsAt(TinyModel):
         self.calls += 1
         if self.calls == self.at:
             mask = losses["mask"]
-            raising = mask._origin.vjps[0]
+            raising = mask._node.vjps[0]
 
             def fail(dy):
                 raising(dy)
                 raise self.error
 
-            mask._origin.vjps = (fail, mask._origin.vjps[1])
+            mask._node.vjps = (fail, mask._node.vjps[1])
         return losses
 
 
@@ -592,8 +592,8 @@ class Spoiled(TinyModel):
         if self.calls == self.at and self.where == "loss":
             losses["mask"].data = np.float32(self.value)
         elif self.calls == self.at:
-            to_weight, to_scale = losses["mask"]._origin.vjps
-            losses["mask"]._origin.vjps = (
+            to_weight, to_scale = losses["mask"]._node.vjps
+            losses["mask"]._node.vjps = (
                 to_weight,
                 lambda dy: to_scale(dy) + np.float32(self.value),
             )

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minirnn.kernels.cpu import winograd
+from minirnn.kernels.cpu.correlation import Geometry
 from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
-from minirnn.ops.convolution import Geometry, conv2d
+from minirnn.ops.convolution import conv2d
 
 
 def _case(n, channels, outputs, height, width, padding, seed=0):

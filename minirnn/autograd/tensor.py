@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, xp_of
+from minirnn.errors import InputError
 from minirnn.kernels.table import operation
 
-_births = itertools.count()
+_numbers = itertools.count()
 _mode = threading.local()
 
 #: Every differentiable operation by name. The gradient test walks over this table, so that an
@@ -35,25 +36,25 @@ _mode = threading.local()
 OPERATIONS: dict[str, Callable] = {}
 
 
-class Origin:
-    """How a tensor was made: what `backward` has to know of it.
+class Node:
+    """A node of the graph: how a tensor was made.
 
-    The way back leads from origin to origin and not from tensor to tensor, because a tensor has data.
+    The way back leads from node to node and not from tensor to tensor, because a tensor has data.
     What an operation needs again for its gradient, its vjps hold themselves; any other map is freed
     as soon as nobody computes with it any more. That halves the memory of a training step.
 
     Attributes:
-        birth: number in the order of creation.
-        parents: origins of the inputs that a gradient goes to; None once it has been used.
+        number: its place in the order of creation.
+        parents: nodes of the inputs that a gradient goes to; None once it has been used.
         vjps: for each parent the function that carries a gradient to it.
         tensor: gives the tensor, or None if nobody holds it any more.
     """
 
-    __slots__ = ("birth", "parents", "tensor", "vjps")
+    __slots__ = ("number", "parents", "tensor", "vjps")
 
     def __init__(self, tensor: Tensor) -> None:
-        self.birth = next(_births)
-        self.parents: tuple[Origin, ...] | None = ()
+        self.number = next(_numbers)
+        self.parents: tuple[Node, ...] | None = ()
         self.vjps: tuple[Callable[[Array], Array], ...] = ()
         self.tensor = weakref.ref(tensor)
 
@@ -71,14 +72,14 @@ class Tensor:
 
     __array_priority__ = 1000  # ndarray + Tensor: let the Tensor do it
     __array_ufunc__ = None
-    __slots__ = ("__weakref__", "_origin", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_node", "data", "grad", "requires_grad")
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         xp_of(data)  # refuses what is no array
         self.data = data
         self.grad: Array | None = None
         self.requires_grad = requires_grad
-        self._origin = Origin(self)
+        self._node = Node(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -118,39 +119,39 @@ class Tensor:
             gradient: dL/d(self), of self's shape; may be left out where self is one number (then 1).
 
         Raises:
-            ValueError: self is not one number and `gradient` is missing or of another shape; or the
+            InputError: self is not one number and `gradient` is missing or of another shape; or the
                 graph has been used up by an earlier call.
         """
         if gradient is None:
             if self.data.size != 1:
-                raise ValueError(
+                raise InputError(
                     f"backward needs gradient for a tensor of shape {self.shape}: "
                     "only one number has the gradient 1"
                 )
             gradient = xp_of(self.data).ones_like(self.data)
         elif gradient.shape != self.shape:
-            raise ValueError(f"gradient has shape {gradient.shape}; it should be {self.shape}")
+            raise InputError(f"gradient has shape {gradient.shape}; it should be {self.shape}")
 
         # Reverse order of creation is a topological order: an operation is younger than its inputs.
-        gradients = {self._origin.birth: gradient}
-        waiting = [(-self._origin.birth, self._origin)]
+        gradients = {self._node.number: gradient}
+        waiting = [(-self._node.number, self._node)]
         while waiting:
-            _, origin = heapq.heappop(waiting)
-            dy = gradients.pop(origin.birth)
-            tensor = origin.tensor()
+            _, node = heapq.heappop(waiting)
+            dy = gradients.pop(node.number)
+            tensor = node.tensor()
             if tensor is not None and tensor.requires_grad:
                 tensor.grad = dy if tensor.grad is None else tensor.grad + dy
-            if origin.parents is None:
-                raise ValueError("the graph was already used by an earlier backward()")
-            for parent, vjp in zip(origin.parents, origin.vjps, strict=True):
+            if node.parents is None:
+                raise InputError("the graph was already used by an earlier backward()")
+            for parent, vjp in zip(node.parents, node.vjps, strict=True):
                 dx = vjp(dy)
-                if parent.birth in gradients:
-                    gradients[parent.birth] = accumulated(gradients[parent.birth], dx)
+                if parent.number in gradients:
+                    gradients[parent.number] = accumulated(gradients[parent.number], dx)
                 else:
-                    gradients[parent.birth] = dx
-                    heapq.heappush(waiting, (-parent.birth, parent))
-            if origin.parents:
-                origin.parents, origin.vjps = None, ()  # frees what the closures hold
+                    gradients[parent.number] = dx
+                    heapq.heappush(waiting, (-parent.number, parent))
+            if node.parents:
+                node.parents, node.vjps = None, ()  # frees what the closures hold
 
     # The operators. What they compute is in `minirnn.ops`, which knows of this class, and so it is
     # looked up by name.
@@ -272,17 +273,46 @@ def differentiable(function: Callable) -> Callable:
             for x, vjp in zip(inputs, vjps, strict=True)
             if vjp is not None
             and isinstance(x, Tensor)
-            and (x.requires_grad or x._origin.parents != ())
+            and (x.requires_grad or x._node.parents != ())
         ]
         result = Tensor(output)
-        result._origin.parents = tuple(x._origin for x, _ in edges)
-        result._origin.vjps = tuple(vjp for _, vjp in edges)
+        result._node.parents = tuple(x._node for x, _ in edges)
+        result._node.vjps = tuple(vjp for _, vjp in edges)
         return result
 
     lifted.raw = of_arrays  # type: ignore[attr-defined]
     lifted.operation = of_arrays.operation  # type: ignore[attr-defined]
     OPERATIONS[function.__name__] = lifted
     return lifted
+
+
+def remembered(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """The function, but asked again for the same array it gives the same answer.
+
+    For what the gradients of an operation's inputs have in common: it is computed when the first
+    of them is asked for.
+    """
+    last: list[Any] = [None, None]
+
+    def ask(dy: Array) -> Any:
+        if last[0] is not dy:
+            last[:] = dy, function(dy)
+        return last[1]
+
+    return ask
+
+
+def together(
+    gradients: Callable[[Array], tuple], count: int
+) -> tuple[Callable[[Array], Array], ...]:
+    """One vjp per input for an operation that finds all its gradients in one pass.
+
+    Args:
+        gradients: from dy to the gradients of all inputs.
+        count: number of inputs.
+    """
+    ask = remembered(gradients)
+    return tuple(lambda dy, position=position: ask(dy)[position] for position in range(count))
 
 
 def grad_enabled() -> bool:

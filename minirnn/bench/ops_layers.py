@@ -10,8 +10,8 @@ import numpy as np
 from minirnn.bench.case import BACKWARD_TOLERANCE, Case, as_in_the_network, drawn, to_torch
 from minirnn.bench.peers import ONNX, TORCH, Peer, onnx_operator
 from minirnn.bench.shapes import Convolution
-from minirnn.nn.module import laid
 from minirnn.ops.convolution import conv2d, conv_transpose2d, linear
+from minirnn.ops.shape import arranged
 
 #: Name, group, operations of one pass, and how often: what the two cases of a layer share.
 Labels = tuple[str, str, float, int]
@@ -76,7 +76,7 @@ def layer_cases(
     raw = operation.raw  # type: ignore[attr-defined]
     assert x is not None
     assert weight is not None
-    x, dy, weight = as_in_the_network(x), as_in_the_network(dy), laid(weight)
+    x, dy, weight = as_in_the_network(x), as_in_the_network(dy), arranged(weight)
     yield Case(
         f"{name} forward",
         f"{group} forward",

@@ -50,9 +50,9 @@ class Conv2d(Module):
         self.weight = parameter(initial((outputs, inputs // groups, kernel, kernel), rng))
         self.bias = parameter(np.zeros(outputs, np.float32)) if bias else None
 
-    def forward(self, x: Any, *residual: Any, relu: bool = False) -> Any:
-        """(N, C, H, W) → (N, O, H', W'); a residual of that shape is added, then ReLU, if asked."""
-        return conv2d(x, self.weight, self.bias, *residual, relu=relu, **self.settings)
+    def forward(self, x: Any, *add: Any, relu: bool = False) -> Any:
+        """(N, C, H, W) → (N, O, H', W'); add of that shape is added, then ReLU, if asked."""
+        return conv2d(x, self.weight, self.bias, *add, relu=relu, **self.settings)
 
 
 class ConvTranspose2d(Module):
@@ -129,17 +129,17 @@ class GroupNorm(Module):
         self.weight = parameter(np.ones(channels, np.float32))
         self.bias = parameter(np.zeros(channels, np.float32))
 
-    def forward(self, x: Any, *residual: Any, relu: bool = False) -> Any:
+    def forward(self, x: Any, *add: Any, relu: bool = False) -> Any:
         """(N, C, H, W) → the same, each group of channels with mean 0 and variance 1, then affine.
 
-        A residual of the same shape is added, then ReLU, if asked.
+        add, of the same shape, is added, then ReLU, if asked.
         """
         settings = {"groups": self.groups, "eps": self.eps, "relu": relu}
-        return group_norm(x, self.weight, self.bias, *residual, **settings)
+        return group_norm(x, self.weight, self.bias, *add, **settings)
 
 
 def convolve_and_normalise(
-    convolution: Conv2d, norm: Any, x: Any, *residual: Any, relu: bool = False
+    convolution: Conv2d, norm: Any, x: Any, *add: Any, relu: bool = False
 ) -> Any:
     """relu(norm(convolution(x)) + residual), in as few walks over the map as it takes.
 
@@ -150,14 +150,14 @@ def convolve_and_normalise(
         convolution: without a bias.
         norm: a normalisation layer.
         x: (N, C, H, W).
-        residual: (N, O, H', W'), is added; or nothing.
+        add: (N, O, H', W'), is added; or nothing.
         relu: whether negative results become 0.
     """
     if not isinstance(norm, FrozenBatchNorm2d):
-        return norm(convolution(x), *residual, relu=relu)
+        return norm(convolution(x), *add, relu=relu)
     scale, shift = norm.scale_and_shift()
     kernels = convolution.weight * scale[:, None, None, None]
-    return conv2d(x, kernels, shift, *residual, relu=relu, **convolution.settings)
+    return conv2d(x, kernels, shift, *add, relu=relu, **convolution.settings)
 
 
 class ReLU(Module):

@@ -14,17 +14,17 @@ import numpy as np
 from minirnn.autograd import Tensor, data_of
 from minirnn.backend import Array, library_of, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.layout import contiguous, taps_of, weight_of
+from minirnn.ops.shape import arranged
 
 
 def parameter(array: Array) -> Tensor:
     """A Tensor that training changes."""
-    return Tensor(laid(array), requires_grad=True)
+    return Tensor(arranged(array), requires_grad=True)
 
 
-def laid(array: Array) -> Array:
-    """The array; a weight of several axes as the operations like it to lie (see `kernels.cpu.layout`)."""
-    return weight_of(taps_of(array)) if array.ndim > 1 else array
+def _in_order(array: Array) -> Array:
+    """The numbers in the order of the shape, as files and other libraries have them."""
+    return xp_of(array).ascontiguousarray(array)
 
 
 class Module:
@@ -74,7 +74,7 @@ class Module:
         it is. Weights do not lie like that in the model, so theirs are copies.
         """
         return {
-            path: contiguous(data_of(getattr(m, name)))
+            path: _in_order(data_of(getattr(m, name)))
             for path, m, name in self._named((Tensor, _ArrayKind))
         }
 
@@ -145,7 +145,7 @@ class Module:
         for _, module, name in list(self._named((Tensor, _ArrayKind))):
             value = getattr(module, name)
             if isinstance(value, Tensor):
-                value.data, value.grad = laid(change(value.data)), None
+                value.data, value.grad = arranged(change(value.data)), None
             else:
                 setattr(module, name, change(value))
         return self

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, positive_part, xp_of
-from minirnn.kernels.cpu.passes import element_by_element, where_positive
+from minirnn.backend import Array, xp_of
+from minirnn.errors import InputError
 
 
 @differentiable
@@ -15,13 +15,8 @@ def relu(x: Array) -> tuple[Array, Callable]:
 
     Source: Nair and Hinton, "Rectified linear units improve restricted Boltzmann machines", 2010.
     """
-    y = xp_of(x).empty_like(x)  # that lies in memory as x does
-
-    def forward(out: Array, values: Array) -> None:
-        positive_part(values, out=out)
-
-    element_by_element(forward, y, x)
-    return y, lambda dy: where_positive(dy, y)
+    y = xp_of(x).maximum(x, 0)
+    return y, lambda dy: dy * (y > 0)
 
 
 @differentiable
@@ -45,7 +40,11 @@ def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Callable]:
     """Probabilities eˣ / Σ eˣ along an axis; the largest x is taken off first, or eˣ overflows.
 
     The gradient is y (dy - Σ y dy).
+
+    Raises:
+        InputError: x has no such axis, or the axis has length 0.
     """
+    _check_axis("softmax", x, axis)
     y = xp_of(x).exp(x - x.max(axis=axis, keepdims=True))
     y /= y.sum(axis=axis, keepdims=True)
 
@@ -61,8 +60,19 @@ def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Callable]:
     """x - log Σ eˣ along an axis, without the detour that would take the logarithm of a rounded 0.
 
     The gradient is dy - softmax(x) Σ dy.
+
+    Raises:
+        InputError: x has no such axis, or the axis has length 0.
     """
+    _check_axis("log_softmax", x, axis)
     xp = xp_of(x)
     shifted = x - x.max(axis=axis, keepdims=True)
     y = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
     return y, lambda dy: dy - xp.exp(y) * dy.sum(axis=axis, keepdims=True)
+
+
+def _check_axis(name: str, x: Array, axis: int) -> None:
+    if not -x.ndim <= axis < x.ndim or x.shape[axis] < 1:
+        raise InputError(
+            f"{name}: x has shape {x.shape}; its axis {axis} should have at least one element"
+        )

@@ -1,38 +1,26 @@
 """Convolution, transposed convolution and the fully connected layer.
 
-One idea carries the file. A convolution is linear, so there is a linear map A (made of the weights)
-with y = A x. Training needs three products with it, and transposed convolution needs the same three
-in other places:
+One idea carries the file. A convolution is linear: there is a linear map A, made of the weights, with
+y = A x. Training needs three products with it, and a transposed convolution the same three in other
+places:
 
-    forward            y  = A x          `correlate`        transposed convolution's input gradient
-    gradient of input  dx = Aᵀ dy        `spread`           transposed convolution's forward
-    gradient of weight dw = dy ⊗ x       `weight_gradient`  the same, with x and dy exchanged
+    forward            y  = A x          `_products`           transposed convolution's input gradient
+    gradient of input  dx = Aᵀ dy        `_stamps`             transposed convolution's forward
+    gradient of weight dw = dy ⊗ x       `_weight_products`    the same, with x and dy exchanged
 
-How each is computed stands in `minirnn.kernels.cpu.correlation`. What usually follows a convolution (a
-bias, a shortcut that is added, ReLU) is a part of it here: it is done to each block of the result
-while it is in the cache, instead of walking over the whole map again.
-
-`minirnn.textbook.convolution` has the same as plain loops.
+Each is a sum over the places (u, v) of the kernel, and at each place a matrix product: the weights
+w[:, :, u, v] times the map shifted by (u, v), all its places at once. `minirnn.textbook.convolution` has
+the same as plain loops, `minirnn.kernels.cpu.convolution` the faster ways.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.correlation import (
-    Finish,
-    Geometry,
-    correlate,
-    readable,
-    spread,
-    sum_of_places,
-    weight_gradient,
-)
-from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
-from minirnn.kernels.cpu.passes import before_relu
+from minirnn.ops.checks import Pair, check_conv2d, check_conv_transpose2d, check_linear, pair
 
 
 @differentiable
@@ -40,11 +28,11 @@ def conv2d(
     x: Array,
     weight: Array,
     bias: Array | None,
-    residual: Array | None = None,
+    add: Array | None = None,
     *,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
 ) -> tuple[Array, tuple]:
@@ -53,16 +41,16 @@ def conv2d(
         y[n, o, i, j] = b[o] + Σ_c Σ_u Σ_v  w[o, c, u, v] · x[n, c, i·s + u·d - p, j·s + v·d - p]
 
     (a cross-correlation, as everywhere in deep learning; outside of the map, x is 0.) Then, if asked,
-    y + residual, and max(y, 0): the same as separate operations, without walking over the map again.
+    y + add, and max(y, 0).
 
     Args:
         x: (N, C, H, W).
         weight: (O, C / groups, kh, kw).
         bias: (O,) or None.
-        residual: (N, O, H', W'), is added; or None.
+        add: (N, O, H', W'), is added: the shortcut of a residual block; or None.
         stride: s, step between patches; a number or (y, x), like the next two.
         padding: p, rings of zeros around the map.
-        dilation: d, distance between the kernel's taps.
+        dilation: d, distance between the kernel's elements.
         groups: the channels are cut into so many groups that do not see each other.
         relu: whether negative results become 0.
 
@@ -70,53 +58,28 @@ def conv2d(
         (N, O, H', W') with H' = floor((H + 2p - d(kh - 1) - 1) / s) + 1.
 
     Raises:
-        ValueError: shapes do not fit together, or the kernel is larger than the padded map.
+        InputError: shapes do not fit together, there are no channels, or the kernel is larger than
+            the padded map.
     """
-    _check_conv("conv2d", x, weight, bias, x.shape[1] // max(groups, 1), weight.shape[0], groups)
-    geometry = Geometry(
-        weight.shape[2:], _pair(stride), _pair(padding), _pair(dilation), x.shape[2:]
-    )
-    if min(geometry.output) < 1:
-        raise ValueError(
-            f"conv2d: kernel {geometry.kernel} with dilation {geometry.dilation} is larger than "
-            f"the map {geometry.input} with padding {geometry.padding}"
-        )
-    shape = (len(x), len(weight), *geometry.output)
-    if residual is not None and residual.shape != shape:
-        raise ValueError(f"conv2d: residual has shape {residual.shape}; it should be {shape}")
-    finish = Finish(bias, None if residual is None else cells_of(residual), relu)
-    if groups == 1:
-        parts = [(readable(x, geometry), taps_of(weight))]
-        y = correlate(*parts[0], geometry, finish)
-    else:
-        parts = [
-            (readable(xi, geometry), taps_of(wi))
-            for xi, wi in zip(_cut(x, groups, 1), _cut(weight, groups, 0), strict=True)
-        ]
-        y = xp_of(x).concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
-        finish(y, (slice(None),) * 3, y)
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    size = check_conv2d(x, weight, bias, add, **settings)
+    places = list(_places(weight.shape[2:], pair(stride), pair(dilation), size))
+    padded, w = _grouped(_padded(x, pair(padding)), groups, 1), _grouped(weight, groups, 0)
+    y = _products(padded, w, places, size).reshape(len(x), len(weight), *size)
+    y = _finished(y, bias, add, relu)
 
-    inner = before_relu(y, relu, cells_of)
+    def inner(dy: Array) -> Array:
+        return dy * (y > 0) if relu else dy
 
     def to_x(dy: Array) -> Array:
-        pieces = _cut(inner(dy), groups, axis=3)
-        dx = [spread(dyi, wi, geometry) for dyi, (_, wi) in zip(pieces, parts, strict=True)]
-        return maps_of(dx[0] if groups == 1 else xp_of(dy).concatenate(dx, axis=3))
+        dx = _stamps(_grouped(inner(dy), groups, 1), w, places, padded.shape)
+        return _unpadded(dx.reshape(len(x), x.shape[1], *padded.shape[3:]), pair(padding))
 
     def to_weight(dy: Array) -> Array:
-        pieces = _cut(inner(dy), groups, axis=3)
-        dw = [
-            weight_gradient(xi, dyi, geometry) for dyi, (xi, _) in zip(pieces, parts, strict=True)
-        ]
-        return weight_of(dw[0] if groups == 1 else xp_of(dy).concatenate(dw, axis=3))
+        return _weight_products(_grouped(inner(dy), groups, 1), padded, places, weight.shape)
 
-    def to_bias(dy: Array) -> Array:
-        return sum_of_places(inner(dy))
-
-    vjps: tuple[Callable | None, ...] = (to_x, to_weight, None if bias is None else to_bias)
-    if residual is not None:
-        vjps = (*vjps, lambda dy: maps_of(inner(dy)))
-    return maps_of(y), vjps
+    to_bias = None if bias is None else lambda dy: inner(dy).sum(axis=(0, 2, 3))
+    return y, (to_x, to_weight, to_bias) + (() if add is None else (inner,))
 
 
 @differentiable
@@ -125,9 +88,9 @@ def conv_transpose2d(
     weight: Array,
     bias: Array | None,
     *,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    output_padding: int | tuple[int, int] = 0,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
     relu: bool = False,
 ) -> tuple[Array, tuple]:
     """Stamp the kernel, times the value, onto a larger map: the transpose of a convolution.
@@ -147,30 +110,25 @@ def conv_transpose2d(
         (N, O, (H - 1)·s - 2p + kh + output_padding, …).
 
     Raises:
-        ValueError: shapes do not fit together, or output_padding is not smaller than the stride.
+        InputError: shapes do not fit together, there are no channels, nothing is left of the result,
+            or output_padding is not smaller than the stride.
     """
-    _check_conv("conv_transpose2d", x, weight, bias, weight.shape[0], weight.shape[1], 1)
-    stride, padding, extra = _pair(stride), _pair(padding), _pair(output_padding)
-    if any(not 0 <= e < s for e, s in zip(extra, stride, strict=True)):
-        raise ValueError(
-            f"conv_transpose2d: output_padding {extra} has to be from 0 to the stride {stride} less one"
-        )
-    kernel = weight.shape[2:]
-    height, width = (
-        (n - 1) * s - 2 * p + k + e
-        for n, s, p, k, e in zip(x.shape[2:], stride, padding, kernel, extra, strict=True)
-    )
-    # The convolution that this one is the transpose of goes from the large map to the small one.
-    geometry = Geometry(kernel, stride, padding, (1, 1), (height, width))
-    cells, taps = cells_of(x), taps_of(weight)
-    y = spread(cells, taps, geometry, Finish(bias, relu=relu))
+    settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    height, width = check_conv_transpose2d(x, weight, bias, **settings)
+    py, px = pair(padding)
+    places = list(_places(weight.shape[2:], pair(stride), (1, 1), x.shape[2:]))
+    cells, w = _grouped(x, 1, 1), _grouped(weight, 1, 0)
+    shape = (len(x), 1, weight.shape[1], height + 2 * py, width + 2 * px)
+    y = _finished(_unpadded(_stamps(cells, w, places, shape)[:, 0], (py, px)), bias, None, relu)
 
-    inner = before_relu(y, relu, cells_of)
+    def inner(dy: Array) -> Array:
+        return _grouped(_padded(dy * (y > 0) if relu else dy, (py, px)), 1, 1)
 
-    return maps_of(y), (
-        lambda dy: maps_of(correlate(inner(dy), taps, geometry)),
-        lambda dy: weight_of(weight_gradient(inner(dy), cells, geometry)),
-        None if bias is None else lambda dy: sum_of_places(inner(dy)),
+    to_bias = lambda dy: _unpadded(inner(dy)[:, 0], (py, px)).sum(axis=(0, 2, 3))  # noqa: E731
+    return y, (
+        lambda dy: _products(inner(dy), w, places, x.shape[2:]).reshape(x.shape),
+        lambda dy: _weight_products(cells, inner(dy), places, weight.shape),
+        None if bias is None else to_bias,
     )
 
 
@@ -190,47 +148,83 @@ def linear(
         (N, O).
 
     Raises:
-        ValueError: x is not (N, I) for weight's I.
+        InputError: x is not (N, I) for weight's I.
     """
-    if x.ndim != 2 or x.shape[1] != weight.shape[1]:
-        raise ValueError(f"linear: x has shape {x.shape}; it should be (N, {weight.shape[1]})")
-    taps = taps_of(weight)
-    y = parallel.matmul(x, taps)
-    Finish(bias, relu=relu)(y, ..., y)
+    check_linear(x, weight, bias)
+    y = x @ weight.T
+    if bias is not None:
+        y = y + bias
+    if relu:
+        y = xp_of(y).maximum(y, 0)
 
-    inner = before_relu(y, relu, lambda dy: dy)
+    def inner(dy: Array) -> Array:
+        return dy * (y > 0) if relu else dy
 
     return y, (
-        lambda dy: parallel.matmul(inner(dy), taps.T),
-        lambda dy: weight_of(parallel.matmul(x.T, inner(dy))),
+        lambda dy: inner(dy) @ weight,
+        lambda dy: inner(dy).T @ x,
         None if bias is None else lambda dy: inner(dy).sum(axis=0),
     )
 
 
-def _cut(x: Array, groups: int, axis: int) -> list[Array]:
-    """`groups` parts of equal length along an axis."""
-    size = x.shape[axis] // groups
-    before = (slice(None),) * axis
-    return [x[(*before, slice(i * size, (i + 1) * size))] for i in range(groups)]
+def _finished(y: Array, bias: Array | None, add: Array | None, relu: bool) -> Array:
+    """What follows a convolution: + bias, + add, ReLU, each if it is asked for."""
+    y = y if bias is None else y + bias[:, None, None]
+    y = y if add is None else y + add
+    return xp_of(y).maximum(y, 0) if relu else y
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+Places = list[tuple[int, int, tuple]]
 
 
-def _check_conv(
-    name: str, x: Array, weight: Array, bias: Array | None, channels: int, outputs: int, groups: int
-) -> None:
-    if x.ndim != 4:
-        raise ValueError(f"{name}: x has shape {x.shape}; it should be (N, C, H, W)")
-    if weight.ndim != 4:
-        raise ValueError(f"{name}: weight has shape {weight.shape}; it should have four axes")
-    if groups < 1 or x.shape[1] % groups or outputs % groups:
-        raise ValueError(f"{name}: groups is {groups}; it should divide {x.shape[1]} and {outputs}")
-    given = weight.shape[0] if name == "conv_transpose2d" else weight.shape[1]
-    if given != channels or (name == "conv_transpose2d" and x.shape[1] != channels):
-        raise ValueError(
-            f"{name}: weight has shape {weight.shape}, which does not fit x of shape {x.shape}"
-        )
-    if bias is not None and bias.shape != (outputs,):
-        raise ValueError(f"{name}: bias has shape {bias.shape}; it should be ({outputs},)")
+def _places(
+    kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], size: Any
+) -> Iterator[tuple[int, int, tuple]]:
+    """For each element (u, v) of the kernel: the part of the padded map that it meets, as an index."""
+    (sy, sx), (dy, dx), (height, width) = stride, dilation, size
+    for u in range(kernel[0]):
+        for v in range(kernel[1]):
+            rows = slice(u * dy, u * dy + height * sy, sy)
+            columns = slice(v * dx, v * dx + width * sx, sx)
+            yield u, v, (..., rows, columns)
+
+
+def _flat(maps: Array) -> Array:
+    """(N, G, C, H, W) → (N, G, C, H·W)."""
+    return maps.reshape(*maps.shape[:3], maps.shape[3] * maps.shape[4])
+
+
+def _products(padded: Array, w: Array, places: Places, size: Any) -> Array:
+    """A x: (N, G, C, H, W), (G, O, C, kh, kw) → (N, G, O, H'·W')."""
+    return sum(w[..., u, v] @ _flat(padded[place]) for u, v, place in places)  # type: ignore[return-value]
+
+
+def _stamps(dy: Array, w: Array, places: Places, shape: tuple[int, ...]) -> Array:
+    """Aᵀ dy: (N, G, O, H', W'), (G, O, C, kh, kw) → (N, G, C, H, W), the given shape."""
+    dx = xp_of(dy, w).zeros(shape, dy.dtype)
+    for u, v, place in places:
+        part = dx[place]
+        part += (w[..., u, v].swapaxes(1, 2) @ _flat(dy)).reshape(part.shape)
+    return dx
+
+
+def _weight_products(dy: Array, padded: Array, places: Places, shape: tuple[int, ...]) -> Array:
+    """dy ⊗ x: (N, G, O, H', W'), (N, G, C, H, W) → the weight's shape."""
+    taps = [(_flat(dy) @ _flat(padded[place]).swapaxes(2, 3)).sum(axis=0) for _, _, place in places]
+    return xp_of(dy, padded).stack(taps, axis=-1).reshape(shape)
+
+
+def _grouped(x: Array, groups: int, axis: int) -> Array:
+    """An axis cut in two, (groups, the group's own)."""
+    return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
+
+
+def _padded(x: Array, padding: tuple[int, int]) -> Array:
+    """Rings of zeros around each map."""
+    return xp_of(x).pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+
+
+def _unpadded(x: Array, padding: tuple[int, int]) -> Array:
+    """The maps without those rings."""
+    (py, px), (height, width) = padding, x.shape[-2:]
+    return x[..., py : height - py, px : width - px]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, positive_part, xp_of
+from minirnn.backend import Array, xp_of
+from minirnn.errors import InputError
 
 
 @differentiable
@@ -30,20 +31,20 @@ def cross_entropy(
         One number; 0 where no row counts.
 
     Raises:
-        ValueError: shapes or types do not fit, or a label is not one of the K classes.
+        InputError: shapes or types do not fit, or a label is not one of the K classes.
     """
     xp = xp_of(logits, labels)
     if logits.ndim != 2 or logits.shape[1] < 1:
-        raise ValueError(f"cross_entropy: logits has shape {logits.shape}; it should be (N, K)")
+        raise InputError(f"cross_entropy: logits has shape {logits.shape}; it should be (N, K)")
     if labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
-        raise ValueError(
+        raise InputError(
             f"cross_entropy: labels has shape {labels.shape} and type {labels.dtype}; "
             f"it should be {logits.shape[:1]}, int"
         )
     counts = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
     if bool((counts & ((labels < 0) | (labels >= logits.shape[1]))).any()):
         # A negative label would silently mean the last class.
-        raise ValueError(
+        raise InputError(
             f"cross_entropy: labels go from {int(labels.min())} to {int(labels.max())}; "
             f"they should be 0…{logits.shape[1] - 1}"
         )
@@ -82,13 +83,13 @@ def binary_cross_entropy_with_logits(
         One number, 0 for empty input; with "none", of the logits' shape.
 
     Raises:
-        ValueError: shapes differ, or the reduction is unknown.
+        InputError: shapes differ, or the reduction is unknown.
     """
     xp = xp_of(logits, targets)
     _check("binary_cross_entropy_with_logits", "logits", logits, targets)
     targets = targets.astype(logits.dtype, copy=False)
     small = xp.exp(-xp.absolute(logits))
-    loss = positive_part(logits) - logits * targets + xp.log1p(small)
+    loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(small)
 
     def slope() -> Array:
         return xp.where(logits >= 0, xp.ones_like(small), small) / (1 + small) - targets
@@ -115,14 +116,14 @@ def smooth_l1(
         One number, 0 for empty input; with "none", of the prediction's shape.
 
     Raises:
-        ValueError: shapes differ, beta is negative, or the reduction is unknown.
+        InputError: shapes differ, beta is negative, or the reduction is unknown.
 
     Source: Girshick, "Fast R-CNN", 2015, equation 3 (there β = 1).
     """
     xp = xp_of(prediction, target)
     _check("smooth_l1", "prediction", prediction, target)
     if beta < 0:
-        raise ValueError(f"smooth_l1: beta is {beta}; it should be 0 or more")
+        raise InputError(f"smooth_l1: beta is {beta}; it should be 0 or more")
     difference = prediction - target.astype(prediction.dtype, copy=False)
     distance = xp.absolute(difference)
     if beta == 0:
@@ -135,7 +136,7 @@ def smooth_l1(
 def _check(name: str, argument: str, prediction: Array, target: Array) -> None:
     # Broadcasting would make a loss of (N, 1) against (N,) that nobody meant.
     if prediction.shape != target.shape:
-        raise ValueError(
+        raise InputError(
             f"{name}: {argument} has shape {prediction.shape}, and what it is compared with "
             f"{target.shape}; they should be equal"
         )
@@ -150,4 +151,4 @@ def _reduce(loss: Array, slope: Callable[[], Array], reduction: str) -> tuple[An
     if reduction == "mean":
         n = loss.size or 1
         return loss.sum() / n, (lambda dy: slope() * (dy / n), None)
-    raise ValueError(f"reduction is {reduction!r}; it should be 'mean', 'sum' or 'none'")
+    raise InputError(f"reduction is {reduction!r}; it should be 'mean', 'sum' or 'none'")

@@ -14,16 +14,11 @@ With r = 1 / √(σ² + ε), g = w dy, and means over the same set of values:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy as np
-
-from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, positive_part, xp_of
-from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.layout import cells_of
-from minirnn.kernels.cpu.parallel import BLOCK
-from minirnn.kernels.cpu.passes import before_relu, sum_of_rows, together
+from minirnn.autograd.tensor import differentiable, together
+from minirnn.backend import Array, xp_of
+from minirnn.errors import InputError
+from minirnn.ops.checks import check_group_norm, check_per_channel
 
 
 @differentiable
@@ -31,7 +26,7 @@ def group_norm(
     x: Array,
     weight: Array,
     bias: Array,
-    residual: Array | None = None,
+    add: Array | None = None,
     *,
     groups: int,
     eps: float = 1e-5,
@@ -43,7 +38,7 @@ def group_norm(
         x: (N, C, …).
         weight: (C,).
         bias: (C,).
-        residual: of x's shape, is added to the result; or None.
+        add: of x's shape, is added to the result; or None.
         groups: number of groups that the channels are cut into.
         eps: ε, keeps the division finite.
         relu: whether negative results become 0.
@@ -52,142 +47,36 @@ def group_norm(
         of x's shape.
 
     Raises:
-        ValueError: shapes do not fit, or groups does not divide C.
+        InputError: shapes do not fit, or groups does not divide C.
 
     Source: Wu and He, "Group normalization", 2018, section 3.
     """
-    xp = xp_of(x, weight, bias, residual)
-    _check("group_norm", x, weight, bias)
-    if residual is not None and residual.shape != x.shape:
-        raise ValueError(f"group_norm: residual has shape {residual.shape}; it should be {x.shape}")
-    n, channels = x.shape[:2]
-    if groups < 1 or channels % groups:
-        raise ValueError(f"group_norm: {channels} channels cannot be cut into {groups} groups")
-    rows = _rows_of(x)  # (N, places, C)
-    added = None if residual is None else _rows_of(residual)
-    members = channels // groups
-    length = members * rows.shape[1] or 1
-    y = xp.empty(rows.shape, x.dtype)
-    blocks = _Blocks(rows)
+    check_group_norm(x, weight, bias, add, groups)
+    xp, members = xp_of(x, weight, bias, add), x.shape[1] // groups * _size(x.shape[2:])
+    grouped = (len(x), groups, members)
+    w, b = (values.reshape(-1, *(1,) * (x.ndim - 2)) for values in (weight, bias))
 
-    def over_group(sums: Array) -> Array:
-        """(N, C) → for each channel the sum of its group, divided by the number of values in it."""
-        means = sums.reshape(n, groups, members).sum(axis=2) / length
-        return xp.repeat(means, members, axis=1)[:, None]  # (N, 1, C)
+    def mean(values: Array) -> Array:
+        return values.sum(axis=2, keepdims=True) / (members or 1)
 
-    mean = over_group(blocks.sum(lambda place: sum_of_rows(rows[place])))
+    centred = x.reshape(grouped) - mean(x.reshape(grouped))
+    r = 1 / xp.sqrt(mean(centred * centred) + eps)
+    x_hat = centred * r
+    y = w * x_hat.reshape(x.shape) + b
+    y = y if add is None else y + add
+    y = xp.maximum(y, 0) if relu else y
 
-    def centred(place: Place) -> Array:
-        out = y[place]
-        xp.subtract(rows[place], mean[place[0]], out=out)
-        return sum_of_rows(out * out)
+    def inner(dy: Array) -> Array:
+        return dy * (y > 0) if relu else dy
 
-    r = 1 / xp.sqrt(over_group(blocks.sum(centred)) + eps)
-    scale = r * weight
+    def to_x(dy: Array) -> Array:
+        g = (w * inner(dy)).reshape(grouped)
+        return (r * (g - mean(g) - x_hat * mean(g * x_hat))).reshape(x.shape)
 
-    def scaled(place: Place) -> None:
-        out = y[place]
-        out *= scale[place[0]]
-        out += bias
-        if added is not None:
-            out += added[place]
-        if relu:
-            positive_part(out, out=out)
-
-    blocks.run(scaled)
-
-    inner = before_relu(y, relu, _rows_of)
-
-    def gradients(dy: Array) -> tuple[Array, Array, Array]:
-        dy = inner(dy)
-        dx = xp.empty(rows.shape, dy.dtype)
-
-        def products(place: Place) -> Array:
-            out = dx[place]
-            xp.subtract(rows[place], mean[place[0]], out=out)  # x̂ / r
-            return sum_of_rows(out * dy[place])
-
-        db = blocks.sum(lambda place: sum_of_rows(dy[place]))
-        dw = blocks.sum(products) * r[:, 0]
-        mean_g, mean_gx = over_group(db * weight), over_group(dw * weight)
-        of_x, constant = -(r**2) * mean_gx, -r * mean_g
-
-        def combined(place: Place) -> None:
-            out = dx[place]
-            out *= of_x[place[0]]
-            out += constant[place[0]]
-            out += dy[place] * scale[place[0]]
-
-        blocks.run(combined)
-        return _like(dx, x), dw.sum(axis=0), db.sum(axis=0)
-
-    vjps = together(gradients, 3)
-    if residual is not None:
-        vjps = (*vjps, lambda dy: _like(inner(dy), x))
-    return _like(y, x), vjps
-
-
-Place = tuple[slice, slice]
-
-
-def _rows_of(x: Array) -> Array:
-    """(N, C, …) → (N, places, C), contiguous."""
-    if x.ndim == 4:
-        cells = cells_of(x)
-    else:
-        cells = xp_of(x).ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))
-    return cells.reshape(len(x), _size(x.shape[2:]), x.shape[1])
-
-
-def _like(rows: Array, x: Array) -> Array:
-    """The reverse of `_rows_of`: x's shape (N, C, …), a view."""
-    cells = rows.reshape(len(x), *x.shape[2:], x.shape[1])
-    return cells.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
-
-
-class _Blocks:
-    """Walk over (N, places, C) in blocks of the cache's size; on a GPU, over all of it at once.
-
-    A block is a part of an image or, where images are small, several whole ones.
-    """
-
-    def __init__(self, rows: Array) -> None:
-        self.xp, self.dtype, self.shape = xp_of(rows), rows.dtype, rows.shape
-        n, places, channels = rows.shape
-        if self.xp is not np:
-            self.images, self.places = max(n, 1), max(places, 1)
-        else:
-            self.places = min(max(BLOCK // max(channels, 1), 1), max(places, 1))
-            self.images = max(BLOCK // max(places * channels, 1), 1)
-        self.parts = -(-places // self.places)  # of an image
-
-    def run(self, work: Callable[[Place], Any]) -> None:
-        """Call `work(place)` for all blocks, on all cores."""
-        self._run(lambda place, _: work(place))
-
-    def sum(self, values: Callable[[Place], Array]) -> Array:
-        """Σ over all places of an image, (N, C), where `values(place)` is the sum over a block's."""
-        n, _, channels = self.shape
-        sums = self.xp.zeros((n, self.parts, channels), self.dtype)
-
-        def store(place: Place, part: int) -> None:
-            sums[place[0], part] = values(place)
-
-        self._run(store)
-        return sums.sum(axis=1)
-
-    def _run(self, work: Callable[[Place, int], Any]) -> None:
-        def share(start: int, stop: int) -> None:
-            for index in range(start, stop):
-                image, part = divmod(index, self.parts)
-                image, place = image * self.images, part * self.places
-                work((slice(image, image + self.images), slice(place, place + self.places)), part)
-
-        count = -(-self.shape[0] // self.images) * self.parts
-        if self.xp is np:
-            parallel.for_chunks(share, count)
-        else:
-            share(0, count)
+    axes = (0, *range(2, x.ndim))
+    to_weight = lambda dy: (inner(dy) * x_hat.reshape(x.shape)).sum(axis=axes)  # noqa: E731
+    to_bias = lambda dy: inner(dy).sum(axis=axes)  # noqa: E731
+    return y, (to_x, to_weight, to_bias) + (() if add is None else (inner,))
 
 
 @differentiable
@@ -210,9 +99,9 @@ def frozen_batch_norm(
         of x's shape.
 
     Raises:
-        ValueError: shapes do not fit.
+        InputError: shapes do not fit.
     """
-    _check("frozen_batch_norm", x, weight, bias, mean, variance)
+    check_per_channel("frozen_batch_norm", x, weight, bias, mean, variance)
     scale, shift = (
         values.astype(x.dtype, copy=False).reshape(-1, *(1,) * (x.ndim - 2))
         for values in scale_and_shift(weight, bias, mean, variance, eps)
@@ -253,12 +142,12 @@ def batch_norm(
         of x's shape.
 
     Raises:
-        ValueError: shapes do not fit.
+        InputError: shapes do not fit.
 
     Source: Ioffe and Szegedy, "Batch normalization", 2015, algorithm 1.
     """
     xp = xp_of(x, weight, bias)
-    _check("batch_norm", x, weight, bias)
+    check_per_channel("batch_norm", x, weight, bias)
     n, channels = x.shape[:2]
     x3 = x.reshape(n, channels, _size(x.shape[2:]))
     count = n * x3.shape[2] or 1
@@ -299,13 +188,13 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
         of x's shape.
 
     Raises:
-        ValueError: shapes do not fit.
+        InputError: shapes do not fit.
 
     Source: Ba et al., "Layer normalization", 2016, section 3.
     """
     xp = xp_of(x, weight, bias)
     if x.ndim < 1 or weight.shape != x.shape[-1:] or bias.shape != x.shape[-1:]:
-        raise ValueError(
+        raise InputError(
             f"layer_norm: x has shape {x.shape}, weight {weight.shape} and bias {bias.shape}; "
             "they should be (…, D), (D,) and (D,)"
         )
@@ -331,11 +220,3 @@ def _size(shape: tuple[int, ...]) -> int:
     for n in shape:
         size *= n
     return size
-
-
-def _check(name: str, x: Array, *per_channel: Any) -> None:
-    if x.ndim < 2 or any(p.shape != x.shape[1:2] for p in per_channel):
-        raise ValueError(
-            f"{name}: x has shape {x.shape} and the values per channel "
-            f"{', '.join(str(p.shape) for p in per_channel)}; they should be (N, C, …) and (C,)"
-        )

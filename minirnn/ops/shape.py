@@ -9,7 +9,7 @@ import numpy as np
 
 from minirnn.autograd.tensor import differentiable, unbroadcast
 from minirnn.backend import Array, scatter_add, xp_of
-from minirnn.kernels.cpu.layout import planes_of
+from minirnn.kernels.table import operation
 
 
 @differentiable
@@ -19,13 +19,22 @@ def reshape(x: Array, *, shape: int | Sequence[int]) -> tuple[Array, Callable]:
     return x.reshape(shape), lambda dy: dy.reshape(before)
 
 
+@operation
+def arranged(weight: Array) -> Array:
+    """A weight as a device's kernels like it to lie in memory: the same numbers in the same shape.
+
+    Args:
+        weight: (O, I) or (O, I, kh, kw), or of one axis.
+    """
+    return weight
+
+
 @differentiable
 def flatten(x: Array) -> tuple[Array, Callable]:
     """(N, …) → (N, everything else), also where N is 0."""
     before = x.shape
     length = int(np.prod(before[1:]))
-    planes = planes_of(x) if x.ndim == 4 else x
-    return planes.reshape(before[0], length), lambda dy: dy.reshape(before)
+    return x.reshape(before[0], length), lambda dy: dy.reshape(before)
 
 
 @differentiable
@@ -48,7 +57,7 @@ def take(x: Array, *, index: Any) -> tuple[Array, Callable]:
     """
     xp = xp_of(x)
     parts = index if isinstance(index, tuple) else (index,)
-    parts = tuple(xp.asarray(part) if isinstance(part, list) else part for part in parts)
+    parts = tuple(_array(xp, part) if isinstance(part, list) else part for part in parts)
     # Slices, single numbers and masks reach an element once, and plain assignment is much faster.
     repeats = any(getattr(part, "shape", ()) and part.dtype.kind in "iu" for part in parts)
     shape, dtype = x.shape, x.dtype
@@ -62,6 +71,12 @@ def take(x: Array, *, index: Any) -> tuple[Array, Callable]:
         return dx
 
     return x[parts], gradient
+
+
+def _array(xp: Any, index: list) -> Array:
+    """A list as an index; an empty one has no numbers that could tell its type."""
+    array = xp.asarray(index)
+    return array if array.size else array.astype(xp.intp)
 
 
 @differentiable

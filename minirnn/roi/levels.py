@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.tensor import differentiable
+from minirnn.autograd.tensor import differentiable, remembered
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.layout import cells_of, maps_of
-from minirnn.kernels.cpu.passes import remembered
 from minirnn.ops.roi_align import roi_align
 
 

@@ -1,11 +1,29 @@
 """Kernels for NumPy arrays: Winograd, blocks that fit the cache, channels last, all cores."""
 
 from minirnn.kernels.cpu import (  # importing them enters them into the table
+    activation,
     boxes,
+    convolution,
     nms,
+    normalisation,
     passes,
     pooling,
     resize,
+    roi_pool,
+    roi_sampling,
+    shape,
 )
 
-__all__ = ["boxes", "nms", "passes", "pooling", "resize", "roi_pool", "roi_sampling"]
+__all__ = [
+    "activation",
+    "boxes",
+    "convolution",
+    "nms",
+    "normalisation",
+    "passes",
+    "pooling",
+    "resize",
+    "roi_pool",
+    "roi_sampling",
+    "shape",
+]

@@ -9,11 +9,10 @@ first step on it to the last, and the blocks are shared out among the cores.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.tensor import accumulated
+from minirnn.autograd.tensor import accumulated, remembered
 from minirnn.backend import Array, xp_of
 from minirnn.kernels.cpu.parallel import PIECE, in_blocks
 from minirnn.kernels.table import kernel
@@ -56,22 +55,6 @@ def sum_of_rows(rows: Array) -> Array:
     return xp_of(rows).ones(rows.shape[-2], rows.dtype) @ rows
 
 
-def remembered(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    """The function, but asked again for the same array it gives the same answer.
-
-    For what the gradients of an operation's inputs have in common: it is computed when the first
-    of them is asked for.
-    """
-    last: list[Any] = [None, None]
-
-    def ask(dy: Array) -> Any:
-        if last[0] is not dy:
-            last[:] = dy, function(dy)
-        return last[1]
-
-    return ask
-
-
 def where_positive(dy: Array, y: Array) -> Array:
     """The gradient that ReLU lets through: dy where y > 0, else 0."""
     xp = xp_of(dy, y)
@@ -98,16 +81,3 @@ def before_relu(y: Array, relu: bool, lay: Callable[[Array], Array]) -> Callable
         return where_positive(dy, y) if relu else dy
 
     return remembered(gradient)
-
-
-def together(
-    gradients: Callable[[Array], tuple], count: int
-) -> tuple[Callable[[Array], Array], ...]:
-    """One vjp per input for an operation that finds all its gradients in one pass.
-
-    Args:
-        gradients: from dy to the gradients of all inputs.
-        count: number of inputs.
-    """
-    ask = remembered(gradients)
-    return tuple(lambda dy, position=position: ask(dy)[position] for position in range(count))

@@ -1,0 +1,159 @@
+"""Convolution, transposed convolution and the fully connected layer as products of rows of a map.
+
+Maps are read with their channels last and kernels as (kh, kw, C, O) (see `kernels.cpu.layout`); what
+follows a convolution (a bias, an array that is added, ReLU) is done to each block of the result while it
+is in the cache. Which algorithm makes the products is decided in `kernels.cpu.correlation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minirnn.backend import Array
+from minirnn.kernels.cpu import parallel
+from minirnn.kernels.cpu.correlation import (
+    Finish,
+    Geometry,
+    correlate,
+    readable,
+    spread,
+    sum_of_places,
+    weight_gradient,
+)
+from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.kernels.cpu.passes import before_relu
+from minirnn.kernels.table import kernel
+from minirnn.ops import convolution as plain
+from minirnn.ops.checks import check_conv2d, check_conv_transpose2d, check_linear, pair
+
+
+def on_host(*arrays: Any, **settings: Any) -> bool:
+    """Whether all arrays are NumPy's."""
+    return all(array is None or isinstance(array, np.ndarray) for array in arrays)
+
+
+@kernel(
+    plain.conv2d,
+    "cpu",
+    reason="channels last; Winograd for 3x3, else im2col in blocks that fit the cache; all cores",
+    accuracy="float32, 3x3: Winograd's error is about 1e-6 of the largest output, some 5 times the plain",
+    applies=on_host,
+)
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    add: Array | None = None,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    relu: bool = False,
+) -> tuple[Array, tuple]:
+    """`minirnn.ops.convolution.conv2d`."""
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    check_conv2d(x, weight, bias, add, **settings)
+    geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), pair(dilation), x.shape[2:])
+    finish = Finish(bias, None if add is None else cells_of(add), relu)
+    if groups == 1:
+        parts = [(readable(x, geometry), taps_of(weight))]
+        y = correlate(*parts[0], geometry, finish)
+    else:
+        parts = [
+            (readable(xi, geometry), taps_of(wi))
+            for xi, wi in zip(_cut(x, groups, 1), _cut(weight, groups, 0), strict=True)
+        ]
+        y = np.concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
+        finish(y, (slice(None),) * 3, y)
+
+    inner = before_relu(y, relu, cells_of)
+
+    def to_x(dy: Array) -> Array:
+        pieces = _cut(inner(dy), groups, axis=3)
+        dx = [spread(dyi, wi, geometry) for dyi, (_, wi) in zip(pieces, parts, strict=True)]
+        return maps_of(dx[0] if groups == 1 else np.concatenate(dx, axis=3))
+
+    def to_weight(dy: Array) -> Array:
+        pieces = _cut(inner(dy), groups, axis=3)
+        dw = [
+            weight_gradient(xi, dyi, geometry) for dyi, (xi, _) in zip(pieces, parts, strict=True)
+        ]
+        return weight_of(dw[0] if groups == 1 else np.concatenate(dw, axis=3))
+
+    def to_bias(dy: Array) -> Array:
+        return sum_of_places(inner(dy))
+
+    vjps: tuple[Callable | None, ...] = (to_x, to_weight, None if bias is None else to_bias)
+    if add is not None:
+        vjps = (*vjps, lambda dy: maps_of(inner(dy)))
+    return maps_of(y), vjps
+
+
+@kernel(
+    plain.conv_transpose2d,
+    "cpu",
+    reason="channels last; where stamps do not overlap they are written, not added; all cores",
+    accuracy="same, or Winograd's in its input gradient",
+    applies=on_host,
+)
+def conv_transpose2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    *,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    output_padding: int | tuple[int, int] = 0,
+    relu: bool = False,
+) -> tuple[Array, tuple]:
+    """`minirnn.ops.convolution.conv_transpose2d`."""
+    size = check_conv_transpose2d(
+        x, weight, bias, stride=stride, padding=padding, output_padding=output_padding
+    )
+    # The convolution that this one is the transpose of goes from the large map to the small one.
+    geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), (1, 1), size)
+    cells, taps = cells_of(x), taps_of(weight)
+    y = spread(cells, taps, geometry, Finish(bias, relu=relu))
+
+    inner = before_relu(y, relu, cells_of)
+
+    return maps_of(y), (
+        lambda dy: maps_of(correlate(inner(dy), taps, geometry)),
+        lambda dy: weight_of(weight_gradient(inner(dy), cells, geometry)),
+        None if bias is None else lambda dy: sum_of_places(inner(dy)),
+    )
+
+
+@kernel(
+    plain.linear,
+    "cpu",
+    reason="the longer side of the product is shared out among the cores; weights lie as BLAS reads them",
+    applies=on_host,
+)
+def linear(
+    x: Array, weight: Array, bias: Array | None, *, relu: bool = False
+) -> tuple[Array, tuple]:
+    """`minirnn.ops.convolution.linear`."""
+    check_linear(x, weight, bias)
+    taps = taps_of(weight)
+    y = parallel.matmul(x, taps)
+    Finish(bias, relu=relu)(y, ..., y)
+
+    inner = before_relu(y, relu, lambda dy: dy)
+
+    return y, (
+        lambda dy: parallel.matmul(inner(dy), taps.T),
+        lambda dy: weight_of(parallel.matmul(x.T, inner(dy))),
+        None if bias is None else lambda dy: inner(dy).sum(axis=0),
+    )
+
+
+def _cut(x: Array, groups: int, axis: int) -> list[Array]:
+    """`groups` parts of equal length along an axis."""
+    size = x.shape[axis] // groups
+    before = (slice(None),) * axis
+    return [x[(*before, slice(i * size, (i + 1) * size))] for i in range(groups)]
