@@ -97,7 +97,7 @@ def positive_part(values: Array, out: Array | None = None) -> Array:
 
 
 def by_falling_score(scores: Array) -> Array:
-    """Indices (N,) int64 of scores (N,), the highest first, of equal ones the lower index first."""
+    """Indices (N,) intp of scores (N,), the highest first, of equal ones the lower index first."""
     xp = xp_of(scores)
     falling = -scores
     order = xp.argsort(
@@ -107,7 +107,7 @@ def by_falling_score(scores: Array) -> Array:
         ranked = falling[order]
         if not (ranked[:-1] < ranked[1:]).all():  # ... whose answer it is, unless two are equal
             order = np.argsort(falling, kind="stable")
-    return order.astype(xp.int64, copy=False)
+    return order.astype(xp.intp, copy=False)
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:

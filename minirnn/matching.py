@@ -32,7 +32,7 @@ def match(quality: Array, low: float, high: float, *, force: bool = True) -> Arr
         force: see above. The RPN does it, the box head does not.
 
     Returns:
-        (A,) int64: index of a ground truth, BELOW or BETWEEN. Of equal ground truths the first.
+        (A,) intp: index of a ground truth, BELOW or BETWEEN. Of equal ground truths the first.
 
     Raises:
         InputError: quality is not (G, A), or low > high.
@@ -46,8 +46,8 @@ def match(quality: Array, low: float, high: float, *, force: bool = True) -> Arr
         raise InputError(f"low is {low} and high is {high}; low should be <= high")
     n_truths, n_anchors = quality.shape
     if n_truths == 0 or n_anchors == 0:
-        return xp.full(n_anchors, BELOW, dtype=xp.int64)
-    matches = xp.empty(n_anchors, xp.int64)
+        return xp.full(n_anchors, BELOW, dtype=xp.intp)
+    matches = xp.empty(n_anchors, xp.intp)
     best_of_truth = quality.max(axis=1)[:, None]
 
     def decide(start: int, stop: int) -> None:
@@ -77,7 +77,7 @@ def ignore_crowds(matches: Array, crowd_overlap: Array, threshold: float) -> Arr
         threshold: from this overlap on an anchor is on a crowd; > 0.
 
     Returns:
-        (A,) int64, a new array.
+        (A,) intp, a new array.
 
     Raises:
         InputError: the shapes do not fit, or the threshold is not > 0.
@@ -113,7 +113,7 @@ def sample(
         rng: source of the draw.
 
     Returns:
-        positives (P,), negatives (Q,): int64 indices into matches, rising; P + Q <= count.
+        positives (P,), negatives (Q,): intp indices into matches, rising; P + Q <= count.
 
     Raises:
         InputError: matches is not (A,), count is negative or the fraction is outside [0, 1].
@@ -135,7 +135,7 @@ def sample(
 def _draw(candidates: np.ndarray, at_most: int, rng: np.random.Generator) -> np.ndarray:
     n = min(len(candidates), at_most)
     drawn = rng.choice(candidates, n, replace=False, shuffle=False)
-    return np.sort(drawn).astype(np.int64, copy=False)
+    return np.sort(drawn).astype(np.intp, copy=False)
 
 
 def _require_matches(matches: Array) -> None:

@@ -108,7 +108,7 @@ def rpn_targets(
             implementations keep them).
 
     Returns:
-        (A,) int64: index of the object in target.boxes, or matching.BELOW or matching.BETWEEN.
+        (A,) intp: index of the object in target.boxes, or matching.BELOW or matching.BETWEEN.
     """
     xp = xp_of(anchors)
     objects = xp.flatnonzero(~target.is_crowd)
@@ -218,7 +218,7 @@ def proposals_of_image(
     for level, size in enumerate(level_sizes):
         best = _top(logits[start : start + size], pre_nms) + start
         kept.append(best)
-        level_of.append(xp.full(len(best), level, xp.int64))
+        level_of.append(xp.full(len(best), level, xp.intp))
         start += size
     index, levels = xp.concatenate(kept), xp.concatenate(level_of)
     scores = logits[index]

@@ -157,7 +157,7 @@ def prepare_target(
     boxes = np.asarray(target.boxes)
     if boxes.dtype != np.float64:  # float64 was asked for; whole numbers and lists become float32
         boxes = boxes.astype(np.float32)
-    labels = np.asarray(target.labels, np.int64)
+    labels = np.asarray(target.labels, np.intp)
     crowd = np.asarray(target.is_crowd, bool)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InputError(f"{name}: boxes have shape {boxes.shape}; they should be (G, 4)")

@@ -11,6 +11,7 @@ It computes on the host: it finds mistakes of the mixing kind, not of the numeri
 
 from __future__ import annotations
 
+import importlib.util
 import operator
 from typing import Any
 
@@ -74,6 +75,11 @@ DESCRIBERS = _words(
     promote_types result_type shape size
     """
 )
+# Functions and methods whose later arguments are indices, or which count places.
+INDEXED = _words("take put repeat bincount choose")
+PLACES = _words(
+    "argmax argmin argpartition argsort flatnonzero lexsort nonzero searchsorted count_nonzero"
+)
 JOINERS = _words("concatenate concat stack vstack hstack dstack column_stack")
 
 # Methods and attributes of an array. `__index__`, `__contains__`, `setflags` are not among CuPy's.
@@ -88,6 +94,10 @@ METHODS = _words(
 TO_HOST_METHODS = _words("dump dumps item tobytes tofile tolist")
 ATTRIBUTES = _words("dtype flags itemsize nbytes ndim shape size strides")
 SHAPE_FUNCTIONS = _words("reshape broadcast_to tile full zeros ones empty arange eye")
+
+
+#: The integer that this library indexes with. `with_pointers_of_32_bits` makes a library with another.
+INTP: Any = np.int64
 
 
 class DeviceArray:
@@ -190,12 +200,14 @@ def _binary(name: str) -> Any:
     def forward(self: DeviceArray, other: Any) -> Any:
         if not _is_operand(other):
             return _defer(other)
-        return _wrap(function(self._array, _operand(other)))
+        result = function(self._array, _operand(other))
+        return _wrap(_with_own_integers(result, (self, other)))
 
     def reflected(self: DeviceArray, other: Any) -> Any:
         if not _is_operand(other):
             return _defer(other)
-        return _wrap(function(_operand(other), self._array))
+        result = function(_operand(other), self._array)
+        return _wrap(_with_own_integers(result, (self, other)))
 
     def in_place(self: DeviceArray, other: Any) -> Any:
         if not _is_operand(other):
@@ -259,7 +271,41 @@ def _index(index: Any) -> Any:
         return [_index(i) for i in index]
     if index is None or index is Ellipsis:
         return index
-    return _operand(index)
+    return _fits_a_pointer(_operand(index))
+
+
+def _fits_a_pointer(index: Any) -> Any:
+    if (
+        INTP is np.int32
+        and isinstance(index, np.ndarray)
+        and index.ndim
+        and index.dtype == np.int64
+    ):
+        raise TypeError(
+            "Cannot cast array data from dtype('int64') to dtype('int32') according to the rule 'safe'"
+        )
+    return index
+
+
+def _is_wide(x: Any) -> bool:
+    """Whether an argument brings 64 bits along: an array of them, or their name as a dtype."""
+    if isinstance(x, (list, tuple)):
+        return any(_is_wide(item) for item in x)
+    if isinstance(x, DeviceArray):
+        return bool(x.dtype == np.int64)
+    return x is np.int64 or x == "int64" if isinstance(x, (str, type, np.dtype)) else False
+
+
+def _with_own_integers(result: Any, inputs: Any) -> Any:
+    """Integers that nobody asked to have 64 bits (of arange, argsort, sum, …) are pointers' ones."""
+    if INTP is np.int64 or _is_wide(inputs):
+        return result
+    if isinstance(result, tuple):
+        items = [_with_own_integers(item, ()) for item in result]
+        return type(result)(*items) if hasattr(result, "_fields") else tuple(items)
+    if isinstance(result, np.generic | np.ndarray) and result.dtype == np.int64:
+        return result.astype(np.int32)
+    return result
 
 
 def _unwrap(x: Any) -> Any:
@@ -329,9 +375,16 @@ class _Function:
                 raise TypeError("'DeviceArray' object cannot be interpreted as an integer")
         if _holds_device_array(settings.get("axis")):
             raise TypeError("'DeviceArray' object cannot be interpreted as an integer")
+        if name in INDEXED:
+            for indices in everything[0 if self._is_method or name == "bincount" else 1 :]:
+                _index(indices) if isinstance(indices, DeviceArray) else None
         result = self._function(
             *[_unwrap(x) for x in args], **{key: _unwrap(x) for key, x in settings.items()}
         )
+        owner = getattr(self._function, "__self__", None)  # the array, of a method
+        is_wide = self._is_method and getattr(owner, "dtype", None) == np.int64
+        if not (is_wide and name not in PLACES):
+            result = _with_own_integers(result, () if name in PLACES else everything)
         out = settings.get("out")
         if isinstance(out, DeviceArray):
             return out
@@ -387,6 +440,7 @@ class _Ufunc:
                 raise TypeError("return arrays must be of ArrayType")
             settings["out"] = out._array
         result = function(*[_operand(x) for x in args], **settings)
+        result = _with_own_integers(result, (*args, settings.get("dtype")))
         return _wrap(result) if out is None else out
 
 
@@ -395,7 +449,7 @@ class _IndexTrick:
         self._trick = trick
 
     def __getitem__(self, key: Any) -> Any:
-        return _wrap(self._trick[key])
+        return _wrap(_with_own_integers(self._trick[key], ()))
 
 
 class _Namespace:
@@ -443,9 +497,15 @@ def _asarray_like(function: Any, name: str) -> Any:
     def create(source: Any, *args: Any, **settings: Any) -> DeviceArray:
         _refuse_keywords(name, settings)
         if _holds_device_array(source):
+            wide = _is_wide(source)
             source = _unwrap(source)  # a device array, or a list of nothing else
-            return DeviceArray(function(source, *args, **settings))
+            made = function(source, *args, **settings)
+            return DeviceArray(
+                made if wide else _with_own_integers(made, (args, settings.get("dtype")))
+            )
         made = function(source, *args, **settings)
+        # What comes from the host: its default integers have 64 bits here, and 32 on such a platform.
+        made = _with_own_integers(made, (args, settings.get("dtype")))
         return DeviceArray(made.copy() if made is source else made)  # the way to a device copies
 
     create.__name__ = name
@@ -591,3 +651,20 @@ standin.ndarray = DeviceArray
 standin.asnumpy = lambda array: array.get() if isinstance(array, DeviceArray) else np.asarray(array)
 for _name in ("asarray", "array", "asanyarray", "ascontiguousarray"):
     setattr(standin, _name, _asarray_like(getattr(np, _name), _name))
+
+
+def with_pointers_of_32_bits() -> Any:
+    """Another such library, of a platform where `intp` is int32 and int64 is refused as an index.
+
+    Integers that nobody asked to have 64 bits are int32 there, as NumPy's are on such a platform.
+    Where the code under test says `numpy.intp`, the test has to replace that too.
+    """
+    spec = importlib.util.spec_from_file_location("standin_of_32_bits", __file__)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.INTP = np.int32  # type: ignore[attr-defined]
+    module.standin.intp = np.int32
+    module.standin.__name__ = "standin_of_32_bits"
+    return module.standin

@@ -117,7 +117,7 @@ class CocoDataset(CocoFile):
             keypoints = np.array(points, np.float32).reshape(-1, len(self.keypoint_names), 3)
         target = Target(
             boxes=np.array(boxes, np.float32).reshape(-1, 4),
-            labels=np.array(labels, np.int64),
+            labels=np.array(labels, np.intp),
             masks=masks,
             is_crowd=np.array([bool(a.get("iscrowd", 0)) for a in annotations], bool),
             keypoints=keypoints,

@@ -15,7 +15,7 @@ class Target:
 
     Attributes:
         boxes: (G, 4) float32, x1, y1, x2, y2 in pixels of the image beside it.
-        labels: (G,) int64, 1…K.
+        labels: (G,) intp, 1…K.
         masks: (G, H, W) bool; None for a data set without masks.
         is_crowd: (G,) bool; a crowd region covers many objects and is never a positive.
         keypoints: (G, P, 3) float32, x, y and visibility 0, 1 or 2; None where there are none.
@@ -46,7 +46,7 @@ class Detections:
 
     Attributes:
         boxes: (D, 4) float32, x1, y1, x2, y2 in pixels of the image as it was given.
-        labels: (D,) int64, 1…K.
+        labels: (D,) intp, 1…K.
         scores: (D,) float32 in [0, 1].
         masks: (D, H, W) bool; None from a network without a mask head.
         keypoints: (D, P, 3) float32, x, y and score; None from a network without a keypoint head.

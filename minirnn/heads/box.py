@@ -109,7 +109,7 @@ def box_losses(
             goals.append(box_ops.encode(rois.boxes[:n], target.boxes[rois.matched[:n]], weights))
             rows.append(xp.arange(start, start + n))
         start += len(rois.boxes)
-    positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.int64)
+    positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.intp)
     goal = xp.concatenate(goals) if goals else xp.zeros((0, 4), rois.boxes.dtype)
     per_class = reshape(deltas, shape=(len(labels), deltas.shape[1] // 4, 4))
     # An object's deltas and score are in the same column: only background moved.

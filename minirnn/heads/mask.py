@@ -87,7 +87,7 @@ def mask_targets(
     """
     xp = xp_of(sampled[0].boxes)
     cut = [xp.zeros((0, size, size), xp.float32)]
-    labels = [xp.zeros(0, xp.int64)]
+    labels = [xp.zeros(0, xp.intp)]
     for rois, target in zip(sampled, targets, strict=True):
         n = rois.positives
         if n and target.masks is not None:

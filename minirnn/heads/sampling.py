@@ -23,8 +23,8 @@ class SampledRois:
 
     Attributes:
         boxes: (S, 4) regions, positives first. Constants: no gradient goes back into them.
-        labels: (S,) int64, the class to predict, 0 for background.
-        matched: (S,) int64, index of the object in the image's target; 0 where there is none.
+        labels: (S,) intp, the class to predict, 0 for background.
+        matched: (S,) intp, index of the object in the image's target; 0 where there is none.
         positives: how many of the regions, counted from the first, are objects.
     """
 
@@ -46,7 +46,7 @@ def roi_targets(
         crowd_overlap: a negative with this share of its area in a crowd region is left out.
 
     Returns:
-        (P,) int64: index of the object in target.boxes, matching.BELOW or matching.BETWEEN.
+        (P,) intp: index of the object in target.boxes, matching.BELOW or matching.BETWEEN.
     """
     xp = xp_of(proposals)
     objects = xp.flatnonzero(~target.is_crowd)
@@ -92,5 +92,5 @@ def sample_rois(
     if len(target.labels):
         labels = xp.where(is_object, target.labels[matched], 0)
     else:
-        labels = xp.zeros(len(chosen), xp.int64)
+        labels = xp.zeros(len(chosen), xp.intp)
     return SampledRois(boxes[chosen], labels, matched, len(positives))

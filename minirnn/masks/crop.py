@@ -102,7 +102,7 @@ def _axis_weights(
     at = xp.clip(at, 0, length - 1)
     pixel = xp.floor(at)
     fraction = at - pixel
-    first = xp.clip(pixel.astype(np.int64) - low, 0, high - low - 1)
+    first = xp.clip(pixel.astype(np.intp) - low, 0, high - low - 1)
     second = xp.minimum(first + 1, high - low - 1)
     row = xp.arange(len(start) * size).reshape(len(start), size, 1) * (high - low)
     weights = xp.zeros(len(start) * size * (high - low), dtype=dtype)

@@ -42,7 +42,7 @@ def assign_levels(
             from √2 · canonical_size · 2^n on (Matterport's).
 
     Returns:
-        (R,) int64, positions in the list of maps: 0 is the finest.
+        (R,) intp, positions in the list of maps: 0 is the finest.
 
     Raises:
         InputError: boxes is not (R, 4), lowest is above highest, or there is no such rule.
@@ -61,7 +61,7 @@ def assign_levels(
     size = xp.maximum(xp.sqrt(sides[:, 0] * sides[:, 1]), 1e-9)
     level = canonical_level + xp.log2(size / canonical_size) + eps
     level = xp.floor(level) if rule == "floor" else xp.rint(level)
-    return xp.clip(level, lowest, highest).astype(np.int64) - lowest
+    return xp.clip(level, lowest, highest).astype(np.intp) - lowest
 
 
 @differentiable

@@ -93,7 +93,7 @@ class Rectangles:
         Only for the rectangles in `filled`; the others have no maximum.
         """
         best = self.maximum(_ordered_with_place(cells))
-        return len(cells) - 1 - (best & 0xFFFFFFFF)
+        return (len(cells) - 1 - (best & 0xFFFFFFFF)).astype(np.intp)
 
 
 def _ordered_with_place(cells: Array) -> Array:
