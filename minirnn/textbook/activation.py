@@ -1,4 +1,4 @@
-"""Activations of one number, and of one row. Read this first, then `minirnn.ops.activation`."""
+"""Activations: functions of one number, and softmax, of one row. Then see `minirnn.ops.activation`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,56 @@ import math
 
 import numpy as np
 
-
-def relu(x: float) -> float:
-    """x where it is positive, else 0 (Nair and Hinton, Rectified linear units, 2010)."""
-    return x if x > 0 else 0.0
+from minirnn.textbook.elements import each
 
 
-def sigmoid(x: float) -> float:
+def relu(x: np.ndarray) -> np.ndarray:
+    """x where it is positive, else 0.
+
+    Source: Nair and Hinton, Rectified linear units (2010).
+    """
+    return each(lambda x: x if x > 0 else 0.0, x)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-x) of each element: from all numbers to those between 0 and 1."""
+    return each(sigmoid_of_number, x)
+
+
+def sigmoid_of_number(x: float) -> float:
     """1 / (1 + e^-x); for negative x as e^x / (1 + e^x), which is the same and does not overflow."""
     if x >= 0:
         return 1 / (1 + math.exp(-x))
     return math.exp(x) / (1 + math.exp(x))
 
 
-def tanh(x: float) -> float:
-    """(e^x - e^-x) / (e^x + e^-x), which is a sigmoid stretched to -1…1."""
-    return 2 * sigmoid(2 * x) - 1
+def tanh(x: np.ndarray) -> np.ndarray:
+    """(e^x - e^-x) / (e^x + e^-x), which is a sigmoid stretched to -1…1: 2 sigmoid(2x) - 1."""
+    return each(lambda x: 2 * sigmoid_of_number(2 * x) - 1, x)
 
 
-def softmax(row: np.ndarray) -> np.ndarray:
-    """e^x over the sum of all e^x; a constant taken off all x changes nothing but overflows less."""
-    powers = [math.exp(x - max(row)) for x in row]
-    return np.array([power / sum(powers) for power in powers], row.dtype)
+def softmax(x: np.ndarray, *, axis: int = -1) -> np.ndarray:
+    """Probabilities along an axis: e^x over the sum of all e^x.
+
+    A constant taken off all x changes nothing, so the largest is taken off: e^x cannot overflow.
+
+    Source: Bridle, Probabilistic interpretation of feedforward classification networks (1990).
+    """
+    rows = np.moveaxis(x, axis, -1)
+    y = np.zeros_like(rows)
+    for place in np.ndindex(*rows.shape[:-1]):
+        row = rows[place].tolist()
+        powers = [math.exp(number - max(row)) for number in row]
+        y[place] = [power / sum(powers) for power in powers]
+    return np.moveaxis(y, -1, axis)
 
 
-def log_softmax(row: np.ndarray) -> np.ndarray:
-    """x - log of the sum of all e^x."""
-    largest = max(row)
-    log_sum = largest + math.log(sum(math.exp(x - largest) for x in row))
-    return np.array([x - log_sum for x in row], row.dtype)
+def log_softmax(x: np.ndarray, *, axis: int = -1) -> np.ndarray:
+    """The logarithm of `softmax`, x - log of the sum of all e^x; also where softmax rounds to 0."""
+    rows = np.moveaxis(x, axis, -1)
+    y = np.zeros_like(rows)
+    for place in np.ndindex(*rows.shape[:-1]):
+        row = rows[place].tolist()
+        log_sum = max(row) + math.log(sum(math.exp(number - max(row)) for number in row))
+        y[place] = [number - log_sum for number in row]
+    return np.moveaxis(y, -1, axis)

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import numpy as np
 
+from minirnn.textbook.elements import pair
+
+Pair = int | tuple[int, int]
+
 
 def conv2d(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None,
+    residual: np.ndarray | None = None,
     *,
-    stride: tuple[int, int] = (1, 1),
-    padding: tuple[int, int] = (0, 0),
-    dilation: tuple[int, int] = (1, 1),
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
     groups: int = 1,
+    relu: bool = False,
 ) -> np.ndarray:
-    """The inner product of a kernel with each patch (LeCun et al., Gradient-based learning, 1998)."""
+    """Lay a kernel over each patch of a map, multiply what lies on each other, and add it all up.
+
+        y[o, i, j] = bias[o] + Σ_c Σ_u Σ_v weight[o, c, u, v] · x[c, i·s + u·d - p, j·s + v·d - p]
+
+    What lies outside of the map is 0.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (O, C / groups, kh, kw).
+        bias: (O,), or None.
+        residual: (N, O, H', W'), is added to the result; or None.
+        stride: s, the step from patch to patch, vertically and horizontally; one number for both.
+        padding: p, how many rings of zeros lie around the map.
+        dilation: d, the step inside of a patch.
+        groups: so many equal parts of the channels do not see each other.
+        relu: whether negative results become 0.
+
+    Returns:
+        (N, O, H', W') with H' = floor((H + 2p - d (kh - 1) - 1) / s) + 1.
+
+    Source: LeCun et al., Gradient-based learning applied to document recognition (1998).
+    """
+    (stride_y, stride_x), (pad_y, pad_x), (step_y, step_x) = map(pair, (stride, padding, dilation))
     n, _, height, width = x.shape
     outputs, channels, kernel_y, kernel_x = weight.shape  # channels of one group
-    rows = (height + 2 * padding[0] - dilation[0] * (kernel_y - 1) - 1) // stride[0] + 1
-    columns = (width + 2 * padding[1] - dilation[1] * (kernel_x - 1) - 1) // stride[1] + 1
+    rows = (height + 2 * pad_y - step_y * (kernel_y - 1) - 1) // stride_y + 1
+    columns = (width + 2 * pad_x - step_x * (kernel_x - 1) - 1) // stride_x + 1
     y = np.zeros((n, outputs, rows, columns), x.dtype)
     for image in range(n):
         for output in range(outputs):
@@ -30,12 +58,14 @@ def conv2d(
                     for channel in range(channels):
                         for u in range(kernel_y):
                             for v in range(kernel_x):
-                                row = i * stride[0] + u * dilation[0] - padding[0]
-                                column = j * stride[1] + v * dilation[1] - padding[1]
+                                row = i * stride_y + u * step_y - pad_y
+                                column = j * stride_x + v * step_x - pad_x
                                 if 0 <= row < height and 0 <= column < width:
                                     value = x[image, group * channels + channel, row, column]
                                     total += weight[output, channel, u, v] * value
-                    y[image, output, i, j] = total
+                    if residual is not None:
+                        total += residual[image, output, i, j]
+                    y[image, output, i, j] = max(total, 0) if relu else total
     return y
 
 
@@ -44,15 +74,34 @@ def conv_transpose2d(
     weight: np.ndarray,
     bias: np.ndarray | None,
     *,
-    stride: tuple[int, int] = (1, 1),
-    padding: tuple[int, int] = (0, 0),
-    output_padding: tuple[int, int] = (0, 0),
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    relu: bool = False,
 ) -> np.ndarray:
-    """A kernel stamped at each place, times the value there (Zeiler et al., Deconvolutional, 2010)."""
+    """Add up kernels, one for each place of the map, times the value there: a map becomes larger.
+
+        y[o, i·s + u - p, j·s + v - p] += weight[c, o, u, v] · x[c, i, j]    for all c, i, j, u, v
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C, O, kh, kw): the inputs come first, other than in `conv2d`.
+        bias: (O,), or None.
+        stride: s, the step from kernel to kernel in the result.
+        padding: p, how many rings of the result are cut off.
+        output_padding: so many rows and columns more at the lower and right end.
+        relu: whether negative results become 0.
+
+    Returns:
+        (N, O, H', W') with H' = (H - 1) s - 2p + kh + output_padding.
+
+    Source: Zeiler et al., Deconvolutional networks (2010).
+    """
+    (stride_y, stride_x), (pad_y, pad_x) = pair(stride), pair(padding)
     n, channels, height, width = x.shape
     _, outputs, kernel_y, kernel_x = weight.shape
-    rows = (height - 1) * stride[0] - 2 * padding[0] + kernel_y + output_padding[0]
-    columns = (width - 1) * stride[1] - 2 * padding[1] + kernel_x + output_padding[1]
+    rows = (height - 1) * stride_y - 2 * pad_y + kernel_y + pair(output_padding)[0]
+    columns = (width - 1) * stride_x - 2 * pad_x + kernel_x + pair(output_padding)[1]
     y = np.zeros((n, outputs, rows, columns), x.dtype)
     for image in range(n):
         for output in range(outputs):
@@ -63,22 +112,33 @@ def conv_transpose2d(
                     for j in range(width):
                         for u in range(kernel_y):
                             for v in range(kernel_x):
-                                row = i * stride[0] + u - padding[0]
-                                column = j * stride[1] + v - padding[1]
+                                row, column = i * stride_y + u - pad_y, j * stride_x + v - pad_x
                                 if 0 <= row < rows and 0 <= column < columns:
                                     y[image, output, row, column] += (
                                         weight[channel, output, u, v] * x[image, channel, i, j]
                                     )
-    return y
+    return np.maximum(y, 0) if relu else y
 
 
-def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    """Each output is a weighted sum of all inputs, plus its bias."""
+def linear(
+    x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, *, relu: bool = False
+) -> np.ndarray:
+    """Each output is a weighted sum of all inputs: y[r, o] = bias[o] + Σ_i weight[o, i] · x[r, i].
+
+    Args:
+        x: (R, I).
+        weight: (O, I).
+        bias: (O,), or None.
+        relu: whether negative results become 0.
+
+    Returns:
+        (R, O).
+    """
     y = np.zeros((len(x), len(weight)), x.dtype)
     for row in range(len(x)):
         for output in range(len(weight)):
             total = 0.0 if bias is None else bias[output]
             for i in range(x.shape[1]):
                 total += weight[output, i] * x[row, i]
-            y[row, output] = total
+            y[row, output] = max(total, 0) if relu else total
     return y

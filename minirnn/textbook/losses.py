@@ -6,27 +6,41 @@ import math
 
 import numpy as np
 
-from minirnn.textbook.activation import sigmoid, softmax
+from minirnn.textbook.activation import log_softmax, sigmoid_of_number
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, *, ignore: int | None = None) -> float:
-    """The mean of -log of the probability that each row's true class was given."""
-    losses = []
+    """The mean of -log of the probability that each row's true class was given.
+
+        L = mean over rows of -log softmax(logits)[label];   0 for no rows
+
+    Args:
+        logits: (N, K).
+        labels: (N,) in 0…K - 1.
+        ignore: rows with this label do not count; None for none.
+    """
+    losses: list[float] = []
     for row, label in zip(logits, labels, strict=True):
         if label != ignore:
-            losses.append(-math.log(softmax(row)[label]))
+            losses.append(-log_softmax(row)[label])
     return sum(losses) / len(losses) if losses else 0.0
 
 
 def binary_cross_entropy_with_logits(
     logits: np.ndarray, targets: np.ndarray, *, reduction: str = "mean"
 ) -> float | np.ndarray:
-    """-t log p - (1 - t) log(1 - p) with p = sigmoid(logit)."""
+    """How unlikely each element's target is: -t log p - (1 - t) log(1 - p) with p = sigmoid(logit).
+
+    Args:
+        logits: any shape.
+        targets: the same shape, 0…1.
+        reduction: "mean" (of nothing: 0), "sum" or "none".
+    """
     losses = np.zeros_like(logits)
     for index in np.ndindex(logits.shape):
         z, t = float(logits[index]), float(targets[index])
         # 1 - sigmoid(z) is sigmoid(-z): the subtraction would round a small result to nothing.
-        yes, no = sigmoid(z), sigmoid(-z)
+        yes, no = sigmoid_of_number(z), sigmoid_of_number(-z)
         losses[index] = -t * math.log(yes) - (1 - t) * math.log(no)
     return _reduced(losses, reduction)
 
@@ -34,7 +48,18 @@ def binary_cross_entropy_with_logits(
 def smooth_l1(
     prediction: np.ndarray, target: np.ndarray, *, beta: float = 1.0, reduction: str = "mean"
 ) -> float | np.ndarray:
-    """A square near 0, then a line (Girshick, Fast R-CNN, 2015, equation 3, where beta is 1)."""
+    """A square near 0, then a line, so that one wild box does not outweigh all others.
+
+        d² / 2β where d < β,   d - β / 2 elsewhere,   with d = |prediction - target|
+
+    Args:
+        prediction: any shape.
+        target: the same shape.
+        beta: β, where the square turns into the line.
+        reduction: "mean" (of nothing: 0), "sum" or "none".
+
+    Source: Girshick, Fast R-CNN (2015), equation 3, where β is 1.
+    """
     losses = np.zeros_like(prediction)
     for index in np.ndindex(prediction.shape):
         distance = abs(prediction[index] - target[index])

@@ -1,4 +1,4 @@
-"""Masks as plain loops: targets, pasting and run lengths, one pixel at a time."""
+"""Masks as plain loops: targets, pasting and run lengths, one pixel at a time; then `minirnn.masks`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,20 @@ def crop(
     *,
     aligned: bool = False,
 ) -> np.ndarray:
-    """Mask targets: RoIAlign of each proposal's ground-truth mask.
+    """Mask targets: each proposal's part of its object's mask, read as RoIAlign reads features.
+
+    Args:
+        masks: (G, H, W) bool, the objects' masks in the image.
+        boxes: (P, 4), the proposals.
+        gt_index: (P,), the number of each proposal's object.
+        size: cells of the result, vertically and horizontally.
+        aligned: with the half-pixel shift, or without (torchvision's first way).
+
+    Returns:
+        (P, size, size) in 0…1.
 
     Source: He et al., Mask R-CNN (arXiv 1703.06870), section 3: "The mask target is the
-    intersection between an RoI and its associated ground-truth mask", read as RoIAlign reads.
-    The places are summed in the order of the fast version: the reading jumps from the border's value
-    to 0 one pixel outside the mask, and a sample that stands just there must fall to the same side.
+    intersection between an RoI and its associated ground-truth mask".
     """
     targets = np.zeros((len(boxes), size, size), boxes.dtype)
     half = 0.5 if aligned else 0.0
@@ -70,7 +78,19 @@ def paste(
     threshold: float = 0.5,
     mode: str = "continuous",
 ) -> np.ndarray:
-    """Predicted masks in the image, each pixel asking its box which cell it lies on.
+    """Predicted masks in the image: each pixel asks its box which cells it lies between.
+
+    Args:
+        mask_probabilities: (D, M, M) in 0…1.
+        boxes: (D, 4) in pixels of the image.
+        height: of the image, pixels.
+        width: of the image, pixels.
+        threshold: a pixel belongs to the mask from this probability on.
+        mode: "continuous" reads at the centres of pixels, in the box as it is; "legacy", torchvision's
+            way, rounds the box to whole pixels first, and takes what is above the threshold.
+
+    Returns:
+        (D, height, width) bool.
 
     Source: He et al., Mask R-CNN (arXiv 1703.06870), section 3.1: "The m×m floating-number mask
     output is then resized to the RoI size, and binarized at a threshold of 0.5".
@@ -119,7 +139,14 @@ def _read_legacy(cells: np.ndarray, box: np.ndarray, y: int, x: int) -> float:
 
 
 def encode(mask: np.ndarray, *, compressed: bool = True) -> dict[str, Any]:
-    """Run lengths of a mask, column by column, starting with the pixels that are off.
+    """Run lengths of a mask (H, W), column by column, starting with the pixels that are off.
+
+    Args:
+        mask: (H, W) bool.
+        compressed: the counts as COCO's text; False for a list.
+
+    Returns:
+        {"size": [H, W], "counts": …}
 
     Source: the format of COCO's annotation files.
     """
@@ -141,7 +168,7 @@ def encode_many(masks: np.ndarray, *, compressed: bool = True) -> list[dict[str,
 
 
 def decode(rle: dict[str, Any]) -> np.ndarray:
-    """The mask of run lengths: paint each run, flip the colour, go on.
+    """The mask (H, W) of run lengths: paint each run, flip the colour, go on.
 
     Source: the format of COCO's annotation files.
     """
@@ -166,6 +193,10 @@ def area(rle: dict[str, Any]) -> int:
 
 
 def _to_text(counts: list[int]) -> str:
+    """Each count as characters of five bits, the lowest first; a sixth bit says that more follow.
+
+    From the fourth on, it is the difference to the count before the last that is written.
+    """
     text = ""
     for i, count in enumerate(counts):
         left = count - counts[i - 2] if i > 2 else count
@@ -181,6 +212,7 @@ def _to_text(counts: list[int]) -> str:
 
 
 def _to_counts(counts: str | bytes | list[int]) -> list[int]:
+    """The way back from `_to_text`; a list is given back as it is."""
     if isinstance(counts, list):
         return counts
     text = counts.decode() if isinstance(counts, bytes) else counts

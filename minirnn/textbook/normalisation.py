@@ -1,54 +1,82 @@
-"""Normalisations as loops. Read this first, then `minirnn.ops.normalisation`."""
+"""Normalisations: take the mean off, divide by the spread; over which numbers is the difference.
+
+    y = weight · (x - mean) / √(variance + ε) + bias
+
+Read this first, then `minirnn.ops.normalisation`.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 
-def _statistics(values: list[float]) -> tuple[float, float]:
-    """Mean and variance: the mean, then the mean of the squared distances from it."""
-    mean = sum(values) / len(values)
-    variance = sum((value - mean) ** 2 for value in values) / len(values)
-    return mean, variance
-
-
 def group_norm(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, *, groups: int, eps: float = 1e-5
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    residual: np.ndarray | None = None,
+    *,
+    groups: int,
+    eps: float = 1e-5,
+    relu: bool = False,
 ) -> np.ndarray:
-    """Statistics over a group of channels of one image (Wu and He, Group normalization, 2018)."""
-    n, channels, height, width = x.shape
-    members = channels // groups
+    """Mean and variance over a group of channels of one image, so that no other image matters.
+
+    Args:
+        x: (N, C, …).
+        weight: (C,).
+        bias: (C,).
+        residual: of x's shape, is added to the result; or None.
+        groups: number of equal groups of neighbouring channels.
+        eps: ε.
+        relu: whether negative results become 0.
+
+    Source: Wu and He, Group normalization (2018), section 3.
+    """
+    members = x.shape[1] // groups
     y = np.zeros_like(x)
-    for image in range(n):
-        for group in range(groups):
-            own = range(group * members, (group + 1) * members)
-            mean, variance = _statistics([v for c in own for v in x[image, c].ravel().tolist()])
-            for channel in own:
-                for i in range(height):
-                    for j in range(width):
-                        x_hat = (x[image, channel, i, j] - mean) / math.sqrt(variance + eps)
-                        y[image, channel, i, j] = weight[channel] * x_hat + bias[channel]
+    for image in range(len(x)):
+        for first in range(0, x.shape[1], members):
+            mean, variance = _statistics(x[image, first : first + members].ravel().tolist())
+            for channel in range(first, first + members):
+                for place in np.ndindex(*x.shape[2:]):
+                    at = (image, channel, *place)
+                    value = weight[channel] * (x[at] - mean) / math.sqrt(variance + eps)
+                    value += bias[channel]
+                    if residual is not None:
+                        value += residual[at]
+                    y[at] = max(value, 0) if relu else value
     return y
 
 
 def batch_norm(
-    x: np.ndarray, weight: np.ndarray, bias: np.ndarray, *, eps: float = 1e-5
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    *,
+    eps: float = 1e-5,
+    observe: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> np.ndarray:
-    """Statistics over a channel of all images (Ioffe and Szegedy, Batch normalization, 2015)."""
-    n, channels, height, width = x.shape
-    y = np.zeros_like(x)
-    for channel in range(channels):
-        if n == 0:
-            continue
-        mean, variance = _statistics(x[:, channel].ravel().tolist())
-        for image in range(n):
-            for i in range(height):
-                for j in range(width):
-                    x_hat = (x[image, channel, i, j] - mean) / math.sqrt(variance + eps)
-                    y[image, channel, i, j] = weight[channel] * x_hat + bias[channel]
-    return y
+    """Mean and variance over one channel of all images of the batch.
+
+    Args:
+        x: (N, C, …).
+        weight: (C,).
+        bias: (C,).
+        eps: ε.
+        observe: is called with the means (C,) and variances (C,), for running averages; or None.
+
+    Source: Ioffe and Szegedy, Batch normalization (2015), algorithm 1.
+    """
+    means, variances = np.zeros_like(weight), np.zeros_like(weight)
+    for channel in range(x.shape[1]):
+        means[channel], variances[channel] = _statistics(x[:, channel].ravel().tolist())
+    if observe is not None:
+        observe(means, variances)
+    return frozen_batch_norm(x, weight, bias, means, variances, eps=eps)
 
 
 def frozen_batch_norm(
@@ -60,26 +88,51 @@ def frozen_batch_norm(
     *,
     eps: float = 1e-5,
 ) -> np.ndarray:
-    """Statistics given, of another data set (He et al., Deep residual learning, 2016)."""
-    n, channels, height, width = x.shape
+    """Mean and variance of each channel given: those of the data set it was trained on before.
+
+    Args:
+        x: (N, C, …).
+        weight: (C,).
+        bias: (C,).
+        mean: (C,).
+        variance: (C,).
+        eps: ε.
+
+    Source: He et al., Deep residual learning (2016), section 4.3: "fixed during fine-tuning".
+    """
     y = np.zeros_like(x)
-    for image in range(n):
-        for c in range(channels):
-            for i in range(height):
-                for j in range(width):
-                    x_hat = (x[image, c, i, j] - mean[c]) / math.sqrt(variance[c] + eps)
-                    y[image, c, i, j] = weight[c] * x_hat + bias[c]
+    for place in np.ndindex(*x.shape):
+        c = place[1]
+        x_hat = (x[place] - mean[c]) / math.sqrt(variance[c] + eps)
+        y[place] = weight[c] * x_hat + bias[c]
     return y
 
 
 def layer_norm(
     x: np.ndarray, weight: np.ndarray, bias: np.ndarray, *, eps: float = 1e-5
 ) -> np.ndarray:
-    """Statistics over the values of one row, x being (N, D) (Ba et al., Layer normalization, 2016)."""
-    n, length = x.shape
+    """Mean and variance over the last axis: over all features of one thing.
+
+    Args:
+        x: (…, D).
+        weight: (D,).
+        bias: (D,).
+        eps: ε.
+
+    Source: Ba et al., Layer normalization (2016), section 3.
+    """
     y = np.zeros_like(x)
-    for row in range(n):
+    for row in np.ndindex(*x.shape[:-1]):
         mean, variance = _statistics(x[row].tolist())
-        for d in range(length):
-            y[row, d] = weight[d] * (x[row, d] - mean) / math.sqrt(variance + eps) + bias[d]
+        for d in range(x.shape[-1]):
+            y[(*row, d)] = weight[d] * (x[(*row, d)] - mean) / math.sqrt(variance + eps) + bias[d]
     return y
+
+
+def _statistics(values: list[float]) -> tuple[float, float]:
+    """Mean and variance: the mean, then the mean of the squared distances from it; of nothing, 0."""
+    if not values:
+        return 0.0, 0.0
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) ** 2 for value in values) / len(values)
+    return mean, variance

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 
-def nearest(x: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
-    """Each output cell copies the input cell in which its upper left corner lies."""
+def nearest(x: np.ndarray, *, size: Sequence[int]) -> np.ndarray:
+    """Each output cell copies the input cell in which its upper left corner lies.
+
+        y[i, j] = x[⌊i · H / H'⌋, ⌊j · W / W'⌋]
+
+    Args:
+        x: (N, C, H, W).
+        size: (H', W').
+
+    Returns:
+        (N, C, H', W').
+    """
     n, channels, height, width = x.shape
     y = np.zeros((n, channels, *size), x.dtype)
     for i in range(size[0]):
@@ -17,8 +28,19 @@ def nearest(x: np.ndarray, *, size: tuple[int, int]) -> np.ndarray:
     return y
 
 
-def bilinear(x: np.ndarray, *, size: tuple[int, int], align_corners: bool = False) -> np.ndarray:
-    """Each output cell reads between four input cells, by its distance from their centres."""
+def bilinear(x: np.ndarray, *, size: Sequence[int], align_corners: bool = False) -> np.ndarray:
+    """Each output cell reads between four input cells, by its distance from their centres.
+
+    The centre of output row i stands at row (i + ½) · H / H' - ½ of the input; columns likewise.
+
+    Args:
+        x: (N, C, H, W).
+        size: (H', W').
+        align_corners: it stands at i · (H - 1) / (H' - 1) instead, so that the corners' centres meet.
+
+    Returns:
+        (N, C, H', W').
+    """
     n, channels, height, width = x.shape
     y = np.zeros((n, channels, *size), x.dtype)
     for i in range(size[0]):

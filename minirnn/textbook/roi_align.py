@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from minirnn.textbook.elements import pair
+
 
 def bilinear(feature_map: np.ndarray, y: float, x: float) -> np.ndarray:
     """Read a map (C, H, W) between its cells; cell i's centre is at i.
@@ -32,14 +34,30 @@ def roi_align(
     boxes: np.ndarray,
     image_index: np.ndarray,
     *,
-    output_size: tuple[int, int] = (7, 7),
+    output_size: int | tuple[int, int] = (7, 7),
     spatial_scale: float,
     sampling_ratio: int = 2,
     aligned: bool = False,
     reduce: str = "mean",
 ) -> np.ndarray:
-    """The mean or maximum of a few points in each bin (He et al., Mask R-CNN, 2017, section 3)."""
-    rows, columns = output_size
+    """Cut each region into bins, read the map at a few points in each bin, and take their mean.
+
+    Args:
+        features: (N, C, H, W).
+        boxes: (R, 4), x1, y1, x2, y2 in pixels of the image.
+        image_index: (R,), the image of each box.
+        output_size: bins, vertically and horizontally; one number for both.
+        spatial_scale: cells of the map per pixel of the image.
+        sampling_ratio: points per bin and axis; 0 for as many as the bin has cells.
+        aligned: with the half-pixel shift, or without (torchvision's first way).
+        reduce: "mean" of the points, or "max".
+
+    Returns:
+        (R, C, output_size).
+
+    Source: He et al., Mask R-CNN (2017), section 3, "RoIAlign".
+    """
+    rows, columns = pair(output_size)
     pooled = np.zeros((len(boxes), features.shape[1], rows, columns), dtype=features.dtype)
     for r, box in enumerate(boxes):
         # Nothing is rounded. With `aligned`, the centre of cell i stands at i + 1/2.

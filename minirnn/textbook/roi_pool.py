@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from minirnn.textbook.elements import pair
+
 
 def round_half_away(value: float) -> int:
     """Round to the nearest whole number, halves away from zero, as C does."""
@@ -17,12 +19,25 @@ def roi_pool(
     boxes: np.ndarray,
     image_index: np.ndarray,
     *,
-    output_size: tuple[int, int] = (7, 7),
+    output_size: int | tuple[int, int] = (7, 7),
     spatial_scale: float,
 ) -> np.ndarray:
-    """The maximum of each bin of whole cells (Girshick, Fast R-CNN, 2015, section 2.1)."""
+    """Round each region to whole cells, cut it into bins of whole cells, and take each bin's maximum.
+
+    Args:
+        features: (N, C, H, W).
+        boxes: (R, 4), x1, y1, x2, y2 in pixels of the image.
+        image_index: (R,), the image of each box.
+        output_size: bins, vertically and horizontally; one number for both.
+        spatial_scale: cells of the map per pixel of the image.
+
+    Returns:
+        (R, C, output_size).
+
+    Source: Girshick, Fast R-CNN (2015), section 2.1.
+    """
     _, channels, height, width = features.shape
-    rows, columns = output_size
+    rows, columns = pair(output_size)
     pooled = np.zeros((len(boxes), channels, rows, columns), dtype=features.dtype)
     for r, box in enumerate(boxes):
         # Rounded to whole cells, and the last cell belongs to the region.

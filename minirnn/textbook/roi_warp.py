@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from minirnn.textbook.elements import pair
 from minirnn.textbook.roi_align import bilinear
 from minirnn.textbook.roi_pool import round_half_away
 
@@ -15,13 +16,29 @@ def roi_warp(
     boxes: np.ndarray,
     image_index: np.ndarray,
     *,
-    output_size: tuple[int, int] = (7, 7),
+    output_size: int | tuple[int, int] = (7, 7),
     spatial_scale: float,
     sampling_ratio: int = 2,
     reduce: str = "mean",
 ) -> np.ndarray:
-    """A rounded region, sampled bilinearly (Dai et al., Multi-task Network Cascades, 2016, 3.2)."""
-    rows, columns = output_size
+    """Round each region to whole cells as RoIPool does, then read it between the cells as RoIAlign does.
+
+    Args:
+        features: (N, C, H, W).
+        boxes: (R, 4), x1, y1, x2, y2 in pixels of the image.
+        image_index: (R,), the image of each box.
+        output_size: bins, vertically and horizontally; one number for both.
+        spatial_scale: cells of the map per pixel of the image.
+        sampling_ratio: points per bin and axis; 0 for as many as the bin has cells.
+        reduce: "mean" of the points, or "max".
+
+    Returns:
+        (R, C, output_size).
+
+    Source: Dai et al., Instance-aware semantic segmentation via multi-task network cascades (2016),
+    section 3.2.
+    """
+    rows, columns = pair(output_size)
     pooled = np.zeros((len(boxes), features.shape[1], rows, columns), dtype=features.dtype)
     for r, box in enumerate(boxes):
         # Rounded to whole cells as in RoIPool; the last cell belongs to the region.

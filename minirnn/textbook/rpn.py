@@ -1,21 +1,35 @@
-"""The region proposal network's stages, one anchor at a time (Ren et al., Faster R-CNN, 2015)."""
+"""The region proposal network's stages, one anchor at a time. Read this first, then `minirnn.rpn`.
+
+Source: Ren et al., Faster R-CNN (2015).
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from minirnn.data.sample import Target
 from minirnn.textbook import boxes as box_ops
-from minirnn.textbook.matching import BELOW, BETWEEN
+from minirnn.textbook.activation import sigmoid_of_number
+from minirnn.textbook.losses import binary_cross_entropy_with_logits, smooth_l1
+from minirnn.textbook.matching import BACKGROUND, IGNORE
 
 
 def flatten(
     logits: Sequence[np.ndarray], deltas: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Level by level, row by row, pixel by pixel, anchor by anchor (FPN, 2017, section 4.1)."""
+    """The head's maps in the order of the anchors: level by level, row by row, cell by cell.
+
+    Args:
+        logits: of each level (N, A, H, W), for A anchors in a cell.
+        deltas: of each level (N, 4 · A, H, W), the four of an anchor one after the other.
+
+    Returns:
+        (N, ΣHWA) and (N, ΣHWA, 4).
+
+    Source: Lin et al., Feature pyramid networks (2017), section 4.1.
+    """
     flat_logits, flat_deltas = [], []
     for image in range(len(logits[0])):
         image_logits, image_deltas = [], []
@@ -43,12 +57,27 @@ def rpn_targets(
     crowd_overlap: float = 0.5,
     drop_outside: bool = False,
 ) -> np.ndarray:
-    """Positive, negative or neither, for each anchor (section 3.1.2)."""
+    """What each anchor is to learn: the object that it stands on, background, or nothing.
+
+    Args:
+        anchors: (A, 4).
+        target: the image's objects and crowd regions.
+        image_size: (height, width) without padding.
+        foreground_iou: from it on an anchor has the object. So has one that overlaps an object best.
+        background_iou: below it an anchor is background. Between the two it is ignored.
+        crowd_overlap: an anchor without an object, of which such a part lies in a crowd, is ignored.
+        drop_outside: anchors that reach out of the image are ignored.
+
+    Returns:
+        (A,) the object's number in target.boxes, BACKGROUND or IGNORE.
+
+    Source: section 3.1.2.
+    """
     objects = [g for g in range(len(target.boxes)) if not target.is_crowd[g]]
     crowds = [g for g in range(len(target.boxes)) if target.is_crowd[g]]
     overlap = box_ops.iou(target.boxes, anchors)
     share = box_ops.crowd_iou(anchors, target.boxes)
-    matches = np.full(len(anchors), BELOW, np.int64)
+    matches = np.full(len(anchors), BACKGROUND, np.int64)
     for a in range(len(anchors)):
         best = max(objects, key=lambda g: overlap[g, a], default=None)
         if best is not None:
@@ -56,14 +85,14 @@ def rpn_targets(
             if overlap[best, a] >= foreground_iou or forced:
                 matches[a] = best
             elif overlap[best, a] >= background_iou:
-                matches[a] = BETWEEN
+                matches[a] = IGNORE
         if matches[a] < 0 and any(share[a, g] >= crowd_overlap for g in crowds):
-            matches[a] = BETWEEN
+            matches[a] = IGNORE
         x1, y1, x2, y2 = anchors[a]
         if drop_outside and not (
             x1 >= 0 and y1 >= 0 and x2 <= image_size[1] and y2 <= image_size[0]
         ):
-            matches[a] = BETWEEN
+            matches[a] = IGNORE
     return matches
 
 
@@ -78,27 +107,39 @@ def rpn_losses(
     weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
     beta: float = 1 / 9,
 ) -> tuple[float, float]:
-    """Equation 1, with the means taken over the sampled anchors of all images."""
+    """Is there an object at each sampled anchor, and where? Both means are over all sampled anchors.
+
+        L_objectness = mean of the binary cross-entropy of the logit
+        L_box        = mean of smooth-L1(delta, encode(anchor, object)); background gives 0
+
+    Args:
+        logits: (N, A).
+        deltas: (N, A, 4).
+        anchors: (A, 4).
+        targets: of each image.
+        matches: of each image (A,), from `rpn_targets`.
+        sampled: of each image (positives, negatives), numbers of anchors.
+        weights: of the box code.
+        beta: where smooth-L1 turns from square to straight.
+
+    Source: equation 1.
+    """
     objectness, box, count = 0.0, 0.0, 0
+    yes, no = np.ones(1), np.zeros(1)
     for image, (target, match, (positives, negatives)) in enumerate(
         zip(targets, matches, sampled, strict=True)
     ):
         for a in positives:
-            objectness += math.log1p(math.exp(-logits[image, a]))
-            goal = box_ops.encode(
-                anchors[a : a + 1], target.boxes[match[a] : match[a] + 1], weights
-            )
-            box += sum(smooth_l1(deltas[image, a, k] - goal[0, k], beta) for k in range(4))
+            own = logits[image, a : a + 1]
+            objectness += float(binary_cross_entropy_with_logits(own, yes))
+            truth = target.boxes[match[a] : match[a] + 1]
+            goal = box_ops.encode(anchors[a : a + 1], truth, weights)[0]
+            box += float(smooth_l1(deltas[image, a], goal, beta=beta, reduction="sum"))
         for a in negatives:
-            objectness += math.log1p(math.exp(logits[image, a]))
+            own = logits[image, a : a + 1]
+            objectness += float(binary_cross_entropy_with_logits(own, no))
         count += len(positives) + len(negatives)
     return (objectness / count, box / count) if count else (0.0, 0.0)
-
-
-def smooth_l1(difference: float, beta: float) -> float:
-    """Square near 0, straight beyond beta (Girshick, Fast R-CNN, 2015, equation 3)."""
-    size = abs(float(difference))
-    return size - beta / 2 if size >= beta else size**2 / (2 * beta)
 
 
 def proposals_of_image(
@@ -115,19 +156,38 @@ def proposals_of_image(
     score_threshold: float = 0.0,
     weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best of each level, decoded, clipped and thinned out (section 3.3)."""
+    """The best moved anchors of an image: the best of each level, decoded, clipped and thinned out.
+
+    Args:
+        logits: (A,).
+        deltas: (A, 4).
+        anchors: (A, 4).
+        level_sizes: number of anchors on each level.
+        image_size: (height, width) without padding.
+        pre_nms: how many of each level, the best, go into the suppression.
+        post_nms: how many come out, of all levels together.
+        nms_iou: boxes of one level that overlap more are duplicates.
+        min_side: smallest width and height, pixels.
+        score_threshold: smallest probability of an object.
+        weights: of the box code.
+
+    Returns:
+        boxes (P, 4) and their logits (P,), by falling logit.
+
+    Source: section 3.3; level by level: Lin et al., Feature pyramid networks (2017), section 4.1.
+    """
     candidates, start = [], 0
     for level, size in enumerate(level_sizes):
         best = sorted(range(start, start + size), key=lambda a: -logits[a])[:pre_nms]
         for a in best:
             box = box_ops.decode(anchors[a : a + 1], deltas[a : a + 1], weights)
             box = box_ops.clip(box, *image_size)
-            probability = 1 / (1 + math.exp(-logits[a]))
+            probability = sigmoid_of_number(logits[a])
             if box_ops.large_enough(box, min_side)[0] and probability >= score_threshold:
                 candidates.append((box[0], logits[a], level))
         start += size
     boxes = np.array([c[0] for c in candidates], anchors.dtype).reshape(-1, 4)
     scores = np.array([c[1] for c in candidates], logits.dtype)
     levels = np.array([c[2] for c in candidates], np.int64)
-    keep = box_ops.batched_nms(boxes, scores, levels, nms_iou)[:post_nms]
+    keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
     return boxes[keep], scores[keep]

@@ -1,4 +1,4 @@
-"""Scaling and normalising an image, one pixel at a time."""
+"""Scaling and normalising an image, one pixel at a time. Read this first, then `minirnn.transform`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 
 
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
-    """Shorter side to min_size, longer to max_size at most (Lin et al., FPN, 2017, section 5)."""
+    """(height, width) scaled: the shorter side to min_size, but the longer to max_size at most.
+
+    Source: Lin et al., Feature pyramid networks (2017), section 5.
+    """
     scale = min_size / min(height, width)
     if scale * max(height, width) > max_size:
         scale = max_size / max(height, width)
@@ -17,7 +20,7 @@ def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[
 
 
 def normalise(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """(x / 255 - mean) / std for each pixel of each channel; channels first."""
+    """Each pixel of each channel becomes (x / 255 - mean) / std: (H, W, 3) uint8 → (3, H, W) float32."""
     height, width, channels = image.shape
     planes = np.zeros((channels, height, width), np.float32)
     for c in range(channels):
@@ -28,7 +31,10 @@ def normalise(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) ->
 
 
 def scale_boxes(boxes: np.ndarray, size: tuple[int, int], new_size: tuple[int, int]) -> np.ndarray:
-    """Each corner moves with the pixels under it."""
+    """Boxes (N, 4) of an image of `size` (height, width) in the image scaled to `new_size`.
+
+    x is multiplied by the ratio of the widths, y by that of the heights.
+    """
     result = np.zeros_like(boxes)
     for i, (x1, y1, x2, y2) in enumerate(boxes):
         sy, sx = new_size[0] / size[0], new_size[1] / size[1]
@@ -37,7 +43,7 @@ def scale_boxes(boxes: np.ndarray, size: tuple[int, int], new_size: tuple[int, i
 
 
 def scale_masks(masks: np.ndarray, new_size: tuple[int, int]) -> np.ndarray:
-    """Each new pixel is the old one under its upper left corner."""
+    """Masks (G, H, W) → (G, *new_size): each new pixel is the old one under its upper left corner."""
     count, height, width = masks.shape
     result = np.zeros((count, *new_size), masks.dtype)
     for i in range(count):
