@@ -54,7 +54,7 @@ def test_base_anchors_equal_the_textbook(size, ratios, rounded):
 def test_grid_anchors_equal_the_textbook(height, width, stride_y, stride_x, offset, dtype):
     base = fast.base_anchors((16, 40), RATIOS)
     grid = fast.grid_anchors(base, height, width, stride_y, stride_x, offset, dtype=dtype)
-    expected = textbook.grid_anchors(base, height, width, stride_y, stride_x, offset)
+    expected = textbook.grid_anchors(base, height, width, stride_y, stride_x, offset, dtype)
     assert grid.dtype == dtype
     assert grid.shape == (height * width * 6, 4)
     np.testing.assert_allclose(grid, expected, rtol=1e-6 if dtype == np.float32 else 1e-13)

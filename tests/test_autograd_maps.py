@@ -26,6 +26,7 @@ sides = st.integers(1, 8)
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
     stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    ceil_mode=st.booleans(),
     seed=seeds,
 )
 @settings(max_examples=50, deadline=None)
@@ -36,11 +37,15 @@ def test_pooling_equals_the_textbook(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     padding: tuple[int, int],
+    ceil_mode: bool,
     seed: int,
 ) -> None:
     assume(all(2 * p <= k for p, k in zip(padding, kernel, strict=True)))
     x = np.random.default_rng(seed).standard_normal((images, 2, *size))
-    how = {"kernel": kernel, "stride": stride, "padding": padding}
+    how: dict[str, Any] = {"kernel": kernel, "stride": stride, "padding": padding}
+    how["ceil_mode"] = ceil_mode
+    if name == "avg_pool2d":
+        how["count_include_pad"] = bool(seed % 2)
     if any(k > n + 2 * p for k, n, p in zip(kernel, size, padding, strict=True)):
         with pytest.raises(ValueError, match="larger than"):
             getattr(pooling, name)(x, **how)

@@ -22,15 +22,11 @@ matrices = arrays(
 )
 
 
-def by_element(function: Any, x: np.ndarray) -> np.ndarray:
-    return np.array([function(value) for value in x.ravel().tolist()]).reshape(x.shape)
-
-
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
 @given(x=matrices)
 @settings(max_examples=40, deadline=None)
 def test_activations_equal_the_textbook(name: str, x: np.ndarray) -> None:
-    expected = by_element(getattr(textbook, name), x)
+    expected = getattr(textbook, name)(x)
     np.testing.assert_allclose(getattr(fast, name)(x), expected, rtol=1e-12, atol=1e-15)
 
 
@@ -38,7 +34,7 @@ def test_activations_equal_the_textbook(name: str, x: np.ndarray) -> None:
 @given(x=matrices)
 @settings(max_examples=40, deadline=None)
 def test_softmax_equals_the_textbook(name: str, x: np.ndarray) -> None:
-    expected = np.array([getattr(textbook, name)(row) for row in x])
+    expected = getattr(textbook, name)(x, axis=1)
     result = getattr(fast, name)(x, axis=1)
     np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-13)
     np.testing.assert_array_equal(getattr(fast, name)(x.T.copy(), axis=0), result.T)

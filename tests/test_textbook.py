@@ -29,6 +29,9 @@ TWINS = {
     "masks.paste": "masks",
     "masks.rle": "masks",
     "ops.activation": "activation",
+    "ops.arithmetic": "arithmetic",
+    "ops.reduction": "reduction",
+    "ops.shape": "shape",
     "ops.convolution": "convolution",
     "ops.losses": "losses",
     "ops.normalisation": "normalisation",
@@ -55,6 +58,16 @@ WITHOUT: dict[str, str] = {
 }
 
 
+#: Arguments of the library that its textbook twin does not have, and why.
+ONLY_THERE = {
+    "xp": "the array library: the textbook knows NumPy alone",
+}
+#: Arguments under two names.
+RENAMED = {"residual": "add"}
+#: Results differ in form twice: an operation also gives its gradients under `.raw`, and
+#: `detections_of_image` puts boxes, labels and scores into a dataclass.
+
+
 def _public(module):
     return {
         name: value
@@ -72,6 +85,24 @@ def test_every_stage_function_has_its_twin(name):
     wanted = {f for f in _public(stage) if f"{name}.{f}" not in WITHOUT}
     assert wanted, f"{name} has no public function"
     assert wanted <= set(_public(twin))
+
+
+def _arguments(function):
+    """(name, kind, default) of each argument; a function that is a default counts by its name."""
+    return [
+        (RENAMED.get(p.name, p.name), p.kind.name, getattr(p.default, "__name__", p.default))
+        for p in inspect.signature(function).parameters.values()
+        if p.name not in ONLY_THERE
+    ]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_twins_take_the_same_arguments(name):
+    stage = importlib.import_module(f"minirnn.{name}")
+    twin = importlib.import_module(f"minirnn.textbook.{TWINS[name]}")
+    for function, fast in _public(stage).items():
+        if f"{name}.{function}" not in WITHOUT:
+            assert _arguments(getattr(twin, function)) == _arguments(fast), function
 
 
 def test_no_exception_is_left_over():

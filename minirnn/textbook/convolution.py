@@ -13,7 +13,7 @@ def conv2d(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None,
-    residual: np.ndarray | None = None,
+    add: np.ndarray | None = None,
     *,
     stride: Pair = 1,
     padding: Pair = 0,
@@ -31,7 +31,7 @@ def conv2d(
         x: (N, C, H, W).
         weight: (O, C / groups, kh, kw).
         bias: (O,), or None.
-        residual: (N, O, H', W'), is added to the result; or None.
+        add: (N, O, H', W'), is added to the result; or None.
         stride: s, the step from patch to patch, vertically and horizontally; one number for both.
         padding: p, how many rings of zeros lie around the map.
         dilation: d, the step inside of a patch.
@@ -63,8 +63,8 @@ def conv2d(
                                 if 0 <= row < height and 0 <= column < width:
                                     value = x[image, group * channels + channel, row, column]
                                     total += weight[output, channel, u, v] * value
-                    if residual is not None:
-                        total += residual[image, output, i, j]
+                    if add is not None:
+                        total += add[image, output, i, j]
                     y[image, output, i, j] = max(total, 0) if relu else total
     return y
 

@@ -17,7 +17,7 @@ def group_norm(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray,
-    residual: np.ndarray | None = None,
+    add: np.ndarray | None = None,
     *,
     groups: int,
     eps: float = 1e-5,
@@ -29,7 +29,7 @@ def group_norm(
         x: (N, C, …).
         weight: (C,).
         bias: (C,).
-        residual: of x's shape, is added to the result; or None.
+        add: of x's shape, is added to the result; or None.
         groups: number of equal groups of neighbouring channels.
         eps: ε.
         relu: whether negative results become 0.
@@ -46,8 +46,8 @@ def group_norm(
                     at = (image, channel, *place)
                     value = weight[channel] * (x[at] - mean) / math.sqrt(variance + eps)
                     value += bias[channel]
-                    if residual is not None:
-                        value += residual[at]
+                    if add is not None:
+                        value += add[at]
                     y[at] = max(value, 0) if relu else value
     return y
 
