@@ -52,6 +52,7 @@ WITHOUT: dict[str, str] = {
     "masks.rle.encode_many": "encode for each mask",
     "ops.roi_pool.bin_edges": "where the bins of roi_pool begin and end, a part of its twin",
     "ops.roi_pool.quantised": "the rounding of roi_pool and roi_warp, a part of both twins",
+    "ops.shape.arranged": "the same numbers at other places in memory, which a loop does not see",
     "masks.rle.parse": "a part of decode",
     "masks.rle.pack": "a part of encode",
     "masks.rle.unpack": "a part of decode",
@@ -62,8 +63,6 @@ WITHOUT: dict[str, str] = {
 ONLY_THERE = {
     "xp": "the array library: the textbook knows NumPy alone",
 }
-#: Arguments under two names.
-RENAMED = {"residual": "add"}
 #: Results differ in form twice: an operation also gives its gradients under `.raw`, and
 #: `detections_of_image` puts boxes, labels and scores into a dataclass.
 
@@ -90,7 +89,7 @@ def test_every_stage_function_has_its_twin(name):
 def _arguments(function):
     """(name, kind, default) of each argument; a function that is a default counts by its name."""
     return [
-        (RENAMED.get(p.name, p.name), p.kind.name, getattr(p.default, "__name__", p.default))
+        (p.name, p.kind.name, getattr(p.default, "__name__", p.default))
         for p in inspect.signature(function).parameters.values()
         if p.name not in ONLY_THERE
     ]

@@ -235,5 +235,5 @@ def to_xywh(boxes: np.ndarray) -> np.ndarray:
 
 def _centre_form(box: np.ndarray) -> tuple[float, float, float, float]:
     """Centre and sides: x, y, w, h."""
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = box.tolist()  # numbers of Python's, which are float64
     return (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1

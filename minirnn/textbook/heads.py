@@ -92,7 +92,7 @@ def box_losses(
                 region, truth = rois.boxes[i : i + 1], target.boxes[rois.matched[i]]
                 goal = box_ops.encode(region, truth[None], weights)[0]
                 own = deltas[r, 4 * column : 4 * column + 4]
-                regression += smooth_l1(own, goal, beta=beta, reduction="sum")
+                regression += float(smooth_l1(own, goal, beta=beta, reduction="sum"))
             r += 1
     return classification / max(r, 1), regression / max(r, 1)
 
@@ -141,7 +141,7 @@ def detections_of_image(
             score = probabilities[p, column]
             if score > score_threshold and box_ops.large_enough(box, min_side)[0]:
                 found.append((box[0], label, score))
-    boxes = np.array([f[0] for f in found], proposals.dtype).reshape(-1, 4)
+    boxes = np.array([f[0] for f in found], deltas.dtype).reshape(-1, 4)
     labels = np.array([f[1] for f in found], np.int64)
     scores = np.array([f[2] for f in found], probabilities.dtype)
     keep = box_ops.batched_nms(boxes, scores, labels, nms_iou, max_detections)

@@ -186,7 +186,7 @@ def proposals_of_image(
             if box_ops.large_enough(box, min_side)[0] and probability >= score_threshold:
                 candidates.append((box[0], logits[a], level))
         start += size
-    boxes = np.array([c[0] for c in candidates], anchors.dtype).reshape(-1, 4)
+    boxes = np.array([c[0] for c in candidates], deltas.dtype).reshape(-1, 4)
     scores = np.array([c[1] for c in candidates], logits.dtype)
     levels = np.array([c[2] for c in candidates], np.int64)
     keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
