@@ -18,6 +18,7 @@ import numpy as np
 
 from minirnn.bench.peers import onnx_session
 from minirnn.data.sample import Sample, Target
+from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import Config, MaskRCNN, build_model
 from minirnn.training.optimiser import SGD
 from minirnn.training.team import Team, losses_of
@@ -51,6 +52,7 @@ def resnet50(seed: int, size: int, **overrides: Any) -> MaskRCNN:
     """Mask R-CNN R-50-FPN with weights drawn so that dozens of detections come out."""
     from minirnn.verify.torchvision_model import NORM_EPS, draw_weights
 
+    keep_freed()
     model = build_model(
         "maskrcnn_resnet50_fpn",
         norm_eps=NORM_EPS,
@@ -105,6 +107,7 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
 def our_network(folder: Path, **overrides: Any) -> MaskRCNN:
     """Our model with the folder's weights; any field of its configuration can be overridden."""
     config = Config().replace(**{**read_setup(folder).config, **overrides})
+    keep_freed()
     model = MaskRCNN(config, np.random.default_rng(0))
     model.load_state_dict(read_weights(folder))
     return model

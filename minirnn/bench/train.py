@@ -34,6 +34,7 @@ from minirnn.bench.shapes import network_flops
 from minirnn.bench.stand_ins import our_roi_align_instead, timed_stand_ins
 from minirnn.data.sample import Sample
 from minirnn.errors import InputError
+from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import MaskRCNN, build_model
 
 Progress = Callable[[str, int, int], None]
@@ -120,6 +121,7 @@ def _network(network: str, seed: int, size: int) -> MaskRCNN:
     if network == "resnet50":
         return resnet50(seed, size)
     if known.missing(known.TORCHVISION):  # no twin: then ours as the demo has it
+        keep_freed()
         return build_model("maskrcnn_shapes", seed=seed)
     from minirnn.verify.learning_model import build_learning_pair
 

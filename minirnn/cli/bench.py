@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -54,9 +55,17 @@ def bench() -> None:
     metavar="HEIGHTxWIDTH",
     help="What the network sees, in pixels; multiples of 32. Smaller is quicker.",
 )
+@click.option(
+    "--against",
+    type=click.Choice(["libraries", "plain"]),
+    default="libraries",
+    show_default=True,
+    help="Other libraries, or the plain forms that our kernels stand in for.",
+)
 @shared_options(5, "operation")
 def ops(
     only: tuple[str, ...],
+    against: str,
     size: tuple[int, int],
     repeat: int,
     threads: int | None,
@@ -70,12 +79,20 @@ def ops(
     \b
         minirnn bench ops
         minirnn bench ops --only conv3x3 --only nms --html ops.html
+        minirnn bench ops --against plain
 
     Each distinct convolution shape has a row; × is how often the network has it, and the sum over all
     is below the table. GFLOP/s counts the operations of the plain way, so that a trick that needs
     fewer can show more than the machine's own matrix product does (of machine > 100%). Memory is not
     measured here: see bench infer and bench train. A few minutes.
     """
+    if against == "plain":
+        if page or picture:
+            raise click.UsageError(
+                "--against plain has no page and no picture; --json has all of it"
+            )
+        _against_plain(only, repeat, threads_or_cores(threads), seed, as_json)
+        return
     from minirnn.bench.ops import run_ops
 
     check_files(page, picture)
@@ -89,6 +106,17 @@ def ops(
             progress=progress,
         )
     finish(report, page, picture, as_json)
+
+
+def _against_plain(
+    only: tuple[str, ...], repeat: int, threads: int, seed: int, as_json: bool
+) -> None:
+    """Print what each kernel buys."""
+    from minirnn.bench.against_plain import as_records, as_text, measure
+
+    with progress_bar("timing") as progress:
+        found = measure(only, repeat=repeat, threads=threads, seed=seed, progress=progress)
+    click.echo(json.dumps(as_records(found), indent=1) if as_json else as_text(found))
 
 
 @bench.command(short_help="A photograph, from pixels to masks.")

@@ -136,6 +136,9 @@ def demo(
     say("2. The training")
     categories = tuple(training_set.categories)
     own = {"num_classes": len(categories) + 1, "categories": categories}
+    from minirnn.kernels.cpu.memory import keep_freed
+
+    keep_freed()
     model = build_model(PRESET, seed=settings.seed, **{**own, **fields})
     model.to(device)
     summary = train(model, training_set, settings, out, resume=resume, preset=PRESET)

@@ -46,6 +46,9 @@ def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> MaskRC
     from minirnn.models import Config, MaskRCNN
 
     config = Config().replace(**metadata["config"]).replace(**fields)
+    from minirnn.kernels.cpu.memory import keep_freed
+
+    keep_freed()
     return MaskRCNN(config, np.random.default_rng(0))
 
 

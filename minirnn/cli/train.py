@@ -210,6 +210,9 @@ def _fresh_network(
     own = {"num_classes": len(dataset.categories) + 1, "categories": tuple(dataset.categories)}
     for name in own.keys() & fields.keys():
         raise click.BadParameter(f"{name} is given by the data set", param_hint="--set")
+    from minirnn.kernels.cpu.memory import keep_freed
+
+    keep_freed()
     model = build_model(preset, seed=seed, **fields, **own)
     if weights is not None:
         from minirnn.weights import load_weights

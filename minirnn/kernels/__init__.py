@@ -4,10 +4,20 @@ from minirnn.kernels.table import (
     OPERATIONS,
     Kernel,
     Operation,
+    add_room,
     kernel,
     operation,
     plain,
     plain_only,
 )
 
-__all__ = ["OPERATIONS", "Kernel", "Operation", "kernel", "operation", "plain", "plain_only"]
+__all__ = [
+    "OPERATIONS",
+    "Kernel",
+    "Operation",
+    "add_room",
+    "kernel",
+    "operation",
+    "plain",
+    "plain_only",
+]

@@ -30,7 +30,8 @@ import numpy as np
 #: Every operation by name.
 OPERATIONS: dict[str, Operation] = {}
 
-_ROOMS = {"cpu": "minirnn.kernels.cpu", "cuda": "minirnn.kernels.cuda"}
+#: By the library of an array: its device, and the module that registers the kernels of that device.
+ROOMS = {"numpy": ("cpu", "minirnn.kernels.cpu"), "cupy": ("cuda", "minirnn.kernels.cuda")}
 _mode = threading.local()
 
 
@@ -44,7 +45,7 @@ class Kernel:
 
     Attributes:
         function: takes and returns what the operation's plain form does.
-        device: "cpu" (NumPy arrays) or "cuda" (CuPy arrays).
+        device: "cpu" (NumPy arrays), "cuda" (CuPy arrays), or one of your own (`add_room`).
         applies: whether this call can be done here, asked with the call's own arguments.
         reason: why it is faster, in a sentence.
         accuracy: what it costs in accuracy; "same" where only the order of additions differs.
@@ -76,7 +77,6 @@ class Operation:
             return self.plain
         device = _device_of(arrays)
         if device is not None:
-            _open(device)
             for kernel in self.kernels:
                 if kernel.device == device and kernel.applies(*arrays, **settings):
                     return kernel.function
@@ -138,18 +138,36 @@ def plain() -> Iterator[None]:
         _mode.plain = before
 
 
+def add_room(library: str, device: str, module: str) -> None:
+    """Kernels of another device, in a folder of their own.
+
+    Args:
+        library: the package that the device's arrays are from, such as "cupy".
+        device: the name that these kernels register with.
+        module: importing it registers them; that is done when the first such array comes along.
+    """
+    ROOMS[library] = (device, module)
+
+
 def _device_of(arrays: tuple) -> str | None:
-    """The device of the first array; None for an array that is neither NumPy's nor CuPy's."""
+    """The device of the first array that has one; None where no array's library has a room."""
     for array in arrays:
-        if isinstance(array, np.ndarray):
-            return "cpu"
-        if type(array).__module__.partition(".")[0] == "cupy":
-            return "cuda"
+        library = "numpy" if isinstance(array, np.ndarray) else _library_of(type(array))
+        if library in ROOMS:
+            device, module = ROOMS[library]
+            _open(module)
+            return device
     return None
 
 
 @functools.cache
-def _open(device: str) -> None:
+def _library_of(kind: type) -> str:
+    # A number of NumPy's is no array: what is computed with it is done plainly.
+    return "" if issubclass(kind, np.generic) else kind.__module__.partition(".")[0]
+
+
+@functools.cache
+def _open(module: str) -> None:
     """Import the room of a device's kernels, which registers them; once, when first asked for."""
-    if importlib.util.find_spec(_ROOMS[device]) is not None:
-        importlib.import_module(_ROOMS[device])
+    if importlib.util.find_spec(module) is not None:
+        importlib.import_module(module)

@@ -28,7 +28,6 @@ from minirnn.errors import InputError
 from minirnn.heads import box as box_head
 from minirnn.heads import mask as mask_head
 from minirnn.heads.sampling import SampledRois, sample_rois
-from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models.config import Config
 from minirnn.nn import Module
 from minirnn.ops.activation import softmax
@@ -84,7 +83,6 @@ class MaskRCNN(Module):
 
     def __init__(self, config: Config, rng: np.random.Generator) -> None:
         config.check()
-        keep_freed()
         self.config = config
         self.backbone = BackboneWithFPN(
             _make_body(config, rng),

@@ -5,7 +5,9 @@ system for fresh pages each time and returns them as soon as the array is freed;
 filled with zeros by the system, one fault each 4 KB, before anything is written to it. A network
 frees and asks for such arrays a hundred times. So glibc (Linux) is told once to keep what it has.
 
-It is one setting for the whole process. MINIRNN_KEEP_MEMORY=0 in the environment leaves it alone.
+It is one setting for the whole process, so the library never makes it by itself: the command line does, and
+who uses the library in a program of their own calls `minirnn.kernels.cpu.memory.keep_freed()` once.
+MINIRNN_KEEP_MEMORY=0 in the environment leaves it alone.
 Other systems are left as they are.
 """
 

@@ -1,0 +1,184 @@
+"""Every kernel equals the plain form of its operation, by enumeration; and what the table promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import kernel_cases_ops
+import kernel_cases_regions
+import numpy as np
+import pytest
+
+import minirnn
+from minirnn import kernels
+from minirnn.bench import against_plain
+from minirnn.data import Target
+from minirnn.kernels import report, table
+from minirnn.kernels.cpu import winograd
+from minirnn.kernels.cpu.correlation import Geometry
+from minirnn.kernels.cpu.layout import cells_of
+
+CASES = {**kernel_cases_ops.CASES, **kernel_cases_regions.CASES}
+TABLE = report.every_operation()
+WITH_KERNELS = [name for name, entry in TABLE.items() if entry.kernels]
+DRAWS = 60
+LONGEST = 25  # lines of a plain form
+LONGER = {"pyramid_roi": 40}  # what is not there yet, and may not grow
+
+
+@pytest.mark.parametrize("name", WITH_KERNELS)
+def test_every_operation_with_a_kernel_has_a_case(name):
+    assert name in CASES, f"{name} has a kernel, but no case in tests/kernel_cases_*.py"
+
+
+def test_every_case_belongs_to_an_operation():
+    assert set(CASES) <= set(TABLE)
+
+
+def computed(name, arrays, settings, seed):
+    """The result, and where there are gradients that of each array."""
+    result = TABLE[name].chosen(arrays, settings)(*arrays, **settings)
+    if not isinstance(result, tuple):
+        return [np.asarray(result)]
+    value, vjps = result
+    dy = np.random.default_rng(seed).standard_normal(value.shape).astype(value.dtype)
+    vjps = vjps if isinstance(vjps, tuple) else (vjps,)
+    return [value, *(vjp(dy) for vjp in vjps if vjp is not None)]
+
+
+@pytest.mark.parametrize("name", sorted(kernel_cases_ops.CASES))
+def test_kernel_equals_the_plain_form(name):
+    taken = set()
+    for seed in range(DRAWS):
+        arrays, settings = CASES[name](np.random.default_rng(seed))
+        taken.add(TABLE[name].chosen(arrays, settings))
+        fast = computed(name, arrays, settings, seed)
+        with kernels.plain():
+            assert TABLE[name].chosen(arrays, settings) is TABLE[name].plain
+            slow = computed(name, arrays, settings, seed)
+        assert len(fast) == len(slow)
+        for a, b in zip(fast, slow, strict=True):
+            assert (a.dtype, a.shape) == (b.dtype, b.shape), (seed, settings)
+            # Sums of up to a few thousand products; Winograd may err as in tests/test_winograd.py.
+            error = (
+                3e-5 if by_winograd(name, arrays, settings) else 60 * float(np.finfo(b.dtype).eps)
+            )
+            most = max(float(np.abs(b).max(initial=0)), 1) * error
+            np.testing.assert_allclose(a, b, rtol=0, atol=most, err_msg=f"seed {seed}, {settings}")
+    assert {k.function for k in TABLE[name].kernels if k.device == "cpu"} <= taken
+
+
+def by_winograd(name, arrays, settings):
+    """Whether a call, or its way back, goes by Winograd's algorithm."""
+    if name == "conv_transpose2d":
+        return arrays[1].shape[2:] == (3, 3) and settings["stride"] == (1, 1)
+    if name != "conv2d":
+        return False
+    x, weight, *_ = arrays
+    where = (settings[key] for key in ("stride", "padding", "dilation"))
+    geometry = Geometry(weight.shape[2:], *where, x.shape[2:])
+    return settings["groups"] == 1 and winograd.suits(cells_of(x), len(weight), geometry)
+
+
+def test_winograd_is_among_the_cases():
+    found = [
+        by_winograd("conv2d", *CASES["conv2d"](np.random.default_rng(seed)))
+        for seed in range(DRAWS)
+    ]
+    assert sum(found) >= 5
+    assert not all(found)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_plain_forms_are_short(name):
+    assert report.lines(TABLE[name].plain) <= LONGER.get(name, LONGEST)
+
+
+def test_the_document_is_in_step():
+    text = (Path(__file__).parents[1] / "docs" / "kernels.md").read_text()
+    assert report.as_markdown() in text, "python -m minirnn.kernels prints the table anew"
+
+
+def test_kernels_of_another_device_need_no_change_of_the_operation(monkeypatch):
+    room = types.ModuleType("toy_room")
+    monkeypatch.setitem(sys.modules, "toy_room", room)
+    room.__spec__ = types.SimpleNamespace()
+    monkeypatch.setattr(table, "ROOMS", dict(table.ROOMS))
+    kernels.add_room("toyarrays", "toy", "toy_room")
+
+    class ToyArray:
+        def __abs__(self):
+            return self
+
+    ToyArray.__module__ = "toyarrays.core"
+    entry = table.Operation("halved", lambda x: "plain")
+    mine = kernels.Kernel(lambda x: "toy", "toy", lambda *a, **s: True, "it is a toy", "same")
+    entry.kernels.append(mine)
+    assert entry.chosen((ToyArray(),), {})(ToyArray()) == "toy"
+    assert entry.chosen((np.ones(2),), {})(np.ones(2)) == "plain"
+    with kernels.plain():
+        assert entry.chosen((ToyArray(),), {})(ToyArray()) == "plain"
+
+
+def two_steps():
+    """Losses of two steps of the small model on one made-up picture."""
+    rng = np.random.default_rng(0)
+    model = minirnn.build_model("maskrcnn_shapes", seed=0)
+    image = rng.integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    masks = np.zeros((2, 96, 128), bool)
+    masks[0, 20:60, 10:50] = masks[1, 40:90, 60:120] = True
+    boxes = np.array([[10, 20, 50, 60], [60, 40, 120, 90]], np.float32)
+    target = Target(boxes, np.array([1, 2]), masks, is_crowd=np.zeros(2, bool))
+    found = []
+    for step in range(2):
+        losses = model.losses([image], [target], [np.random.default_rng(step)])
+        total = sum(losses.values())
+        total.backward()
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter.data = parameter.data - np.float32(0.005) * parameter.grad
+                parameter.grad = None
+        found.append({name: float(value) for name, value in losses.items()})
+    return found
+
+
+def test_a_whole_model_trains_plainly():
+    fast = two_steps()
+    with kernels.plain():
+        slow = two_steps()
+    for a, b in zip(fast, slow, strict=True):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert a[name] == pytest.approx(b[name], rel=1e-4), name
+
+
+def test_the_environment_switches_kernels_off():
+    code = "from minirnn.kernels import plain_only; print(plain_only())"
+    for value, wanted in (("plain", "True"), ("", "False")):
+        environment = {**os.environ, "MINIRNN_KERNELS": value}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == wanted
+
+
+def test_bench_times_every_kernel():
+    assert {name.partition(" ")[0] for name in against_plain.CASES} == set(WITH_KERNELS)
+
+
+def test_bench_says_what_a_kernel_buys():
+    (row,) = against_plain.measure(["relu"], repeat=1)
+    assert min(row.kernel, row.plain, row.kernel_backward, row.plain_backward, row.ratio) > 0
+    assert row.name in against_plain.as_text([row])
+    (record,) = against_plain.as_records([row])
+    assert record["ratio"] == row.ratio
+    with pytest.raises(ValueError, match="no operation is named nothing"):
+        against_plain.measure(["nothing"])
