@@ -3,9 +3,9 @@
     image → scaled, normalised → ResNet → pyramid → anchors → RPN → proposals
           → RoI features → box head → detections → RoI features → mask head → pasted masks
 
-This is Mask R-CNN (or, without the weights of a mask head, Faster R-CNN) with everything that it does when
-it finds things, one number at a time. It takes the weights of a model of this library, `model.state_dict()`,
-and finds what `model.predict` finds, for one image, and very slowly: try it with a tiny network.
+This is all of Mask R-CNN (or, without the weights of a mask head, of Faster R-CNN) at inference, one number
+at a time. It takes the weights of a model of this library, `model.state_dict()`, and finds what
+`model.predict` finds, in one image, and very slowly: try it with a tiny network.
 
 How the network is built is read off its weights: how many stages and blocks there are, whether a block is
 a bottleneck, which normalisation it has. What weights cannot say is in `Settings`.
@@ -126,8 +126,9 @@ def canvas(image: np.ndarray, settings: Settings) -> tuple[np.ndarray, tuple[int
     """
     channels = image[:, :, ::-1] if settings.bgr else image
     plane = normalise(channels, settings.image_mean, settings.image_std)
-    size = scaled_size(*image.shape[:2], settings.min_size[-1], settings.max_size)
-    if size != image.shape[:2]:
+    height, width = image.shape[:2]
+    size = scaled_size(height, width, settings.min_size[-1], settings.max_size)
+    if size != (height, width):
         plane = bilinear(plane[None], size=size)[0]
     sides = [math.ceil(n / settings.size_divisor) * settings.size_divisor for n in size]
     x = np.zeros((1, 3, *sides), np.float32)
