@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,44 @@ def pyramid_anchors(
         base = base_anchors(size, aspect_ratios, rounded=rounded, cell=cell)
         levels.append(grid_anchors(base, *feature_size, stride_y, stride_x, offset, xp, dtype))
     return levels
+
+
+@dataclass(frozen=True)
+class AnchorGenerator:
+    """The settings of `pyramid_anchors`, whose arguments its attributes are."""
+
+    sizes: Sequence[Sequence[float]]
+    ratios: Sequence[float]
+    rounded: bool = False
+    cell_rounded: bool = False
+    offset: float = 0.0
+    integer_strides: bool = False
+
+    def __post_init__(self) -> None:
+        if len({len(sizes) for sizes in self.sizes}) != 1:
+            raise InputError("anchor_sizes: every level needs as many sizes, the head is shared")
+
+    @property
+    def per_place(self) -> int:
+        """Anchors at one place of a map."""
+        return len(self.sizes[0]) * len(self.ratios)
+
+    def __call__(
+        self, image_size: tuple[int, int], maps: Sequence[Any], xp: Any, dtype: Any
+    ) -> list[Array]:
+        """The anchors of each map (N, C, H, W), finest first, for a canvas of (height, width)."""
+        return pyramid_anchors(
+            image_size,
+            [level.shape[2:] for level in maps],
+            self.sizes,
+            self.ratios,
+            rounded=self.rounded,
+            offset=self.offset,
+            integer_strides=self.integer_strides,
+            cell_rounded=self.cell_rounded,
+            xp=xp,
+            dtype=dtype,
+        )
 
 
 def inside_image(anchors: Array, height: float, width: float, margin: float = 0.0) -> Array:

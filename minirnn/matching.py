@@ -1,19 +1,23 @@
 """Matching: which ground truth each anchor or proposal should learn, and which of them are used.
 
 A match is one integer for each anchor: 0 or more is the index of its ground truth (a positive),
-BELOW is background (a negative), BETWEEN is left out of training.
+BACKGROUND makes it a negative, and IGNORE leaves it out of training.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from minirnn import boxes as box_ops
 from minirnn.backend import Array, to_host, xp_of
+from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.parallel import in_blocks
 
-BELOW = -1
-BETWEEN = -2
+BACKGROUND = -1
+IGNORE = -2
 
 
 def match(quality: Array, low: float, high: float, *, force: bool = True) -> Array:
@@ -32,7 +36,7 @@ def match(quality: Array, low: float, high: float, *, force: bool = True) -> Arr
         force: see above. The RPN does it, the box head does not.
 
     Returns:
-        (A,) intp: index of a ground truth, BELOW or BETWEEN. Of equal ground truths the first.
+        (A,) intp: index of a ground truth, BACKGROUND or IGNORE. Of equal ground truths the first.
 
     Raises:
         InputError: quality is not (G, A), or low > high.
@@ -46,7 +50,7 @@ def match(quality: Array, low: float, high: float, *, force: bool = True) -> Arr
         raise InputError(f"low is {low} and high is {high}; low should be <= high")
     n_truths, n_anchors = quality.shape
     if n_truths == 0 or n_anchors == 0:
-        return xp.full(n_anchors, BELOW, dtype=xp.intp)
+        return xp.full(n_anchors, BACKGROUND, dtype=xp.intp)
     matches = xp.empty(n_anchors, xp.intp)
     best_of_truth = quality.max(axis=1)[:, None]
 
@@ -57,7 +61,7 @@ def match(quality: Array, low: float, high: float, *, force: bool = True) -> Arr
         if force:
             # Exact equality is safe: both sides are the same numbers, not computed twice.
             positive |= ((part == best_of_truth) & (best_of_truth > 0)).any(axis=0)
-        nothing = xp.where(best < low, BELOW, BETWEEN)
+        nothing = xp.where(best < low, BACKGROUND, IGNORE)
         matches[start:stop] = xp.where(positive, part.argmax(axis=0), nothing)
 
     in_blocks(xp, decide, n_anchors, n_truths)
@@ -69,7 +73,7 @@ def ignore_crowds(matches: Array, crowd_overlap: Array, threshold: float) -> Arr
 
     A crowd region has no box for each of its objects, so it can teach nothing positive (keep it
     out of the `quality` given to `match`). But it is no background either: an anchor on it may sit
-    exactly on one of the objects. Negatives there become BETWEEN.
+    exactly on one of the objects. Negatives there become IGNORE.
 
     Args:
         matches: (A,) from `match`.
@@ -92,7 +96,80 @@ def ignore_crowds(matches: Array, crowd_overlap: Array, threshold: float) -> Arr
     if not threshold > 0:
         raise InputError(f"threshold is {threshold}; it should be > 0, or all anchors are ignored")
     on_crowd = (crowd_overlap >= threshold).any(axis=1)
-    return xp.where((matches < 0) & on_crowd, BETWEEN, matches)
+    return xp.where((matches < 0) & on_crowd, IGNORE, matches)
+
+
+def match_boxes(
+    boxes: Array,
+    target: Target,
+    low: float,
+    high: float,
+    *,
+    force: bool = False,
+    crowd_overlap: float = 0.5,
+) -> Array:
+    """The object that each anchor or proposal is to find: `match` by IoU, and crowds left out.
+
+    Args:
+        boxes: (A, 4), anchors or proposals.
+        target: the image's ground truth; crowd regions are matched with nothing.
+        low: as in `match`.
+        high: as in `match`.
+        force: as in `match`.
+        crowd_overlap: as the threshold in `ignore_crowds`.
+
+    Returns:
+        (A,): index of the object in target.boxes, BACKGROUND or IGNORE.
+    """
+    xp = xp_of(boxes)
+    objects = xp.flatnonzero(~target.is_crowd)
+    matches = match(box_ops.iou(target.boxes[objects], boxes), low, high, force=force)
+    if len(objects):  # from an index among the objects to one among all that target holds
+        matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
+    if len(objects) < len(target.boxes):
+        share = box_ops.crowd_iou(boxes, target.boxes[target.is_crowd])
+        matches = ignore_crowds(matches, share, crowd_overlap)
+    return matches
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """The settings of `match_boxes`.
+
+    Attributes:
+        low: below this IoU a box is background.
+        high: from this IoU on it is an object.
+        force: each object also gets the boxes that overlap it best.
+        crowd_overlap: background with this share of its area in a crowd region is left out.
+    """
+
+    low: float
+    high: float
+    force: bool = False
+    crowd_overlap: float = 0.5
+
+    def __call__(self, boxes: Array, target: Target) -> Array:
+        """(A, 4) → (A,), see `match_boxes`."""
+        return match_boxes(
+            boxes, target, self.low, self.high, force=self.force, crowd_overlap=self.crowd_overlap
+        )
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The settings of `sample`.
+
+    Attributes:
+        count: positives and negatives of an image together.
+        positive_fraction: share of positives, at most.
+    """
+
+    count: int
+    positive_fraction: float
+
+    def __call__(self, matches: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """(A,) → positives (P,) and negatives (Q,), see `sample`."""
+        return sample(matches, self.count, self.positive_fraction, rng)
 
 
 def sample(
@@ -102,7 +179,7 @@ def sample(
 
     Nearly all anchors are negatives; taking all would drown the positives. At most
     floor(count · positive_fraction) positives are drawn, and negatives fill up to `count`, or as
-    far as there are any. Each is drawn once at most; BETWEEN is never drawn.
+    far as there are any. Each is drawn once at most; IGNORE is never drawn.
 
     The drawing is done on the host for matches on a GPU too, so that both devices pick the same.
 
@@ -128,7 +205,7 @@ def sample(
         raise InputError(f"positive_fraction is {positive_fraction}; it should be in [0, 1]")
     on_host = to_host(matches)
     positives = _draw(np.flatnonzero(on_host >= 0), int(count * positive_fraction), rng)
-    negatives = _draw(np.flatnonzero(on_host == BELOW), count - len(positives), rng)
+    negatives = _draw(np.flatnonzero(on_host == BACKGROUND), count - len(positives), rng)
     return xp.asarray(positives), xp.asarray(negatives)
 
 

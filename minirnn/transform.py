@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.ops.resize import bilinear
+from minirnn.record import note
 
 
 @dataclass
@@ -41,6 +43,97 @@ class Batch:
         for start in range(0, len(self.sizes), step):
             some = slice(start, start + step)
             yield Batch(self.images[some], self.sizes[some], self.original_sizes[some])
+
+
+@dataclass(frozen=True)
+class Transform:
+    """The settings of the way from photographs to batches and back.
+
+    Attributes:
+        min_sizes: shorter side that images are scaled to; several: one is drawn in training, and the
+            last is used afterwards.
+        max_size: limit of the longer side.
+        mean: of each channel, in the range 0…1.
+        std: of each channel.
+        divisor: sides of the canvas are multiples of this.
+        bgr: the network wants blue first.
+        same_size_only: images of different sizes do not share a canvas in `parts`. For networks with a
+            normalisation that looks at the whole canvas (GroupNorm) and would see the padding.
+    """
+
+    min_sizes: Sequence[int]
+    max_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    divisor: int = 32
+    bgr: bool = False
+    same_size_only: bool = False
+
+    def batch(
+        self, images: Sequence[np.ndarray], min_sizes: Sequence[int] | None = None, xp: Any = np
+    ) -> Batch:
+        """One array of images (H, W, 3) uint8, see `make_batch`.
+
+        Args:
+            images: of any size.
+            min_sizes: the shorter side of each image; None for the last of the settings.
+            xp: array library of the result.
+        """
+        batch = make_batch(
+            images,
+            min_sizes=[self.min_sizes[-1]] * len(images) if min_sizes is None else min_sizes,
+            max_size=self.max_size,
+            mean=self.mean,
+            std=self.std,
+            divisor=self.divisor,
+            bgr=self.bgr,
+            xp=xp,
+        )
+        note("input", batch.images)
+        return batch
+
+    def with_truth(
+        self,
+        images: Sequence[np.ndarray],
+        targets: Sequence[Target],
+        rngs: Sequence[np.random.Generator],
+        xp: Any = np,
+    ) -> tuple[Batch, list[Target]]:
+        """A batch for training, each image scaled to a size that its generator draws, and its truth."""
+        if len(images) != len(targets):
+            raise InputError(f"{len(images)} images, but {len(targets)} targets")
+        drawn = [self.min_sizes[int(rng.integers(len(self.min_sizes)))] for rng in rngs]
+        batch = self.batch(images, drawn, xp)
+        truth = [
+            prepare_target(target, old, new, xp)
+            for target, old, new in zip(targets, batch.original_sizes, batch.sizes, strict=True)
+        ]
+        note("truth", truth)
+        return batch, truth
+
+    def parts(
+        self, images: Sequence[np.ndarray], pixels: int, xp: Any = np
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """Yield batches that together hold all images, each with the positions of its images.
+
+        Args:
+            images: each (H, W, 3) uint8, of any size.
+            pixels: a batch has at most so many, or one image.
+            xp: array library of the batches.
+
+        Raises:
+            InputError: an image is not (H, W, 3) uint8; names its number.
+        """
+        together: dict[tuple[int, ...], list[int]] = {}
+        for index, image in enumerate(images):
+            check_image(image, f"image {index}")
+            together.setdefault(image.shape[:2] if self.same_size_only else (), []).append(index)
+        for indices in together.values():
+            whole = self.batch([images[i] for i in indices], xp=xp)
+            start = 0
+            for part in whole.parts(pixels):
+                yield indices[start : start + len(part.sizes)], part
+                start += len(part.sizes)
 
 
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:

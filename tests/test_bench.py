@@ -292,7 +292,7 @@ def test_regions_are_counted(shapes_folder, pixels, monkeypatch):
     _, model, samples = shapes_folder
     seen = networks.count_regions(model)
     networks.our_answer(model, samples)
-    assert 0 < seen["box"] <= 2 * model.config.rpn_post_nms_test
+    assert 0 < seen["box"] <= 2 * model.config.rpn.post_nms_test
     found = sum(len(d.boxes) for d in model.predict([s.image for s in samples]))
     assert seen["mask"] == found
 

@@ -223,8 +223,8 @@ def test_set_refuses_a_name_twice_and_beside_its_option():
 
 
 def test_no_field_is_in_both_dataclasses_and_none_is_out_of_reach():
-    assert not Config.__dataclass_fields__.keys() & TrainingSettings.__dataclass_fields__.keys()
-    names = [*Config.__dataclass_fields__, *TrainingSettings.__dataclass_fields__]
+    assert not set(Config.names()) & TrainingSettings.__dataclass_fields__.keys()
+    names = [*Config.names(), *TrainingSettings.__dataclass_fields__]
     fields, settings = split_overrides(dict.fromkeys(names, 0), Config, TrainingSettings)
     assert [*fields, *settings] == names
 
@@ -263,7 +263,7 @@ def test_show_lists_every_field_with_its_value_and_meaning():
     assert "\nsteps = 77\n" in shown
     for kind in (Config, TrainingSettings):
         described = describe_fields(PRESETS["maskrcnn_shapes"] if kind is Config else kind(steps=1))
-        for name in kind.__dataclass_fields__:
+        for name in Config().flat() if kind is Config else kind.__dataclass_fields__:
             assert re.search(rf"^{name} = .+\n    \S", described, re.MULTILINE), (
                 f"{name}: no meaning"
             )

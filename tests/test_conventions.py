@@ -18,10 +18,11 @@ from minirnn.autograd import Tensor, no_grad
 from minirnn.backbones.resnet import ResNet
 from minirnn.backend import to_host
 from minirnn.errors import InputError
-from minirnn.heads import box, mask, sampling
-from minirnn.models import PRESETS, Config, build_model
+from minirnn.heads import box, mask
+from minirnn.heads import regions as sampling
+from minirnn.heads.head import Found
+from minirnn.models import PRESETS, Config, build, build_model
 from minirnn.models.conventions import CONVENTIONS, conventions_table, with_table
-from minirnn.models.mask_rcnn import _make_body
 from minirnn.ops.roi_align import roi_align
 from minirnn.roi.levels import assign_levels
 from minirnn.textbook import anchors as textbook_anchors
@@ -112,13 +113,20 @@ def canvas(side, height=None):
     )
 
 
+def pooler_of(model, size):
+    """What the box head reads regions with, but for the number of bins."""
+    box_head, *_ = model.roi_heads
+    box_head.pooler.size = size
+    return box_head.pooler
+
+
 def maps(side, value, strides=(4, 8, 16, 32, 64)):
     """A pyramid of the preset's eight channels; `value` makes a map of (level, columns)."""
-    levels = []
+    levels = {}
     for k, stride in enumerate(strides):
         cells = -(-side // stride)
         row = np.broadcast_to(np.asarray(value(k + 2, np.arange(cells)), np.float32), (cells,))
-        levels.append(np.ascontiguousarray(np.broadcast_to(row, (1, 8, cells, cells))))
+        levels[f"P{k + 2}"] = np.ascontiguousarray(np.broadcast_to(row, (1, 8, cells, cells)))
     return levels
 
 
@@ -136,21 +144,21 @@ def test_every_preset_of_another_library_is_here():
 def test_first_pixel(preset):
     """A pixel with red 200, green 100, blue 50, as the network gets it."""
     image = np.full((64, 64, 3), (200, 100, 50), np.uint8)
-    pixel = small(preset)._batch([image], [64]).images[0, :, 0, 0]
+    pixel = small(preset).transform.batch([image], [64]).images[0, :, 0, 0]
     np.testing.assert_allclose(pixel, KNOWN[preset]["pixel"], atol=2e-5)
 
 
 @presets
 def test_first_anchor(preset):
     """The first anchor of 32 pixels, at cell (0, 0) of the map at stride 4."""
-    anchors = small(preset)._anchors(canvas(128), maps(128, lambda level, x: 0))
+    anchors = small(preset).rpn.anchors_of(maps(128, lambda level, x: 0), canvas(128))
     np.testing.assert_allclose(anchors[0], KNOWN[preset]["anchor"], atol=1e-5)
 
 
 @presets
 def test_anchor_spacing(preset):
     """From cell to cell on P6, 13 cells of an image of 800 pixels: trap 9."""
-    anchors = small(preset)._anchors(canvas(800), maps(800, lambda level, x: 0))
+    anchors = small(preset).rpn.anchors_of(maps(800, lambda level, x: 0), canvas(800))
     p6 = anchors[-13 * 13 * 3 :].reshape(13, 13, 3, 4)
     step = KNOWN[preset]["spacing"]
     np.testing.assert_allclose(p6[0, 1, 0] - p6[0, 0, 0], [step, 0, step, 0])
@@ -162,8 +170,9 @@ def test_box_code_of_proposals(preset):
     """dx = 0.5 on an anchor 32 wide: half its width, over the weight of the code."""
     anchors = np.array([[10, 10, 42, 42]], np.float32)
     deltas = np.array([[[0.5, 0, 0, 0]]], np.float32)
-    (proposals,) = small(preset)._proposals(
-        np.zeros((1, 1), np.float32), deltas, anchors, [1], canvas(64), training=False
+    network = small(preset).rpn
+    (proposals,) = network.select(
+        np.zeros((1, 1), np.float32), deltas, anchors, [1], canvas(64), network.inference
     )
     shift = KNOWN[preset]["moved"]
     np.testing.assert_allclose(proposals, [[10 + shift, 10, 42 + shift, 42]], rtol=1e-6)
@@ -177,7 +186,7 @@ def test_where_features_are_read(preset, measure, right, values):
     """Cell i of P2 holds i (where?) or i² (how many points?); a box from cell 2, two bins."""
     boxes = [np.array([[8, 8, right, right]], np.float32)]
     pyramid = maps(64, lambda level, x: values(x))
-    read = small(preset)._roi_features(pyramid, boxes, canvas(64), 2)
+    read = pooler_of(small(preset), 2)(pyramid, boxes)
     np.testing.assert_allclose(read[0, 0, 0], KNOWN[preset][measure], rtol=1e-6)
 
 
@@ -187,7 +196,7 @@ def test_level_of_a_box(preset, measure, side):
     """Every map holds its own level."""
     boxes = [np.array([[0, 0, side, side]], np.float32)]
     pyramid = maps(512, lambda level, x: level)
-    read = small(preset)._roi_features(pyramid, boxes, canvas(512), 1)
+    read = pooler_of(small(preset), 1)(pyramid, boxes)
     # A mean of up to 7056 points in float32; levels are whole numbers.
     assert float(read[0, 0, 0, 0]) == pytest.approx(KNOWN[preset][measure], abs=1e-3)
 
@@ -196,29 +205,35 @@ def test_level_of_a_box(preset, measure, side):
 def test_which_score_is_background(preset):
     """With three classes, one of the four columns says "nothing"; the others are 1, 2, 3 in order."""
     model = small(preset)
-    predictor = model.roi_heads.box_predictor
-    boxes = [np.array([[8, 8, 40, 40]], np.float32)]
+    head, mask_head = model.roi_heads
+    predictor = head.box_predictor
+    proposed = [Found.proposed(np.array([[8, 8, 40, 40]], np.float32))]
     found = []
     for column in range(4):
         predictor.cls_score.weight.data[:] = 0
         predictor.cls_score.bias.data[:] = 20 * (np.arange(4) == column)
         with no_grad():
-            (detected,) = model._detect(maps(64, lambda level, x: 0), boxes, canvas(64), 0.9)
+            (detected,) = head.predict(
+                maps(64, lambda level, x: 0), proposed, canvas(64), score_threshold=0.9
+            )
         found.append(detected.labels.tolist())
     background = KNOWN[preset]["background"]
     assert found == ([[], [1], [2], [3]] if background == 0 else [[1], [2], [3], []])
     columns = 4 if background == 0 else 3  # and only the first has deltas and a mask
     assert predictor.bbox_pred.weight.shape == (4 * columns, 8)
-    assert model.roi_heads.mask_predictor.mask_fcn_logits.weight.shape[0] == columns
+    assert mask_head.mask_predictor.mask_fcn_logits.weight.shape[0] == columns
 
 
 @presets
 def test_pasted_pixels(preset):
     """A full mask in the box 2.4 … 6.4 covers the 4 x 4 pixels with their centres inside, or 5 x 5."""
-    found = box.Found(
-        np.full((1, 4), (2.4, 2.4, 6.4, 6.4), np.float32), np.ones(1, int), np.ones(1)
+    found = Found(
+        np.full((1, 4), (2.4, 2.4, 6.4, 6.4), np.float32),
+        np.ones(1, int),
+        np.ones(1),
+        np.ones((1, 28, 28), np.float32),
     )
-    detections = small(preset)._finish(found, np.ones((1, 28, 28), np.float32), canvas(10), 0)
+    detections = small(preset).finish(found, (10, 10), (10, 10))
     assert detections.masks.sum() == KNOWN[preset]["pasted"]
     assert detections.masks[0, 2:6, 2:6].all()
 
@@ -226,7 +241,7 @@ def test_pasted_pixels(preset):
 @presets
 def test_stride_in_the_1x1_does_not_see_odd_pixels(preset):
     """A halving block whose 1×1 has the stride reads every second row and column only."""
-    body = _make_body(PRESETS[preset], np.random.default_rng(0))
+    body = build.backbone(PRESETS[preset], np.random.default_rng(0)).body
     x = np.random.default_rng(1).standard_normal((1, 256, 6, 6)).astype(np.float32)
     changed = x.copy()
     changed[:, :, 1::2] += 1
@@ -266,10 +281,12 @@ def test_detectron2_with_its_own_backbone():
 
 def test_matterport_canvas_is_a_square_of_1024():
     config = PRESETS[MATTERPORT]
-    assert transform.scaled_size(480, 640, config.min_size[-1], config.max_size) == (768, 1024)
-    batch = small(MATTERPORT, max_size=1024, size_divisor=config.size_divisor)._batch(
-        [np.zeros((6, 8, 3), np.uint8)], [12]
-    )
+    assert transform.scaled_size(
+        480, 640, config.transform.min_size[-1], config.transform.max_size
+    ) == (768, 1024)
+    batch = small(
+        MATTERPORT, max_size=1024, size_divisor=config.transform.size_divisor
+    ).transform.batch([np.zeros((6, 8, 3), np.uint8)], [12])
     assert batch.images.shape == (1, 3, 1024, 1024)
 
 
@@ -404,13 +421,13 @@ def test_paste_continuous_and_legacy_at_a_box_between_pixels():
 
 
 def test_a_basic_block_has_no_1x1_for_the_stride():
-    for build in (
+    for make in (
         lambda: ResNet(18, stride_in_1x1=True, rng=np.random.default_rng(0)),
         lambda: Config().replace(backbone="resnet34", stride_in_1x1=True),
         lambda: PRESETS["maskrcnn_shapes"].replace(stride_in_1x1=True),
     ):
         with pytest.raises(InputError, match="stride_in_1x1"):
-            build()
+            make()
 
 
 # -------------------------------------------------------------------- background
@@ -573,7 +590,7 @@ def test_background_last_weights_do_not_go_into_background_first(tmp_path):
 def test_a_checkpoint_from_before_a_convention_was_a_field(tmp_path):
     """What the file does not name was then as the default is now."""
     model = small(TORCHVISION)
-    config = {name: value for name, value in vars(model.config).items() if "roi_level" not in name}
+    config = {name: value for name, value in model.config.flat().items() if "roi_level" not in name}
     save_checkpoint(tmp_path / "c.safetensors", model.state_dict(), config)
     restore_checkpoint(tmp_path / "c.safetensors", model)
     other = small(TORCHVISION, roi_level_rule="round")

@@ -28,7 +28,7 @@ from minirnn.draw.detections import match_objects, name_of
 from minirnn.draw.pencil import _font, _shortened
 from minirnn.draw.report import duration
 from minirnn.errors import InputError
-from minirnn.matching import BELOW, BETWEEN
+from minirnn.matching import BACKGROUND, IGNORE
 
 NAMES = ["circle", "square"]
 
@@ -472,10 +472,10 @@ def test_anchors_that_do_not_fit_are_named():
 
 def test_matching_figure_parts_positive_ignored_and_negative():
     anchors = grid(8)
-    matches = np.full(len(anchors), BELOW)
+    matches = np.full(len(anchors), BACKGROUND)
     matches[:2] = 1
     matches[2] = 0
-    matches[3:8] = BETWEEN
+    matches[3:8] = IGNORE
     truth = np.array([[0.0, 0, 8, 8], [30, 30, 60, 60]])
     figure = draw.matching_figure(noise(64, 64), anchors, matches, truth, most=10)
     assert [axes.get_title() for axes in figure.axes] == [
@@ -492,7 +492,7 @@ def test_matching_figure_parts_positive_ignored_and_negative():
 def test_matching_figure_of_nothing_and_of_nonsense():
     image, none = noise(), np.zeros((0, 4))
     render(draw.matching_figure(image, none, np.zeros(0, int), none))
-    figure = draw.matching_figure(image, grid(8), np.full(192, BELOW), none)
+    figure = draw.matching_figure(image, grid(8), np.full(192, BACKGROUND), none)
     assert figure.axes[2].get_title() == "negative: 192 (60 drawn)"
     with pytest.raises(InputError, match=r"matches has shape \(3,\).*\(192,\)"):
         draw.matching_figure(image, grid(8), np.zeros(3, int), none)

@@ -9,7 +9,8 @@ from test_rpn import SIZE, draw_target
 from minirnn import matching
 from minirnn.autograd import Tensor
 from minirnn.backend import to_host
-from minirnn.heads import box, mask, sampling
+from minirnn.heads import box, mask
+from minirnn.heads import regions as sampling
 from minirnn.textbook import heads as textbook
 
 
@@ -49,7 +50,7 @@ def test_samples_are_what_they_should_be(count, crowds, seed):
     assert not drawn.labels[drawn.positives :].any()
     matches = textbook.roi_targets(drawn.boxes, target)
     np.testing.assert_array_equal(matches[: drawn.positives], drawn.matched[: drawn.positives])
-    assert (matches[drawn.positives :] == matching.BELOW).all()
+    assert (matches[drawn.positives :] == matching.BACKGROUND).all()
 
 
 def _case(seed, count=2, regions=12, xp=np):
@@ -169,7 +170,10 @@ def test_mask_targets_fit_the_regions(xp):
 
 def test_head_shapes_and_names():
     rng = np.random.default_rng(0)
-    head, predictor = mask.MaskHead(8, 16, 2, rng=rng), mask.MaskPredictor(16, 16, 5, rng=rng)
+    head, predictor = (
+        mask.MaskConvolutions(8, 16, 2, rng=rng),
+        mask.MaskPredictor(16, 16, 5, rng=rng),
+    )
     logits = predictor(head(np.zeros((3, 8, 14, 14), np.float32)))
     assert logits.shape == (3, 5, 28, 28)
     assert "1.0.weight" in head.state_dict()

@@ -12,7 +12,7 @@ from minirnn.anchors import base_anchors, grid_anchors
 from minirnn.backend import to_host
 from minirnn.boxes import crowd_iou, iou
 from minirnn.errors import InputError
-from minirnn.matching import BELOW, BETWEEN
+from minirnn.matching import BACKGROUND, IGNORE
 from minirnn.textbook import matching as textbook
 
 
@@ -74,7 +74,7 @@ def test_known_matches_on_the_device(xp):
         dtype=np.float32,
     )
     # A value on a threshold belongs to the side above it; of equal truths the first is taken.
-    expected = [0, BELOW, BETWEEN, BETWEEN, 0, BELOW]
+    expected = [0, BACKGROUND, IGNORE, IGNORE, 0, BACKGROUND]
     device = xp.asarray(quality)
     matches = fast.match(device, 0.3, 0.7, force=False)
     assert type(matches) is type(device)
@@ -84,7 +84,7 @@ def test_known_matches_on_the_device(xp):
     crowd = xp.asarray(np.array([[1.0], [0.6], [0.4], [0.5], [0.9], [0.1]], dtype=np.float32))
     result = fast.ignore_crowds(matches, crowd, 0.5)
     assert type(result) is type(device)
-    np.testing.assert_array_equal(to_host(result), [0, BETWEEN, BETWEEN, BETWEEN, 0, BELOW])
+    np.testing.assert_array_equal(to_host(result), [0, IGNORE, IGNORE, IGNORE, 0, BACKGROUND])
 
 
 def test_sample_on_the_device_draws_what_the_host_draws(xp):
@@ -107,7 +107,7 @@ def test_trap_15_a_truth_that_overlaps_nothing_forces_nothing():
     with_bad = fast.match(iou(np.array([good, far_away, no_area]), anchors), 0.3, 0.7)
     np.testing.assert_array_equal(with_bad, alone)
     only_bad = fast.match(iou(np.array([far_away, no_area]), anchors), 0.3, 0.7)
-    assert (only_bad == BELOW).all()
+    assert (only_bad == BACKGROUND).all()
 
 
 def test_trap_16_all_anchors_that_tie_for_a_truth_are_forced():
@@ -132,7 +132,7 @@ def test_trap_17_a_forced_anchor_keeps_its_own_best_truth():
     # Anchor 0 is the best that truth 1 has, but overlaps truth 0 more.
     quality = np.array([[0.6, 0.8], [0.4, 0.1]])
     np.testing.assert_array_equal(fast.match(quality, 0.3, 0.7), [0, 0])
-    np.testing.assert_array_equal(fast.match(quality, 0.3, 0.7, force=False), [BETWEEN, 0])
+    np.testing.assert_array_equal(fast.match(quality, 0.3, 0.7, force=False), [IGNORE, 0])
     # Also from below the lower threshold.
     quality = np.array([[0.25, 0.8], [0.2, 0.1]])
     np.testing.assert_array_equal(fast.match(quality, 0.3, 0.7), [0, 0])
@@ -154,24 +154,24 @@ def test_trap_18_sampling_keeps_forced_positives_and_draws_each_negative_once():
 
 def test_sample_counts_are_exact():
     rng = np.random.default_rng(0)
-    plenty = np.repeat([2, BELOW, BETWEEN], 1000)
+    plenty = np.repeat([2, BACKGROUND, IGNORE], 1000)
     positives, negatives = fast.sample(plenty, 101, 0.25, rng)
     assert (len(positives), len(negatives)) == (25, 76)
     assert (plenty[positives] >= 0).all()
-    assert (plenty[negatives] == BELOW).all()
+    assert (plenty[negatives] == BACKGROUND).all()
     assert (np.diff(positives) > 0).all()
-    # Too few of either kind: all of them, and BETWEEN never fills the gap.
-    few = np.array([0, BELOW, BETWEEN, BETWEEN, BELOW, 1])
+    # Too few of either kind: all of them, and IGNORE never fills the gap.
+    few = np.array([0, BACKGROUND, IGNORE, IGNORE, BACKGROUND, 1])
     positives, negatives = fast.sample(few, 10, 0.5, rng)
     np.testing.assert_array_equal(positives, [0, 5])
     np.testing.assert_array_equal(negatives, [1, 4])
     # Too few negatives do not bring in more positives than their part.
-    positives, negatives = fast.sample(np.array([0, 0, 0, 0, 0, BELOW]), 4, 0.5, rng)
+    positives, negatives = fast.sample(np.array([0, 0, 0, 0, 0, BACKGROUND]), 4, 0.5, rng)
     assert (len(positives), len(negatives)) == (2, 1)
 
 
 def test_sample_draws_every_candidate_alike():
-    matches = np.array([0] * 10 + [BELOW] * 10)
+    matches = np.array([0] * 10 + [BACKGROUND] * 10)
     rng = np.random.default_rng(5)
     seen = np.zeros(20)
     for _ in range(2000):
@@ -182,7 +182,7 @@ def test_sample_draws_every_candidate_alike():
 
 
 def test_same_seed_same_draw():
-    matches = np.repeat([0, BELOW], 500)
+    matches = np.repeat([0, BACKGROUND], 500)
     first, again, other = (
         fast.sample(matches, 64, 0.5, np.random.default_rng(s)) for s in (1, 1, 2)
     )
@@ -204,26 +204,26 @@ def test_trap_27_an_anchor_on_a_crowd_is_neither_positive_nor_negative():
         ]
     )
     matches = fast.match(iou(truth, anchors), 0.3, 0.7)
-    np.testing.assert_array_equal(matches, [0, BELOW, BELOW, BELOW, BELOW])
+    np.testing.assert_array_equal(matches, [0, BACKGROUND, BACKGROUND, BACKGROUND, BACKGROUND])
     overlap = crowd_iou(anchors, crowd)
     result = fast.ignore_crowds(matches, overlap, 0.5)
-    np.testing.assert_array_equal(result, [0, BETWEEN, BELOW, BETWEEN, BETWEEN])
+    np.testing.assert_array_equal(result, [0, IGNORE, BACKGROUND, IGNORE, IGNORE])
     result = fast.ignore_crowds(matches, overlap, 0.6)
-    np.testing.assert_array_equal(result, [0, BETWEEN, BELOW, BELOW, BETWEEN])
+    np.testing.assert_array_equal(result, [0, IGNORE, BACKGROUND, BACKGROUND, IGNORE])
     # A positive stays one where a crowd reaches over its object.
     over_all = np.array([[0.0, 0.0, 200.0, 200.0]])
     result = fast.ignore_crowds(matches, crowd_iou(anchors, over_all), 0.5)
-    np.testing.assert_array_equal(result, [0, BETWEEN, BETWEEN, BETWEEN, BETWEEN])
+    np.testing.assert_array_equal(result, [0, IGNORE, IGNORE, IGNORE, IGNORE])
 
 
 def test_nothing_to_match(xp):
     no_truth = fast.match(xp.zeros((0, 5), dtype=np.float32), 0.3, 0.7)
-    np.testing.assert_array_equal(to_host(no_truth), [BELOW] * 5)
+    np.testing.assert_array_equal(to_host(no_truth), [BACKGROUND] * 5)
     assert no_truth.dtype == np.int64
     assert fast.match(xp.zeros((3, 0), dtype=np.float32), 0.3, 0.7).shape == (0,)
     assert fast.match(xp.zeros((0, 0), dtype=np.float32), 0.3, 0.7).shape == (0,)
     no_crowd = fast.ignore_crowds(no_truth, xp.zeros((5, 0), dtype=np.float32), 0.5)
-    np.testing.assert_array_equal(to_host(no_crowd), [BELOW] * 5)
+    np.testing.assert_array_equal(to_host(no_crowd), [BACKGROUND] * 5)
     none = xp.zeros(0, dtype=np.int64)
     assert fast.ignore_crowds(none, xp.zeros((0, 2), dtype=np.float32), 0.5).shape == (0,)
     for matches, count in ((none, 8), (no_truth, 0)):
@@ -234,7 +234,7 @@ def test_nothing_to_match(xp):
     assert (len(positives), len(negatives)) == (0, 3)
 
 
-MATCHES = np.array([0, BELOW, BETWEEN])
+MATCHES = np.array([0, BACKGROUND, IGNORE])
 RNG = np.random.default_rng(0)
 
 

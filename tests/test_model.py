@@ -153,7 +153,7 @@ def test_images_go_through_in_parts_on_one_canvas(norm, monkeypatch):
     monkeypatch.setattr(
         type(model.backbone), "__call__", lambda self, x: seen.append(x.shape) or forward(self, x)
     )
-    monkeypatch.setattr("minirnn.models.mask_rcnn._PIXELS", 1)
+    monkeypatch.setattr("minirnn.models.rcnn._PIXELS", 1)
     parts = model.predict(images, score_threshold=0.0)
     assert [shape[0] for shape in seen] == [1, 1, 1]
     assert norm == "group_norm" or len(set(seen)) == 1  # all as large as the largest
@@ -279,3 +279,51 @@ def test_moving_to_a_device_moves_every_array():
     assert model.xp is standin
     assert model.device == "cuda"
     assert not any(isinstance(a, np.ndarray) for a in model.state_dict().values())
+
+
+def test_every_field_has_two_names():
+    by_flat = Config().replace(rpn_nms_iou=0.6, backbone="resnet18", mask=False)
+    assert by_flat == Config().replace(
+        **{"rpn.nms_iou": 0.6, "backbone.name": "resnet18"}, mask=False
+    )
+    assert by_flat == Config().replace(
+        rpn={"nms_iou": 0.6}, backbone={"name": "resnet18"}, mask={"enabled": False}
+    )
+    assert by_flat["rpn_nms_iou"] == by_flat.rpn.nms_iou == 0.6
+    assert Config().replace(**by_flat.flat()) == by_flat
+    with pytest.raises(InputError, match=r"no field 'rpn.nms_iuo'; did you mean rpn.nms_iou"):
+        Config().replace(rpn={"nms_iuo": 0.6})
+
+
+def test_stages_are_what_predict_computes():
+    model = _tiny(rpn_post_nms_test=20, box_score_threshold=0.0)
+    image = scene()[0]
+    stages = model.stages(image)
+    (detections,) = model.predict([image])
+    for name in ("boxes", "labels", "scores", "masks"):
+        np.testing.assert_array_equal(
+            getattr(stages["detections"], name), getattr(detections, name)
+        )
+    wanted = {
+        "input", "C2", "C3", "C4", "P2", "P3", "P4", "anchors", "objectness", "anchor_deltas",
+        "proposals_before_nms", "proposals", "proposal_logits", "regions", "region_levels",
+        "class_logits", "box_deltas", "detections_before_nms", "mask_logits", "masks",
+    }  # fmt: skip
+    assert wanted <= set(stages)
+    assert len(stages["masks"][0]) == len(detections.boxes)
+    assert len(stages["region_levels"]) == len(stages["regions"])
+    assert sum(len(level) for level in stages["anchors"]) == stages["objectness"].shape[1]
+
+
+def test_training_stages_are_those_of_the_losses():
+    model, (image, target) = _tiny(), scene()
+    stages = model.training_stages(image, target, np.random.default_rng(3))
+    losses = model.losses([image], [target], np.random.default_rng(3))
+    assert {name: float(loss) for name, loss in losses.items()} == {
+        name: float(loss) for name, loss in stages["losses"].items()
+    }
+    wanted = {"anchor_matches", "sampled_anchors", "sampled_regions", "mask_targets", "truth"}
+    assert wanted <= set(stages)
+    (positives, negatives), (matches,) = stages["sampled_anchors"][0], stages["anchor_matches"]
+    assert (matches[positives] >= 0).all()
+    assert (matches[negatives] == -1).all()

@@ -96,7 +96,7 @@ def test_resnets_have_the_published_number_of_parameters(depth, count):
 def test_resnet_strides():
     model = ResNet(18, rng=np.random.default_rng(0))
     maps = model(np.zeros((1, 3, 64, 96), np.float32))
-    assert [m.shape for m in maps] == [
+    assert [m.shape for m in maps.values()] == [
         (1, 64, 16, 24), (1, 128, 8, 12), (1, 256, 4, 6), (1, 512, 2, 3),
     ]  # fmt: skip
 
@@ -110,7 +110,11 @@ def test_trap_36_what_an_import_of_weights_depends_on():
     negative = np.full((1, 64, 6, 6), -1, np.float32)
     np.testing.assert_array_equal(body.maxpool(negative), np.full((1, 64, 3, 3), -1))
     preset = PRESETS["maskrcnn_resnet50_fpn"]
-    assert (preset.norm_eps, preset.bgr, preset.image_mean[0]) == (0.0, False, 0.485)
+    assert (preset.backbone.norm_eps, preset.transform.bgr, preset.transform.image_mean[0]) == (
+        0.0,
+        False,
+        0.485,
+    )
     frozen = nn.FrozenBatchNorm2d(2, eps=0.5)
     frozen.weight[:], frozen.bias[:] = (2, 3), (1, -1)
     frozen.running_mean[:], frozen.running_var[:] = (4, 5), (0.5, 3.5)

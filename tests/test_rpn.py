@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn import matching, rpn
+from minirnn import matching
 from minirnn.anchors import pyramid_anchors
 from minirnn.autograd import Tensor
 from minirnn.backend import to_host
 from minirnn.data.sample import Target
+from minirnn.proposals import rpn
 from minirnn.textbook import rpn as textbook
 
 SIZE = (48, 64)
@@ -93,16 +94,16 @@ def test_trap_27_crowds_are_neither_positive_nor_negative():
     matches = rpn.rpn_targets(anchors, crowd, SIZE)
     assert (matches < 0).all()
     inside = (anchors[:, :2] >= 0).all(1) & (anchors[:, 2] <= 64) & (anchors[:, 3] <= 48)
-    assert (matches[inside] == matching.BETWEEN).all()
+    assert (matches[inside] == matching.IGNORE).all()
 
 
 def test_trap_19_anchors_across_the_border_both_ways():
     anchors, target = _anchors(), draw_target(np.random.default_rng(3))
     outside = (anchors[:, :2] < 0).any(1) | (anchors[:, 2] > 64) | (anchors[:, 3] > 48)
     assert outside.any()
-    assert (rpn.rpn_targets(anchors, target, SIZE)[outside] != matching.BETWEEN).any()
+    assert (rpn.rpn_targets(anchors, target, SIZE)[outside] != matching.IGNORE).any()
     dropped = rpn.rpn_targets(anchors, target, SIZE, drop_outside=True)
-    assert (dropped[outside] == matching.BETWEEN).all()
+    assert (dropped[outside] == matching.IGNORE).all()
 
 
 def _losses(seed, counts, xp=np):

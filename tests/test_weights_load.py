@@ -141,20 +141,24 @@ def test_a_parameter_under_two_names_is_refused(tmp_path):
 def test_coco_checkpoint_brings_torchvisions_conventions():
     config = torchvision_config(MASK_RCNN, trained_norm=False)
     assert config == PRESETS["maskrcnn_resnet50_fpn"].replace(categories=COCO_CATEGORIES)
-    assert (config.norm_eps, config.num_classes, config.backbone) == (0.0, 91, "resnet50")
-    assert config.anchors_rounded
-    assert not config.roi_aligned
-    assert config.image_mean == (0.485, 0.456, 0.406)
-    assert config.image_std == (0.229, 0.224, 0.225)
-    assert not config.bgr
+    assert (config.backbone.norm_eps, config.num_classes, config.backbone.name) == (
+        0.0,
+        91,
+        "resnet50",
+    )
+    assert config.anchors.rounded
+    assert not config.roi.aligned
+    assert config.transform.image_mean == (0.485, 0.456, 0.406)
+    assert config.transform.image_std == (0.229, 0.224, 0.225)
+    assert not config.transform.bgr
 
 
 def test_eps_of_a_norm_that_was_trained_and_of_other_classes():
-    assert torchvision_config(MASK_RCNN, trained_norm=True).norm_eps == 1e-5
+    assert torchvision_config(MASK_RCNN, trained_norm=True).backbone.norm_eps == 1e-5
     own = MASK_RCNN | {"roi_heads.box_predictor.cls_score.weight": (5, 1024)}
     config = torchvision_config(own, trained_norm=False)
-    assert (config.num_classes, config.norm_eps, config.categories) == (5, 1e-5, ())
-    assert torchvision_config(own, trained_norm=False, norm_eps=0.0).norm_eps == 0.0
+    assert (config.num_classes, config.backbone.norm_eps, config.categories) == (5, 1e-5, ())
+    assert torchvision_config(own, trained_norm=False, norm_eps=0.0).backbone.norm_eps == 0.0
 
 
 def test_faster_rcnn_has_no_mask_head():
@@ -183,7 +187,7 @@ def test_networks_that_cannot_be_built_are_named():
     refused(more_anchors, "6 anchors.*anchor_sizes")
     sizes = tuple((s, 1.5 * s) for s in (32, 64, 128, 256, 512))
     given = torchvision_config(more_anchors, trained_norm=False, anchor_sizes=sizes)
-    assert given.anchor_sizes == sizes
+    assert given.anchors.sizes == sizes
 
 
 def test_model_from_a_faster_rcnn_of_other_classes_with_counters(tmp_path):
@@ -194,8 +198,8 @@ def test_model_from_a_faster_rcnn_of_other_classes_with_counters(tmp_path):
     model = model_from(path, box_score_threshold=0.5)
     assert shapes_of(model) == shapes_of(made)
     for name in ("backbone", "num_classes", "mask", "fpn_channels", "box_width", "categories"):
-        assert getattr(model.config, name) == getattr(made.config, name)
-    assert (model.config.norm_eps, model.config.box_score_threshold) == (1e-5, 0.5)
+        assert model.config[name] == made.config[name]
+    assert (model.config.backbone.norm_eps, model.config.box.score_threshold) == (1e-5, 0.5)
     with pytest.raises(InputError, match=r"faster\.pth.*did you mean"):
         model_from(path, box_score_treshold=0.5)
 
@@ -210,7 +214,7 @@ def test_model_from_our_own_checkpoint(tmp_path):
     model = model_from(path)
     assert model.config == made.config
     assert same_state(host(model), host(made))
-    assert model_from(path, box_score_threshold=0.7).config.box_score_threshold == 0.7
+    assert model_from(path, box_score_threshold=0.7).config.box.score_threshold == 0.7
     with pytest.raises(InputError, match=r"own\.safetensors does not fit"):
         model_from(path, fpn_channels=4)
 
@@ -442,7 +446,7 @@ def test_eps_of_own_classes_on_a_frozen_norm_is_not_known_and_not_refused(tmp_pa
 
 
 def test_conventions_are_fields():
-    assert set(CONVENTIONS) <= {f.name for f in dataclasses.fields(resnet18_detector().config)}
+    assert set(CONVENTIONS) <= set(resnet18_detector().config.flat())
 
 
 # ------------------------------------------------------------------ files that are none
@@ -606,7 +610,7 @@ def test_convert_a_detector_makes_a_checkpoint_that_says_what_it_is(tmp_path):
     assert written.kind == "minirnn checkpoint"
     model = model_from(target)
     assert same_state(host(model), host(made))
-    assert (model.config.norm_eps, model.config.box_nms_iou) == (0.0, 0.3)
+    assert (model.config.backbone.norm_eps, model.config.box.nms_iou) == (0.0, 0.3)
     assert model.config.categories == COCO_CATEGORIES
 
 

@@ -19,6 +19,7 @@ from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import kaiming_uniform
 from minirnn.ops.pooling import max_pool2d
 from minirnn.ops.resize import nearest
+from minirnn.record import note
 
 
 class FeaturePyramid(Module):
@@ -50,26 +51,43 @@ class FeaturePyramid(Module):
 
     def forward(self, maps: Sequence[Any]) -> list[Any]:
         """[C2, …, Ck] → [P2, …, Pk, Pk+1], finest first."""
-        laterals: list[Any] = []  # coarsest first while they are made
-        for inner, c in zip(reversed(list(self.inner_blocks)), reversed(maps), strict=True):
-            above = [nearest(laterals[-1], size=c.shape[2:])] if laterals else []
-            laterals.append(inner(c, *above))
-        laterals.reverse()
-        pyramid = [layer(m) for layer, m in zip(self.layer_blocks, laterals, strict=True)]
+        merged: list[Any] = []  # M2, …, Mk
+        for inner, c in reversed(list(zip(self.inner_blocks, maps, strict=True))):
+            if merged:  # M_k = 1×1(C_k) + M_{k+1}, twice as large
+                m = inner(c, nearest(merged[0], size=c.shape[2:]))
+            else:
+                m = inner(c)
+            merged.insert(0, m)
+        pyramid = [layer(m) for layer, m in zip(self.layer_blocks, merged, strict=True)]
         if self.extra_level:
             pyramid.append(max_pool2d(pyramid[-1], kernel=1, stride=2, padding=0))
         return pyramid
 
 
 class BackboneWithFPN(Module):
-    """A backbone and the pyramid on top of it, under torchvision's names `body` and `fpn`."""
+    """A backbone and the pyramid on top of it, under torchvision's names `body` and `fpn`.
+
+    It declares the `channels` and `strides` of its maps P2, P3, …, finest first.
+    """
 
     def __init__(
         self, body: Any, channels: int, *, extra_level: bool, rng: np.random.Generator
     ) -> None:
         self.body = body
-        self.fpn = FeaturePyramid(body.channels, channels, extra_level=extra_level, rng=rng)
+        self.fpn = FeaturePyramid(
+            list(body.channels.values()), channels, extra_level=extra_level, rng=rng
+        )
+        self.strides = {f"P{name[1:]}": stride for name, stride in body.strides.items()}
+        self.region_levels = tuple(self.strides)  # the extra level is for the RPN only
+        if extra_level:
+            coarsest = max(self.strides.values())
+            self.strides[f"P{coarsest.bit_length()}"] = 2 * coarsest
+        self.channels = dict.fromkeys(self.strides, channels)
 
-    def forward(self, x: Any) -> list[Any]:
-        """(N, 3, H, W) → pyramid maps, finest first."""
-        return self.fpn(self.body(x))
+    def forward(self, x: Any) -> dict[str, Any]:
+        """(N, 3, H, W) → maps P2, P3, …, finest first."""
+        maps = self.fpn(list(self.body(x).values()))
+        features = dict(zip(self.strides, maps, strict=True))
+        for name, level in features.items():
+            note(name, level)
+        return features

@@ -16,6 +16,7 @@ import numpy as np
 from minirnn.errors import InputError
 from minirnn.nn import Conv2d, FrozenBatchNorm2d, GroupNorm, MaxPool2d, Module, Sequential
 from minirnn.nn.layers import convolve_and_normalise
+from minirnn.record import note
 
 #: Blocks in each of the four stages, and whether they are bottlenecks (1×1, 3×3, 1×1).
 DEPTHS: dict[int, tuple[tuple[int, int, int, int], bool]] = {
@@ -104,7 +105,7 @@ def _shortcut(
 
 
 class ResNet(Module):
-    """The convolutional part of a ResNet.
+    """The convolutional part of a ResNet. It declares the `channels` and `strides` of its maps.
 
     Args:
         depth: 18, 34, 50 or 101.
@@ -153,7 +154,8 @@ class ResNet(Module):
                 parts.append(block(inputs, width, stride=stride, norm=make, rng=rng, **settings))
                 inputs = width * block.expansion
             setattr(self, f"layer{stage + 1}", Sequential(*parts))
-        self.channels = tuple(64 * 2**stage * block.expansion for stage in range(4))
+        self.channels = {f"C{k}": 64 * 2 ** (k - 2) * block.expansion for k in range(2, 6)}
+        self.strides = {f"C{k}": 2**k for k in range(2, 6)}
         stem: list[Module] = [self.conv1, self.bn1]
         for part in [*stem, *self._stages()][: frozen_stages + 1 if frozen_stages else 0]:
             part.freeze()
@@ -161,11 +163,11 @@ class ResNet(Module):
     def _stages(self) -> list[Module]:
         return [getattr(self, f"layer{i}") for i in range(1, 5)]
 
-    def forward(self, x: Any) -> list[Any]:
-        """(N, 3, H, W) → [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+    def forward(self, x: Any) -> dict[str, Any]:
+        """(N, 3, H, W) → C2, C3, C4, C5 at strides 4, 8, 16, 32."""
         x = self.maxpool(convolve_and_normalise(self.conv1, self.bn1, x, relu=True))
-        maps = []
-        for stage in self._stages():
-            x = stage(x)
-            maps.append(x)
+        maps = {}
+        for name, stage in zip(self.strides, self._stages(), strict=True):
+            maps[name] = x = stage(x)
+            note(name, x)
         return maps

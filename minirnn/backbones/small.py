@@ -14,6 +14,7 @@ import numpy as np
 from minirnn.backbones.resnet import BasicBlock, make_norm
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.layers import convolve_and_normalise
+from minirnn.record import note
 
 
 class SmallBackbone(Module):
@@ -46,13 +47,14 @@ class SmallBackbone(Module):
                 )
                 inputs = width
             setattr(self, f"layer{stage + 1}", Sequential(*parts))
-        self.channels = tuple(widths)
+        self.channels = {f"C{k}": width for k, width in enumerate(widths, 2)}
+        self.strides = {name: 2**k for k, name in enumerate(self.channels, 2)}
 
-    def forward(self, x: Any) -> list[Any]:
-        """(N, 3, H, W) → [C2, C3, C4] at strides 4, 8, 16."""
+    def forward(self, x: Any) -> dict[str, Any]:
+        """(N, 3, H, W) → C2, C3, C4 at strides 4, 8, 16."""
         x = convolve_and_normalise(self.conv1, self.bn1, x, relu=True)
-        maps = []
-        for stage in range(len(self.channels)):
-            x = getattr(self, f"layer{stage + 1}")(x)
-            maps.append(x)
+        maps = {}
+        for stage, name in enumerate(self.strides, 1):
+            maps[name] = x = getattr(self, f"layer{stage}")(x)
+            note(name, x)
         return maps

@@ -145,8 +145,10 @@ def _timed(folder: Path, names: list[str], samples: list[Sample], repeat: int) -
 def canvas_of(image: np.ndarray, config: Any) -> tuple[int, int]:
     """Height and width of what the network sees of an image."""
     height, width = image.shape[:2]
-    height, width = scaled_size(height, width, config.min_size[-1], config.max_size)
-    divisor = config.size_divisor
+    height, width = scaled_size(
+        height, width, config.transform.min_size[-1], config.transform.max_size
+    )
+    divisor = config.transform.size_divisor
     return -(-height // divisor) * divisor, -(-width // divisor) * divisor
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from minirnn.bench.peers import onnx_session
 from minirnn.data.sample import Sample, Target
 from minirnn.kernels.cpu.memory import keep_freed
-from minirnn.models import Config, MaskRCNN, build_model
+from minirnn.models import RCNN, Config, build_model, detector
 from minirnn.training.optimiser import SGD
 from minirnn.training.team import Team, losses_of
 
@@ -48,7 +48,7 @@ class Setup:
     config: dict[str, Any]
 
 
-def resnet50(seed: int, size: int, **overrides: Any) -> MaskRCNN:
+def resnet50(seed: int, size: int, **overrides: Any) -> RCNN:
     """Mask R-CNN R-50-FPN with weights drawn so that dozens of detections come out."""
     from minirnn.verify.torchvision_model import NORM_EPS, draw_weights
 
@@ -70,7 +70,7 @@ def longer_side(size: int) -> int:
     return size * 5 // 3
 
 
-def write_folder(folder: Path, setup: Setup, model: MaskRCNN, samples: Sequence[Sample]) -> None:
+def write_folder(folder: Path, setup: Setup, model: RCNN, samples: Sequence[Sample]) -> None:
     """Write down what the contestants are built from."""
     (folder / "setup.json").write_text(json.dumps(dataclasses.asdict(setup)), encoding="utf-8")
     np.savez(folder / "weights.npz", **model.state_dict())
@@ -104,11 +104,11 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def our_network(folder: Path, **overrides: Any) -> MaskRCNN:
+def our_network(folder: Path, **overrides: Any) -> RCNN:
     """Our model with the folder's weights; any field of its configuration can be overridden."""
     config = Config().replace(**{**read_setup(folder).config, **overrides})
     keep_freed()
-    model = MaskRCNN(config, np.random.default_rng(0))
+    model = detector(config, np.random.default_rng(0))
     model.load_state_dict(read_weights(folder))
     return model
 
@@ -125,9 +125,9 @@ def their_network(folder: Path) -> Any:
     else:
         config = Config().replace(**setup.config)
         reference = torchvision_mask_rcnn(
-            min_size=config.min_size[-1],
-            max_size=config.max_size,
-            box_batch_size_per_image=config.roi_samples,
+            min_size=config.transform.min_size[-1],
+            max_size=config.transform.max_size,
+            box_batch_size_per_image=config.roi.samples,
         )
     load_weights(reference, read_weights(folder))
     return reference.train(setup.training)
@@ -166,12 +166,12 @@ def contestant(name: str, folder: Path) -> Callable[[], Any]:
     return infer
 
 
-def our_answer(model: MaskRCNN, samples: Sequence[Sample]) -> Any:
+def our_answer(model: RCNN, samples: Sequence[Sample]) -> Any:
     """Our detections."""
     return model.predict([sample.image for sample in samples])
 
 
-def our_step(model: MaskRCNN, samples: Sequence[Sample], threads: int) -> Callable[[], float]:
+def our_step(model: RCNN, samples: Sequence[Sample], threads: int) -> Callable[[], float]:
     """A function that takes a step of training and returns the loss.
 
     As in the demo, each thread that there may be is a process of its own if there are images for them.
@@ -228,27 +228,30 @@ def their_step(reference: Any, samples: Sequence[Sample]) -> Callable[[], float]
     return step
 
 
-def count_regions(model: MaskRCNN) -> dict[str, int]:
+def count_regions(model: RCNN) -> dict[str, int]:
     """From now on, how many regions the heads were given for the last batch: "box" and "mask"."""
     seen = {"box": 0, "mask": 0}
-    begin = model._batch
 
-    def begun(*arguments: Any) -> Any:
-        seen.update(dict.fromkeys(seen, 0))
-        return begin(*arguments)
+    def from_zero(call: Callable) -> Callable:
+        def begun(*arguments: Any, **settings: Any) -> Any:
+            seen.update(dict.fromkeys(seen, 0))
+            return call(*arguments, **settings)
 
-    model._batch = begun  # type: ignore[method-assign, assignment]
+        return begun
 
-    def counted(name: str, head: Callable) -> Callable:
-        def run(pyramid: Any, boxes: Sequence[np.ndarray], batch: Any) -> Any:
+    for name in ("predict", "loss_terms"):
+        setattr(model, name, from_zero(getattr(model, name)))
+
+    def counted(name: str, pooler: Callable) -> Callable:
+        def pool(features: Any, boxes: Sequence[np.ndarray]) -> Any:
             # A large batch goes through in parts.
             seen[name] += sum(len(of_image) for of_image in boxes)
-            return head(pyramid, boxes, batch)
+            return pooler(features, boxes)
 
-        return run
+        return pool
 
-    for name in seen:
-        setattr(model, f"_{name}_head", counted(name, getattr(model, f"_{name}_head")))
+    for name, head in zip(seen, model.roi_heads, strict=False):
+        head.pooler = counted(name, head.pooler)
     return seen
 
 

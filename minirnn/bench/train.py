@@ -35,7 +35,7 @@ from minirnn.bench.stand_ins import our_roi_align_instead, timed_stand_ins
 from minirnn.data.sample import Sample
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.memory import keep_freed
-from minirnn.models import MaskRCNN, build_model
+from minirnn.models import RCNN, build_model
 
 Progress = Callable[[str, int, int], None]
 #: Sums of millions of terms in float32, through fifty layers and back; see `verify.parity_training`.
@@ -117,7 +117,7 @@ def _samples(network: str, data: Path | None, seed: int) -> tuple[list[Sample], 
     return [sample], f"{name.split(' (')[0]} of {height}x{width}"
 
 
-def _network(network: str, seed: int, size: int) -> MaskRCNN:
+def _network(network: str, seed: int, size: int) -> RCNN:
     if network == "resnet50":
         return resnet50(seed, size)
     if known.missing(known.TORCHVISION):  # no twin: then ours as the demo has it
@@ -183,7 +183,7 @@ def _time(row: Row, folder: Path, names: list[str], samples: list[Sample], repea
     row.ours = turns.seconds.pop("ours")
     row.theirs = turns.seconds
     row.details |= {"regions": regions}
-    if model.config.backbone == "resnet50":
+    if model.config.backbone.name == "resnet50":
         row.flops = _flops(model, samples, regions)
     if watch:
         left_out = float(np.median(turns.left_out["torchvision"]))
@@ -205,7 +205,7 @@ def _with_our_roi_align(run: Callable[[], Any]) -> Callable[[], Any]:
     return step
 
 
-def _flops(model: MaskRCNN, samples: list[Sample], regions: dict[str, int]) -> float:
+def _flops(model: RCNN, samples: list[Sample], regions: dict[str, int]) -> float:
     """Three products of a layer's size: forward, gradient of the input, gradient of the weights."""
     from minirnn.bench.infer import canvas_of
 

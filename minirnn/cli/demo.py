@@ -27,7 +27,7 @@ from minirnn.errors import InputError
 
 if TYPE_CHECKING:
     from minirnn.data import Sample
-    from minirnn.models import MaskRCNN
+    from minirnn.models import RCNN
 
 PRESET = "maskrcnn_shapes"
 #: How the demo trains, where it differs from what `TrainingSettings` says anyway.
@@ -178,7 +178,7 @@ def demo(
 
 def write_pictures(
     out: Path,
-    model: MaskRCNN,
+    model: RCNN,
     *,
     samples: list[Sample],
     found: Findings,
@@ -200,10 +200,10 @@ def write_pictures(
         model={
             "network": PRESET,
             "parameters": sum(parameter.data.size for parameter in model.parameters()),
-            "backbone": f"{config.backbone}, FPN of {config.fpn_channels} channels",
-            "normalisation": config.norm,
-            "RoI operation": config.roi_operation,
-            "mask head": config.mask,
+            "backbone": f"{config.backbone.name}, FPN of {config.fpn.channels} channels",
+            "normalisation": config.backbone.norm,
+            "RoI operation": config.roi.operation,
+            "mask head": config.mask.enabled,
             "categories": names,
         },
         metrics=out / "metrics.jsonl",

@@ -13,10 +13,10 @@ import click
 if TYPE_CHECKING:
     from minirnn.cli.datasets import Subset
     from minirnn.data import CocoDataset, Detections
-    from minirnn.models import MaskRCNN
+    from minirnn.models import RCNN
 
 
-def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> MaskRCNN:
+def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> RCNN:
     """The network that a file of weights belongs to, with these weights.
 
     Args:
@@ -39,17 +39,17 @@ def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> Ma
     return model
 
 
-def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> MaskRCNN:
+def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> RCNN:
     """A network, with fresh weights, of the configuration that a checkpoint's metadata hold."""
     import numpy as np
 
-    from minirnn.models import Config, MaskRCNN
+    from minirnn.models import Config, detector
 
     config = Config().replace(**metadata["config"]).replace(**fields)
     from minirnn.kernels.cpu.memory import keep_freed
 
     keep_freed()
-    return MaskRCNN(config, np.random.default_rng(0))
+    return detector(config, np.random.default_rng(0))
 
 
 @dataclass
@@ -68,7 +68,7 @@ class Findings:
 
 
 def find_all(
-    model: MaskRCNN,
+    model: RCNN,
     dataset: CocoDataset,
     images: Subset,
     *,
@@ -116,6 +116,6 @@ def find_all(
     return findings
 
 
-def kinds_of(model: MaskRCNN, dataset: CocoDataset) -> tuple[str, ...]:
+def kinds_of(model: RCNN, dataset: CocoDataset) -> tuple[str, ...]:
     """What can be evaluated: boxes, and masks where both sides have them."""
-    return ("bbox", "segm") if model.config.mask and dataset.has_masks else ("bbox",)
+    return ("bbox", "segm") if model.config.mask.enabled and dataset.has_masks else ("bbox",)

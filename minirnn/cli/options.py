@@ -128,7 +128,7 @@ def split_overrides(overrides: Mapping[str, Any], *kinds: Any) -> list[dict[str,
     Raises:
         click.BadParameter: none of them has such a field; names close ones.
     """
-    fields = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
+    fields = [_names_of(kind) for kind in kinds]
     for name in overrides:
         if not any(name in names for names in fields):
             close = difflib.get_close_matches(
@@ -139,8 +139,20 @@ def split_overrides(overrides: Mapping[str, Any], *kinds: Any) -> list[dict[str,
     return [{name: overrides[name] for name in names if name in overrides} for names in fields]
 
 
+def _names_of(kind: Any) -> list[str]:
+    """The names of a dataclass's fields; those of a configuration in both ways, flat and by section."""
+    if hasattr(kind, "names"):
+        return kind.names()
+    return [field.name for field in dataclasses.fields(kind)]
+
+
 def describe_fields(instance: Any) -> str:
     """Every field of a dataclass with its value and what its docstring says of it."""
+    if hasattr(instance, "flat"):
+        meanings = instance.meanings()
+        return "\n".join(
+            f"{name} = {value!r}\n    {meanings[name]}" for name, value in instance.flat().items()
+        )
     meanings = dict(
         re.findall(
             r"^ {4}(\w+): ((?:.|\n(?! {4}\S|\n))+)",

@@ -29,7 +29,7 @@ from minirnn.errors import InputError
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset
-    from minirnn.models import MaskRCNN
+    from minirnn.models import RCNN
     from minirnn.training import TrainingSettings
 
 DEFAULT_STEPS = 1000
@@ -173,11 +173,11 @@ def train(
     say(f"\nEvaluate:\n    minirnn evaluate --weights {summary.checkpoint} --data {folder}")
 
 
-def evaluator(dataset: CocoDataset, images: Subset) -> Callable[[int, MaskRCNN], dict[str, Any]]:
+def evaluator(dataset: CocoDataset, images: Subset) -> Callable[[int, RCNN], dict[str, Any]]:
     """The function that measures a network's AP in the middle of its training."""
     from minirnn.evaluation import evaluate_results
 
-    def evaluate(step: int, model: MaskRCNN) -> dict[str, Any]:
+    def evaluate(step: int, model: RCNN) -> dict[str, Any]:
         found = find_all(model, dataset, images, progress=False, say=reporter(True))
         return evaluate_results(dataset.ground_truth, found.results, kinds_of(model, dataset))
 
@@ -203,7 +203,7 @@ def _fresh_network(
     seed: int,
     weights: Path | None,
     say: Callable[[str], None],
-) -> MaskRCNN:
+) -> RCNN:
     """A network for the data set's categories."""
     from minirnn.models import build_model
 
@@ -245,5 +245,5 @@ def _description(
     )
 
 
-def _millions(model: MaskRCNN) -> str:
+def _millions(model: RCNN) -> str:
     return f"{sum(p.data.size for p in model.parameters()) / 1e6:.1f}"

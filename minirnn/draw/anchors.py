@@ -18,7 +18,7 @@ from minirnn.draw.boxes import (
     show_image,
 )
 from minirnn.errors import InputError
-from minirnn.matching import BELOW, BETWEEN
+from minirnn.matching import BACKGROUND, IGNORE
 
 # So many centres along one side are told apart in a panel; more become a grey area.
 _MOST_DOTS = 32
@@ -99,7 +99,7 @@ def matching_figure(
         image: (H, W, 3) uint8.
         anchors: (A, 4) in pixels of the image.
         matches: (A,) from `minirnn.matching.match`: the index of a ground truth for a positive,
-            BELOW for a negative, BETWEEN for one that is left out of training.
+            BACKGROUND for a negative, IGNORE for one that is left out of training.
         ground_truth: (G, 4) the objects' boxes, each in the colour of its positives.
         most: so many anchors of a kind are drawn, evenly spread over the list; the title counts
             all of them.
@@ -111,18 +111,18 @@ def matching_figure(
     matches, truth = host_array(matches), host_boxes(ground_truth, "ground_truth")
     if matches.shape != (len(anchors),):
         raise InputError(f"matches has shape {matches.shape}; it should be ({len(anchors)},)")
-    if len(matches) and not BETWEEN <= matches.min() <= matches.max() < len(truth):
+    if len(matches) and not IGNORE <= matches.min() <= matches.max() < len(truth):
         raise InputError(
             f"matches runs from {matches.min()} to {matches.max()}; "
-            f"it should be {BETWEEN}, {BELOW}, or the index of one of {len(truth)} objects"
+            f"it should be {IGNORE}, {BACKGROUND}, or the index of one of {len(truth)} objects"
         )
     height, width = image.shape[:2]
     figure = Figure(figsize=(10.5, 3.4 * height / width + 0.9), layout="constrained")
     own = np.array([PALETTE[i % len(PALETTE)] for i in range(len(truth))], dtype=object)
     kinds = {
         "positive": (matches >= 0, own[np.maximum(matches, 0)] if len(own) else None),
-        "ignored": (matches == BETWEEN, None),
-        "negative": (matches == BELOW, None),
+        "ignored": (matches == IGNORE, None),
+        "negative": (matches == BACKGROUND, None),
     }
     for axes, (name, (chosen, colours)) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
         members = np.flatnonzero(chosen)

@@ -3,18 +3,12 @@
 From 7×7 features of a region, two fully connected layers, then for each class a score (softmax over
 K + 1) and four deltas of its own.
 
-Where is background? Here it is label 0, always. In the columns of the network there are two ways:
-
-    first  scores: background, 1, …, K     deltas: of background (never used), 1, …, K
-    last   scores: 1, …, K, background     deltas: 1, …, K
-
 Source: Girshick, "Fast R-CNN", 2015, section 2; Lin et al., FPN, section 4.2 for the two layers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +16,18 @@ import numpy as np
 from minirnn import boxes as box_ops
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
-from minirnn.heads.sampling import SampledRois
+from minirnn.errors import InputError
+from minirnn.heads.columns import column_of, columns_of_objects
+from minirnn.heads.head import Found, Head
+from minirnn.heads.regions import SampledRois
 from minirnn.nn import Linear, Module
 from minirnn.nn.init import normal
-from minirnn.ops.losses import cross_entropy, smooth_l1
+from minirnn.ops.activation import softmax
+from minirnn.ops.losses import LossTerm, cross_entropy, smooth_l1
 from minirnn.ops.shape import flatten, reshape, take
+from minirnn.record import note
+from minirnn.roi.pooler import RoIPooler
+from minirnn.transform import Batch
 
 
 class TwoLayerHead(Module):
@@ -61,7 +62,7 @@ class BoxPredictor(Module):
     ) -> None:
         # Small first weights: training starts undecided about classes, and with boxes left alone.
         self.cls_score = Linear(width, num_classes, rng=rng, initial=normal(0.01))
-        boxes = num_classes - 1 if background_last else num_classes
+        boxes = columns_of_objects(num_classes, background_last)
         self.bbox_pred = Linear(width, boxes * 4, rng=rng, initial=normal(0.001))
 
     def forward(self, x: Any) -> tuple[Any, Any]:
@@ -91,15 +92,19 @@ def box_losses(
         targets: ground truth of each image.
         weights: of the box code.
         beta: where smooth-L1 turns from square to straight.
-        background_last: where background is, see the top of this file.
+        background_last: where background is, see `minirnn.heads.columns`.
 
     Returns:
         Two scalars.
+
+    Raises:
+        InputError: there is no image.
     """
+    if not len(sampled):
+        raise InputError("sampled is empty; it should hold the regions of at least one image")
     xp = xp_of(sampled[0].boxes)
     labels = xp.concatenate([rois.labels for rois in sampled])
-    # Background, 0, becomes K: the remainder of -1 is K.
-    columns = (labels - 1) % logits.shape[1] if background_last else labels
+    columns = column_of(labels, background_last) % logits.shape[1]
     classification = cross_entropy(logits, columns)
 
     goals, rows, start = [], [], 0
@@ -116,15 +121,6 @@ def box_losses(
     predicted = take(per_class, index=(positive, columns[positive]))
     regression = smooth_l1(predicted, goal.astype(predicted.dtype), beta=beta, reduction="sum")
     return classification, regression * (1 / max(len(labels), 1))
-
-
-@dataclass
-class Found:
-    """Detections of one image in the network's pixels: boxes (D, 4), labels (D,), scores (D,)."""
-
-    boxes: Array
-    labels: Array
-    scores: Array
 
 
 def detections_of_image(
@@ -155,16 +151,127 @@ def detections_of_image(
         max_detections: how many come out, at most.
         min_side: smallest width and height, in pixels.
         weights: of the box code.
-        background_last: where background is, see the top of this file.
+        background_last: where background is, see `minirnn.heads.columns`.
     """
     xp = xp_of(probabilities)
     count, classes = probabilities.shape
-    first = 0 if background_last else 1  # the column of label 1
+    first = column_of(1, background_last)
     row, label = xp.nonzero(probabilities[:, first : first + classes - 1] > score_threshold)
     labels, scores = label + 1, probabilities[row, label + first]
     own = deltas.reshape(count, deltas.shape[1] // 4, 4)[row, label + first]
     boxes = box_ops.clip(box_ops.decode(proposals[row], own, weights), *image_size)
     valid = box_ops.large_enough(boxes, min_side)
     boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
+    note("detections_before_nms", (boxes, labels, scores))
     keep = box_ops.batched_nms(boxes, scores, labels, nms_iou, max_detections)
     return Found(boxes[keep], labels[keep], scores[keep])
+
+
+class BoxHead(Head):
+    """The box head as a part of the detector.
+
+    Args:
+        pooler: reads the regions' features.
+        box_head: features (R, C, S, S) → (R, width), under that name in torchvision.
+        box_predictor: (R, width) → scores and deltas, likewise.
+        num_classes: K + 1, with background.
+        background_last: see `minirnn.heads.columns`.
+        box_weights: factors of the box code.
+        beta: smooth-L1's turning point.
+        score_threshold: detections score more than this.
+        nms_iou: overlap from which a detection is a duplicate.
+        max_detections: detections of an image, at most.
+        min_side: smallest side of a detection, in pixels.
+    """
+
+    def __init__(
+        self,
+        pooler: RoIPooler,
+        box_head: Module,
+        box_predictor: Module,
+        *,
+        num_classes: int,
+        background_last: bool,
+        box_weights: Sequence[float],
+        beta: float,
+        score_threshold: float,
+        nms_iou: float,
+        max_detections: int,
+        min_side: float,
+    ) -> None:
+        self.pooler = pooler
+        self.box_head, self.box_predictor = box_head, box_predictor
+        self.num_classes = num_classes
+        self.code: dict[str, Any] = {
+            "weights": tuple(box_weights),
+            "background_last": background_last,
+        }
+        self.beta, self.score_threshold = beta, score_threshold
+        self.selection: dict[str, Any] = {
+            "nms_iou": nms_iou, "max_detections": max_detections, "min_side": min_side,
+        }  # fmt: skip
+
+    def forward(self, features: dict[str, Any], boxes: Sequence[Array]) -> tuple[Any, Any]:
+        """Boxes (R_i, 4) of each image → logits (R, K + 1) and deltas (R, 4·(K + 1) or 4·K)."""
+        logits, deltas = self.box_predictor(self.box_head(self.pooler(features, boxes)))
+        note("class_logits", logits)
+        note("box_deltas", deltas)
+        return logits, deltas
+
+    def check(self, target: Target) -> None:
+        """Refuse labels that there is no class for; names the image."""
+        highest = int(target.labels.max()) if len(target.labels) else 0
+        if highest >= self.num_classes:
+            raise InputError(
+                f"image {target.image_id}: label {highest}, "
+                f"but the model knows 1…{self.num_classes - 1}"
+            )
+
+    def losses(
+        self, features: dict[str, Any], regions: Sequence[SampledRois], truth: Sequence[Target]
+    ) -> dict[str, LossTerm]:
+        """roi_class and roi_box, see `box_losses`."""
+        logits, deltas = self(features, [each.boxes for each in regions])
+        of_class, of_box = box_losses(logits, deltas, regions, truth, beta=self.beta, **self.code)
+        count = sum(len(each.boxes) for each in regions)
+        return {"roi_class": LossTerm(of_class, count), "roi_box": LossTerm(of_box, count)}
+
+    def predict(
+        self,
+        features: dict[str, Any],
+        found: list[Found],
+        batch: Batch,
+        *,
+        score_threshold: float | None = None,
+        **_: Any,
+    ) -> list[Found]:
+        """Each image's detections instead of its proposals, see `detections_of_image`."""
+        proposals = [each.boxes for each in found]
+        logits, deltas = self(features, proposals)
+        return self.detections(logits, deltas, proposals, batch, score_threshold=score_threshold)
+
+    def detections(
+        self,
+        logits: Array,
+        deltas: Array,
+        proposals: Sequence[Array],
+        batch: Batch,
+        *,
+        score_threshold: float | None = None,
+    ) -> list[Found]:
+        """From the network's output for all images' proposals to each image's detections."""
+        probabilities = softmax(logits, axis=1)
+        ends = np.cumsum([len(boxes) for boxes in proposals])
+        threshold = self.score_threshold if score_threshold is None else score_threshold
+        return [
+            detections_of_image(
+                probabilities[end - len(boxes) : end],
+                deltas[end - len(boxes) : end],
+                boxes,
+                size,
+                score_threshold=threshold,
+                **self.selection,
+                **self.code,
+            )
+            for boxes, size, end in zip(proposals, batch.sizes, ends, strict=True)
+        ]

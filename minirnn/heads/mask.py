@@ -17,14 +17,20 @@ import numpy as np
 from minirnn import masks as mask_ops
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
-from minirnn.heads.sampling import SampledRois
+from minirnn.errors import InputError
+from minirnn.heads.columns import column_of, columns_of_objects
+from minirnn.heads.head import Found, Head
+from minirnn.heads.regions import SampledRois
 from minirnn.nn import Conv2d, ConvTranspose2d, Module, Sequential
 from minirnn.ops.activation import sigmoid
-from minirnn.ops.losses import binary_cross_entropy_with_logits
+from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits
 from minirnn.ops.shape import take
+from minirnn.record import note
+from minirnn.roi.pooler import RoIPooler
+from minirnn.transform import Batch
 
 
-class MaskHead(Module):
+class MaskConvolutions(Module):
     """3×3 convolutions with ReLU, under torchvision's names "0.0", "1.0", …"""
 
     def __init__(
@@ -63,7 +69,7 @@ class MaskPredictor(Module):
         rng: np.random.Generator,
     ) -> None:
         self.conv5_mask = ConvTranspose2d(inputs, width, 2, stride=2, rng=rng)
-        maps = num_classes - 1 if background_last else num_classes
+        maps = columns_of_objects(num_classes, background_last)
         self.mask_fcn_logits = Conv2d(width, maps, 1, rng=rng)
 
     def forward(self, x: Any) -> Any:
@@ -109,8 +115,7 @@ def mask_loss(logits: Any, masks: Array, labels: Array, *, background_last: bool
         background_last: background has no map, and label 1 has the first.
     """
     xp = xp_of(masks)
-    maps = labels - 1 if background_last else labels
-    own = take(logits, index=(xp.arange(len(labels)), maps))
+    own = take(logits, index=(xp.arange(len(labels)), column_of(labels, background_last)))
     return binary_cross_entropy_with_logits(own, masks.astype(own.dtype))
 
 
@@ -123,5 +128,76 @@ def mask_probabilities(logits: Array, labels: Array, *, background_last: bool = 
         background_last: as in `mask_loss`.
     """
     xp = xp_of(logits)
-    own = logits[xp.arange(len(labels)), labels - 1 if background_last else labels]
-    return sigmoid(own)
+    return sigmoid(logits[xp.arange(len(labels)), column_of(labels, background_last)])
+
+
+class MaskHead(Head):
+    """The mask head as a part of the detector.
+
+    Args:
+        pooler: reads the regions' features.
+        mask_head: features (R, C, 14, 14) → (R, width, 14, 14), under that name in torchvision.
+        mask_predictor: (R, width, 14, 14) → logits, likewise.
+        background_last: see `minirnn.heads.columns`.
+        aligned: as in `mask_targets`.
+        paste_mode: "continuous" or "legacy", see `masks.paste`.
+        threshold: a pixel belongs to the object from this probability on.
+    """
+
+    def __init__(
+        self,
+        pooler: RoIPooler,
+        mask_head: Module,
+        mask_predictor: Module,
+        *,
+        background_last: bool,
+        aligned: bool,
+        paste_mode: str,
+        threshold: float,
+    ) -> None:
+        self.pooler = pooler
+        self.mask_head, self.mask_predictor = mask_head, mask_predictor
+        self.background_last, self.aligned = background_last, aligned
+        self.paste_mode, self.threshold = paste_mode, threshold
+
+    def forward(self, features: dict[str, Any], boxes: Sequence[Array]) -> Any:
+        """Boxes (R_i, 4) of each image → logits (R, K + 1 or K, 28, 28)."""
+        logits = self.mask_predictor(self.mask_head(self.pooler(features, boxes)))
+        note("mask_logits", logits)
+        return logits
+
+    def check(self, target: Target) -> None:
+        """Refuse a target without masks; names the image."""
+        if target.masks is None:
+            raise InputError(
+                f"image {target.image_id}: the model has a mask head, but the target has no masks"
+            )
+
+    def losses(
+        self, features: dict[str, Any], regions: Sequence[SampledRois], truth: Sequence[Target]
+    ) -> dict[str, LossTerm]:
+        """mask, see `mask_loss`, over the regions that are objects."""
+        logits = self(features, [each.boxes[: each.positives] for each in regions])
+        masks, labels = mask_targets(regions, truth, logits.shape[2], aligned=self.aligned)
+        note("mask_targets", masks)
+        loss = mask_loss(logits, masks, labels, background_last=self.background_last)
+        return {"mask": LossTerm(loss, sum(each.positives for each in regions))}
+
+    def predict(
+        self, features: dict[str, Any], found: list[Found], batch: Batch, **_: Any
+    ) -> list[Found]:
+        """The detections with the mask of each one's own class inside its box."""
+        logits = self(features, [each.boxes for each in found])
+        start = 0
+        for each in found:
+            own = logits[start : start + len(each.boxes)]
+            each.masks = mask_probabilities(own, each.labels, background_last=self.background_last)
+            start += len(each.boxes)
+        note("masks", [each.masks for each in found])
+        return found
+
+    def finish(self, found: Found, size: tuple[int, int]) -> None:
+        """Paste the masks into the image, (D, height, width) bool."""
+        found.masks = mask_ops.paste(
+            found.masks, found.boxes, *size, threshold=self.threshold, mode=self.paste_mode
+        )

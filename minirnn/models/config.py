@@ -1,40 +1,36 @@
-"""Every number that makes one Mask R-CNN differ from another.
+"""Every number that makes one detector differ from another, a section for each stage.
 
 Where libraries differ (rounded anchors, aligned RoIAlign, box weights, …), the difference is a field
-here and never a constant in the code. The configuration is read where the model is put together
-(`minirnn.models.mask_rcnn`) and nowhere else.
+here and never a constant in the code. The configuration is read where the model is put together,
+in `minirnn.models.build`: there each number goes into the object that uses it.
+
+A field has two names: its place, `config.rpn.nms_iou`, and one flat name, `rpn_nms_iou`, which is what
+`--set`, `build_model(…, rpn_nms_iou=0.6)` and checkpoints use.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from dataclasses import dataclass
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from minirnn.errors import InputError
 
 
+def _named(flat: str, default: Any) -> Any:
+    """A field whose flat name is not made of the section's prefix and its own name."""
+    return field(default=default, metadata={"flat": flat})
+
+
 @dataclass(frozen=True)
-class Config:
-    """A Mask R-CNN.
+class TransformConfig:
+    """How a photograph becomes an array for the network. Flat names: those of the fields.
 
     Attributes:
-        backbone: "resnet18", "resnet34", "resnet50", "resnet101" or "small".
-        norm: "frozen_batch_norm" or "group_norm".
-        norm_eps: added to the variance in the normalisation.
-        frozen_stages: how many of stem, C2, C3, C4, C5 are not trained.
-        stride_in_1x1: a bottleneck's stride is in its first 1×1 convolution (Detectron2) instead of
-            in its 3×3 (torchvision); resnet50 and resnet101 only.
-        small_widths: channels of the small backbone's stages.
-        small_blocks: basic blocks of the small backbone's stages.
-        fpn_channels: channels of all pyramid maps.
-        fpn_extra_level: a coarser map on top, for the RPN only.
-        num_classes: classes with background.
-        background_last: the last column of the class scores is background, which then has no deltas
-            and no mask (Detectron2); False: the first is, and has both, unused (torchvision). A
-            label is 1, 2, … and background 0 either way.
-        categories: (id, name) of label 1, 2, … in the data set; empty for "1", "2", ….
         image_mean: mean of the channels as the network takes them (R, G, B, or with `bgr` B, G, R),
             in the range 0…1.
         image_std: deviation of the channels; 1/255 for a network that takes 0…255 less the mean.
@@ -43,133 +39,285 @@ class Config:
             last is used afterwards.
         max_size: limit of the longer side.
         size_divisor: sides of the canvas are multiples of this.
-        anchor_sizes: sizes (square root of the area, pixels) on each level.
-        anchor_ratios: height / width.
-        anchors_rounded: corners rounded to whole pixels, as torchvision does.
-        anchors_cell_rounded: the anchor of one cell's size is rounded to whole pixels and scaled up,
-            as Detectron and ChainerCV do.
-        anchor_offset: where in its cell an anchor's centre is: 0 corner, 0.5 middle.
-        anchor_integer_strides: stride = image size // map size, as torchvision does.
-        rpn_convolutions: 3×3 convolutions in the RPN head.
-        rpn_foreground_iou: an anchor is positive from this IoU on.
-        rpn_background_iou: and negative below this.
-        rpn_samples: anchors per image in the loss.
-        rpn_positive_fraction: share of positives among them, at most.
-        rpn_drop_outside: anchors that reach out of the image are not trained.
-        rpn_pre_nms_train: best proposals of each level before suppression, in training.
-        rpn_pre_nms_test: the same afterwards.
-        rpn_post_nms_train: proposals of an image after suppression, in training.
-        rpn_post_nms_test: the same afterwards.
-        rpn_nms_iou: overlap from which a proposal is a duplicate.
-        rpn_min_side: smallest side of a proposal, in pixels.
-        rpn_score_threshold: smallest objectness probability of a proposal.
-        rpn_box_weights: factors of the box code.
-        rpn_beta: smooth-L1's turning point.
-        roi_operation: "align", "warp" or "pool".
-        roi_sampling: bilinear samples per bin and axis; 0 for as many as the bin has cells.
-        roi_aligned: with the half-pixel shift (True) or without (torchvision's False).
-        roi_canonical_size: a region of this size (pixels) …
-        roi_canonical_level: … is read from this pyramid level.
-        roi_level_rule: between two levels, "floor" (the paper) or "round" (Matterport).
-        roi_level_eps: added before, against the rounding error of the logarithm.
-        roi_samples: regions per image in the loss.
-        roi_positive_fraction: share of objects among them, at most.
-        roi_foreground_iou: a proposal is an object from this IoU on.
-        box_pool: side of the box head's features.
-        box_width: width of its fully connected layers.
-        box_weights: factors of the box code.
-        box_beta: smooth-L1's turning point.
-        box_score_threshold: detections score more than this.
-        box_nms_iou: overlap from which a detection is a duplicate.
-        box_max_detections: detections of an image, at most.
-        mask: whether there is a mask head.
-        mask_pool: side of the mask head's features (its masks have twice that).
-        mask_width: channels of the mask head.
-        mask_convolutions: 3×3 convolutions in the mask head.
-        mask_paste: "continuous" (sub-pixel) or "legacy" (torchvision's whole pixels).
-        mask_threshold: a pixel belongs to the object from this probability on.
     """
 
-    backbone: str = "resnet50"
-    norm: str = "frozen_batch_norm"
-    norm_eps: float = 1e-5
-    frozen_stages: int = 0
-    stride_in_1x1: bool = False
-    small_widths: tuple[int, ...] = (64, 128, 256)
-    small_blocks: tuple[int, ...] = (1, 1, 1)
-    fpn_channels: int = 256
-    fpn_extra_level: bool = True
-    num_classes: int = 91
-    background_last: bool = False
-    categories: tuple[tuple[int, str], ...] = ()
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: tuple[float, ...] = (0.229, 0.224, 0.225)
     bgr: bool = False
     min_size: tuple[int, ...] = (800,)
     max_size: int = 1333
     size_divisor: int = 32
-    anchor_sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
-    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
-    anchors_rounded: bool = True
-    anchors_cell_rounded: bool = False
-    anchor_offset: float = 0.0
-    anchor_integer_strides: bool = True
-    rpn_convolutions: int = 1
-    rpn_foreground_iou: float = 0.7
-    rpn_background_iou: float = 0.3
-    rpn_samples: int = 256
-    rpn_positive_fraction: float = 0.5
-    rpn_drop_outside: bool = False
-    rpn_pre_nms_train: int = 2000
-    rpn_pre_nms_test: int = 1000
-    rpn_post_nms_train: int = 2000
-    rpn_post_nms_test: int = 1000
-    rpn_nms_iou: float = 0.7
-    rpn_min_side: float = 1e-3
-    rpn_score_threshold: float = 0.0
-    rpn_box_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
-    rpn_beta: float = 1 / 9
-    roi_operation: str = "align"
-    roi_sampling: int = 2
-    roi_aligned: bool = False
-    roi_canonical_size: float = 224.0
-    roi_canonical_level: int = 4
-    roi_level_rule: str = "floor"
-    roi_level_eps: float = 1e-6
-    roi_samples: int = 512
-    roi_positive_fraction: float = 0.25
-    roi_foreground_iou: float = 0.5
-    box_pool: int = 7
-    box_width: int = 1024
-    box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)
-    box_beta: float = 1 / 9
-    box_score_threshold: float = 0.05
-    box_nms_iou: float = 0.5
-    box_max_detections: int = 100
-    mask: bool = True
-    mask_pool: int = 14
-    mask_width: int = 256
-    mask_convolutions: int = 4
-    mask_paste: str = "legacy"
-    mask_threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The network that makes maps of a picture. Flat names: `backbone` for `name`, else the fields'.
+
+    Attributes:
+        name: "resnet18", "resnet34", "resnet50", "resnet101" or "small".
+        norm: "frozen_batch_norm" or "group_norm".
+        norm_eps: added to the variance in the normalisation.
+        frozen_stages: how many of stem, C2, C3, C4, C5 are not trained.
+        stride_in_1x1: a bottleneck's stride is in its first 1×1 convolution (Detectron2) instead of
+            in its 3×3 (torchvision); resnet50 and resnet101 only.
+        small_widths: channels of the small backbone's stages.
+        small_blocks: basic blocks of the small backbone's stages.
+    """
+
+    name: str = _named("backbone", "resnet50")
+    norm: str = "frozen_batch_norm"
+    norm_eps: float = 1e-5
+    frozen_stages: int = 0
+    stride_in_1x1: bool = False
+    small_widths: tuple[int, ...] = (64, 128, 256)
+    small_blocks: tuple[int, ...] = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class FPNConfig:
+    """The feature pyramid. Flat names: `fpn_` and the field's.
+
+    Attributes:
+        channels: channels of all pyramid maps.
+        extra_level: a coarser map on top, for the RPN only.
+    """
+
+    channels: int = 256
+    extra_level: bool = True
+
+
+@dataclass(frozen=True)
+class AnchorConfig:
+    """The boxes that the RPN starts from. Flat names: `anchor_sizes`, …; `anchors_rounded`, ….
+
+    Attributes:
+        sizes: sizes (square root of the area, pixels) on each level.
+        ratios: height / width.
+        rounded: corners rounded to whole pixels, as torchvision does.
+        cell_rounded: the anchor of one cell's size is rounded to whole pixels and scaled up, as
+            Detectron and ChainerCV do.
+        offset: where in its cell an anchor's centre is: 0 corner, 0.5 middle.
+        integer_strides: stride = image size // map size, as torchvision does.
+    """
+
+    sizes: tuple[tuple[float, ...], ...] = ((32,), (64,), (128,), (256,), (512,))
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    rounded: bool = _named("anchors_rounded", True)
+    cell_rounded: bool = _named("anchors_cell_rounded", False)
+    offset: float = 0.0
+    integer_strides: bool = True
+
+
+@dataclass(frozen=True)
+class RPNConfig:
+    """The region proposal network. Flat names: `rpn_` and the field's.
+
+    Attributes:
+        convolutions: 3×3 convolutions in the RPN head.
+        foreground_iou: an anchor is positive from this IoU on.
+        background_iou: and negative below this.
+        crowd_overlap: an anchor with this share of its area in a crowd region is no negative.
+        samples: anchors per image in the loss.
+        positive_fraction: share of positives among them, at most.
+        drop_outside: anchors that reach out of the image are not trained.
+        pre_nms_train: best proposals of each level before suppression, in training.
+        pre_nms_test: the same afterwards.
+        post_nms_train: proposals of an image after suppression, in training.
+        post_nms_test: the same afterwards.
+        nms_iou: overlap from which a proposal is a duplicate.
+        min_side: smallest side of a proposal, in pixels.
+        score_threshold: smallest objectness probability of a proposal.
+        box_weights: factors of the box code.
+        beta: smooth-L1's turning point.
+    """
+
+    convolutions: int = 1
+    foreground_iou: float = 0.7
+    background_iou: float = 0.3
+    crowd_overlap: float = 0.5
+    samples: int = 256
+    positive_fraction: float = 0.5
+    drop_outside: bool = False
+    pre_nms_train: int = 2000
+    pre_nms_test: int = 1000
+    post_nms_train: int = 2000
+    post_nms_test: int = 1000
+    nms_iou: float = 0.7
+    min_side: float = 1e-3
+    score_threshold: float = 0.0
+    box_weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    beta: float = 1 / 9
+
+
+@dataclass(frozen=True)
+class RoIConfig:
+    """Which regions the heads see, and what they see of them. Flat names: `roi_` and the field's.
+
+    Attributes:
+        operation: "align", "warp" or "pool".
+        sampling: bilinear samples per bin and axis; 0 for as many as the bin has cells.
+        aligned: with the half-pixel shift (True) or without (torchvision's False).
+        canonical_size: a region of this size (pixels) …
+        canonical_level: … is read from this pyramid level.
+        level_rule: between two levels, "floor" (the paper) or "round" (Matterport).
+        level_eps: added before, against the rounding error of the logarithm.
+        samples: regions per image in the loss.
+        positive_fraction: share of objects among them, at most.
+        foreground_iou: a proposal is an object from this IoU on.
+        crowd_overlap: a negative with this share of its area in a crowd region is left out.
+    """
+
+    operation: str = "align"
+    sampling: int = 2
+    aligned: bool = False
+    canonical_size: float = 224.0
+    canonical_level: int = 4
+    level_rule: str = "floor"
+    level_eps: float = 1e-6
+    samples: int = 512
+    positive_fraction: float = 0.25
+    foreground_iou: float = 0.5
+    crowd_overlap: float = 0.5
+
+
+@dataclass(frozen=True)
+class BoxConfig:
+    """The box head. Flat names: `box_` and the field's.
+
+    Attributes:
+        pool: side of the box head's features.
+        width: width of its fully connected layers.
+        weights: factors of the box code.
+        beta: smooth-L1's turning point.
+        score_threshold: detections score more than this.
+        nms_iou: overlap from which a detection is a duplicate.
+        max_detections: detections of an image, at most.
+        min_side: smallest side of a detection, in pixels.
+    """
+
+    pool: int = 7
+    width: int = 1024
+    weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)
+    beta: float = 1 / 9
+    score_threshold: float = 0.05
+    nms_iou: float = 0.5
+    max_detections: int = 100
+    min_side: float = 1e-2
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """The mask head. Flat names: `mask` for `enabled`, else `mask_` and the field's.
+
+    Attributes:
+        enabled: whether there is a mask head.
+        pool: side of the mask head's features (its masks have twice that).
+        width: channels of the mask head.
+        convolutions: 3×3 convolutions in the mask head.
+        targets: how true masks are cut out for training: "as_features", with the half-pixel shift
+            where the features are read with it; "aligned" or "unaligned" whatever the features.
+        paste: "continuous" (sub-pixel) or "legacy" (torchvision's whole pixels).
+        threshold: a pixel belongs to the object from this probability on.
+    """
+
+    enabled: bool = _named("mask", True)
+    pool: int = 14
+    width: int = 256
+    convolutions: int = 4
+    targets: str = "as_features"
+    paste: str = "legacy"
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Config:
+    """A detector: classes, and a section for each stage.
+
+    Attributes:
+        num_classes: classes with background.
+        background_last: the last column of the class scores is background, which then has no deltas
+            and no mask (Detectron2); False: the first is, and has both, unused (torchvision). A
+            label is 1, 2, … and background 0 either way.
+        categories: (id, name) of label 1, 2, … in the data set; empty for "1", "2", ….
+        transform: how a photograph becomes an array.
+        backbone: the network that makes maps of it.
+        fpn: the pyramid over the maps.
+        anchors: the boxes that the RPN starts from.
+        rpn: the region proposal network.
+        roi: which regions the heads see, and what of them.
+        box: the box head.
+        mask: the mask head.
+    """
+
+    num_classes: int = 91
+    background_last: bool = False
+    categories: tuple[tuple[int, str], ...] = ()
+    transform: TransformConfig = TransformConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    fpn: FPNConfig = FPNConfig()
+    anchors: AnchorConfig = AnchorConfig()
+    rpn: RPNConfig = RPNConfig()
+    roi: RoIConfig = RoIConfig()
+    box: BoxConfig = BoxConfig()
+    mask: MaskConfig = MaskConfig()
+
+    @staticmethod
+    def names() -> list[str]:
+        """All names of fields, each in both ways: `rpn_nms_iou` and `rpn.nms_iou`."""
+        return [*FLAT, *(f"{section}.{place}" for section, place in FLAT.values() if section)]
+
+    def flat(self) -> dict[str, Any]:
+        """All fields by their flat names."""
+        return {name: self[name] for name in FLAT}
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a field by its flat name."""
+        section, place = FLAT[name]
+        return getattr(getattr(self, section) if section else self, place)
 
     def replace(self, **overrides: Any) -> Config:
         """A copy with some fields changed; lists may stand for tuples, whole numbers for floats.
 
+        Args:
+            **overrides: values by flat name (`rpn_nms_iou=0.6`), or fields of a section by its name
+                (`rpn={"nms_iou": 0.6}`, or "rpn.nms_iou").
+
         Raises:
             InputError: a name is no field, or a value is not of the field's kind.
         """
-        fields = {field.name: field for field in dataclasses.fields(self)}
-        changed = {}
-        for name, value in overrides.items():
-            if name not in fields:
-                close = difflib.get_close_matches(name, fields, n=3)
-                hint = f"; did you mean {', '.join(close)}?" if close else ""
-                raise InputError(f"the configuration has no field {name!r}{hint}")
-            changed[name] = _fit(name, value, getattr(self, name))
-        result = dataclasses.replace(self, **changed)
+        changed: dict[str, dict[str, Any]] = {}
+        for name, value in self._by_flat_name(overrides).items():
+            section, place = FLAT[name]
+            changed.setdefault(section, {})[place] = fitting(name, value, self[name])
+        parts = {
+            section: dataclasses.replace(getattr(self, section), **fields)
+            for section, fields in changed.items()
+            if section
+        }
+        result = dataclasses.replace(self, **parts, **changed.get("", {}))
         result.check()
         return result
+
+    def _by_flat_name(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        named: dict[str, Any] = {}
+        for name, value in overrides.items():
+            if "." in name:  # "rpn.nms_iou"
+                section, _, place = name.partition(".")
+                named |= self._by_flat_name({section: {place: value}})
+                continue
+            inside = {place: flat for flat, (section, place) in FLAT.items() if section == name}
+            if inside and dataclasses.is_dataclass(value) and not isinstance(value, type):
+                value = dataclasses.asdict(value)
+            if inside and isinstance(value, Mapping):
+                for place, inner in value.items():
+                    if place not in inside:
+                        _unknown(f"{name}.{place}", [f"{name}.{known}" for known in inside])
+                    named[inside[place]] = inner
+            elif name in FLAT:
+                named[name] = value
+            else:
+                _unknown(name, list(FLAT))
+        return named
 
     def check(self) -> None:
         """Refuse values that no model can be built from.
@@ -177,27 +325,22 @@ class Config:
         Raises:
             InputError: names the field, its value and what it should be.
         """
-        choices = {
-            "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
-            "norm": ("frozen_batch_norm", "group_norm"),
-            "roi_operation": ("align", "warp", "pool"),
-            "roi_level_rule": ("floor", "round"),
-            "mask_paste": ("continuous", "legacy"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                _refuse(name, getattr(self, name), f"one of {', '.join(allowed)}")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith(("_iou", "_fraction", "_threshold")) and not 0 <= value <= 1:
-                _refuse(field.name, value, "between 0 and 1")
-            if field.name.endswith(("_nms_train", "_nms_test", "_samples", "_width", "_pool")) and (
+        for name, allowed in _CHOICES.items():
+            if self[name] not in allowed:
+                _refuse(name, self[name], f"one of {', '.join(allowed)}")
+        for name, value in self.flat().items():
+            if name.endswith(("_iou", "_fraction", "_threshold")) and not 0 <= value <= 1:
+                _refuse(name, value, "between 0 and 1")
+            if name.endswith("_crowd_overlap") and not 0 < value <= 1:
+                _refuse(name, value, "more than 0, and at most 1")
+            if name.endswith(("_nms_train", "_nms_test", "_samples", "_width", "_pool")) and (
                 value < 1
             ):
-                _refuse(field.name, value, "at least 1")
-        if self.stride_in_1x1 and self.backbone not in ("resnet50", "resnet101"):
-            _refuse("stride_in_1x1", True, f"False, {self.backbone} has no bottlenecks")
-        if self.anchors_cell_rounded and (self.anchors_rounded or self.anchor_integer_strides):
+                _refuse(name, value, "at least 1")
+        backbone, anchors = self.backbone, self.anchors
+        if backbone.stride_in_1x1 and backbone.name not in ("resnet50", "resnet101"):
+            _refuse("stride_in_1x1", True, f"False, {backbone.name} has no bottlenecks")
+        if anchors.cell_rounded and (anchors.rounded or anchors.integer_strides):
             _refuse(
                 "anchors_cell_rounded",
                 True,
@@ -207,24 +350,74 @@ class Config:
             _refuse("num_classes", self.num_classes, "at least 2, background and one more")
         if self.categories and len(self.categories) != self.num_classes - 1:
             _refuse("categories", self.categories, f"{self.num_classes - 1} pairs (id, name)")
-        if len(self.small_widths) != len(self.small_blocks):
-            _refuse("small_blocks", self.small_blocks, "as long as small_widths")
-        if min(self.min_size, default=0) < 1 or self.max_size < 1:
-            _refuse("min_size", self.min_size, "positive sizes")
-        levels = (len(self.small_widths) if self.backbone == "small" else 4) + self.fpn_extra_level
-        if len(self.anchor_sizes) != levels:
-            _refuse("anchor_sizes", self.anchor_sizes, f"sizes for each of {levels} pyramid levels")
+        if len(backbone.small_widths) != len(backbone.small_blocks):
+            _refuse("small_blocks", backbone.small_blocks, "as long as small_widths")
+        if min(self.transform.min_size, default=0) < 1 or self.transform.max_size < 1:
+            _refuse("min_size", self.transform.min_size, "positive sizes")
+        stages = len(backbone.small_widths) if backbone.name == "small" else 4
+        levels = stages + self.fpn.extra_level
+        if len(anchors.sizes) != levels:
+            _refuse("anchor_sizes", anchors.sizes, f"sizes for each of {levels} pyramid levels")
+
+    def meanings(self) -> dict[str, str]:
+        """What the docstrings of the sections say of each field, by flat name, on one line."""
+        said = {}
+        for flat, (section, place) in FLAT.items():
+            text = inspect.getdoc(type(getattr(self, section) if section else self)) or ""
+            described = re.search(
+                rf"^ {{4}}{place}: ((?:.|\n(?! {{4}}\S|\n))+)", text, re.MULTILINE
+            )
+            said[flat] = " ".join(described[1].split()) if described else ""
+        return said
 
     def category(self, label: int) -> tuple[int, str]:
         """(id, name) of a label."""
         return self.categories[label - 1] if self.categories else (label, str(label))
 
 
+_CHOICES = {
+    "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
+    "norm": ("frozen_batch_norm", "group_norm"),
+    "roi_operation": ("align", "warp", "pool"),
+    "roi_level_rule": ("floor", "round"),
+    "mask_targets": ("as_features", "aligned", "unaligned"),
+    "mask_paste": ("continuous", "legacy"),
+}
+_SECTIONS: dict[str, tuple[type, str]] = {
+    "transform": (TransformConfig, ""),
+    "backbone": (BackboneConfig, ""),
+    "fpn": (FPNConfig, "fpn_"),
+    "anchors": (AnchorConfig, "anchor_"),
+    "rpn": (RPNConfig, "rpn_"),
+    "roi": (RoIConfig, "roi_"),
+    "box": (BoxConfig, "box_"),
+    "mask": (MaskConfig, "mask_"),
+}
+
+
+def _flat_names() -> dict[str, tuple[str, str]]:
+    names = {name: ("", name) for name in ("num_classes", "background_last", "categories")}
+    for section, (kind, prefix) in _SECTIONS.items():
+        for part in dataclasses.fields(kind):
+            names[part.metadata.get("flat", prefix + part.name)] = (section, part.name)
+    return names
+
+
+#: Flat name → (section, field); the section is "" for what belongs to the whole detector.
+FLAT: dict[str, tuple[str, str]] = _flat_names()
+
+
+def _unknown(name: str, known: list[str]) -> None:
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    raise InputError(f"the configuration has no field {name!r}{hint}")
+
+
 def _refuse(name: str, value: object, wanted: str) -> None:
     raise InputError(f"{name} is {value!r}; it should be {wanted}")
 
 
-def _fit(name: str, value: Any, like: Any) -> Any:
+def fitting(name: str, value: Any, like: Any) -> Any:
     """`value` as the kind that `like` is, or an error."""
     if isinstance(like, bool):
         if isinstance(value, bool):

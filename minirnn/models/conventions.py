@@ -7,8 +7,6 @@ writes it into the page, between two marks; without a file it is printed.
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -57,7 +55,7 @@ def conventions_table() -> str:
     """
     groups: dict[tuple[Any, ...], list[str]] = {}
     for name, config in PRESETS.items():
-        groups.setdefault(tuple(getattr(config, field) for field in CONVENTIONS), []).append(name)
+        groups.setdefault(tuple(config[field] for field in CONVENTIONS), []).append(name)
     first = next(iter(groups))
     lines = [
         "| | " + " | ".join(f"`{names[0]}`" for names in groups.values()) + " |",
@@ -74,7 +72,7 @@ def conventions_table() -> str:
         if len(names) > 1:
             others = ", ".join(f"`{name}`" for name in names[1:])
             lines += [f"The column of `{names[0]}` is also that of {others}.", ""]
-    meanings = _meanings()
+    meanings = Config().meanings()
     lines += [f"- `{field}`: {meanings[field]}" for field in CONVENTIONS]
     return "\n".join(lines) + "\n"
 
@@ -98,14 +96,6 @@ def _in_words(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(_in_words(part) for part in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _meanings() -> dict[str, str]:
-    """What the docstring of `Config` says of each field, on one line."""
-    described = re.findall(
-        r"^ {4}(\w+): ((?:.|\n(?! {4}\S|\n))+)", inspect.getdoc(Config) or "", flags=re.MULTILINE
-    )
-    return {name: " ".join(meaning.split()) for name, meaning in described}
 
 
 if __name__ == "__main__":

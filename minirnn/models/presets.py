@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from minirnn.models.config import Config
 
-_TORCHVISION = Config(norm_eps=0.0)
+_TORCHVISION = Config().replace(norm_eps=0.0)
 
 # What the other libraries agree on, and torchvision does otherwise: 80 classes, a network that takes
 # 0…255 less the mean, stride in the 1×1, true strides between anchors.
-_OTHERS = Config(
+_OTHERS = Config().replace(
     stride_in_1x1=True,
     frozen_stages=2,
     num_classes=81,
@@ -23,13 +21,12 @@ _OTHERS = Config(
 #: The named models. torchvision's names mean torchvision's conventions.
 PRESETS: dict[str, Config] = {
     "maskrcnn_resnet50_fpn": _TORCHVISION,
-    "maskrcnn_resnet101_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet101"),
-    "maskrcnn_resnet34_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet34"),
-    "maskrcnn_resnet18_fpn": dataclasses.replace(_TORCHVISION, backbone="resnet18"),
-    "fasterrcnn_resnet50_fpn": dataclasses.replace(_TORCHVISION, mask=False),
+    "maskrcnn_resnet101_fpn": _TORCHVISION.replace(backbone="resnet101"),
+    "maskrcnn_resnet34_fpn": _TORCHVISION.replace(backbone="resnet34"),
+    "maskrcnn_resnet18_fpn": _TORCHVISION.replace(backbone="resnet18"),
+    "fasterrcnn_resnet50_fpn": _TORCHVISION.replace(mask=False),
     # The conventions of other libraries; docs/conventions.md names what is theirs and not here.
-    "maskrcnn_resnet50_fpn_detectron2": dataclasses.replace(
-        _OTHERS,
+    "maskrcnn_resnet50_fpn_detectron2": _OTHERS.replace(
         background_last=True,
         image_mean=(103.53 / 255, 116.28 / 255, 123.675 / 255),
         bgr=True,
@@ -42,8 +39,7 @@ PRESETS: dict[str, Config] = {
         box_beta=0.0,
         mask_paste="continuous",
     ),
-    "maskrcnn_resnet50_fpn_chainercv": dataclasses.replace(
-        _OTHERS,
+    "maskrcnn_resnet50_fpn_chainercv": _OTHERS.replace(
         norm_eps=2e-5,
         image_mean=(123.15163084 / 255, 115.90288257 / 255, 103.0626238 / 255),
         anchors_cell_rounded=True,
@@ -52,8 +48,7 @@ PRESETS: dict[str, Config] = {
         rpn_drop_outside=True,
         box_beta=1.0,
     ),
-    "maskrcnn_resnet101_fpn_matterport": dataclasses.replace(
-        _OTHERS,
+    "maskrcnn_resnet101_fpn_matterport": _OTHERS.replace(
         backbone="resnet101",
         norm_eps=1e-3,
         frozen_stages=0,
@@ -76,7 +71,7 @@ PRESETS: dict[str, Config] = {
         mask_paste="continuous",
     ),
     # Photographs, from scratch, on a laptop: the small backbone with one more stage.
-    "maskrcnn_small_fpn": Config(
+    "maskrcnn_small_fpn": Config().replace(
         backbone="small",
         norm="group_norm",
         small_widths=(64, 128, 256, 256),
@@ -106,7 +101,7 @@ PRESETS: dict[str, Config] = {
         mask_paste="continuous",
     ),
     # 128-pixel pictures of shapes, from scratch, on a laptop.
-    "maskrcnn_shapes": Config(
+    "maskrcnn_shapes": Config().replace(
         backbone="small",
         norm="group_norm",
         fpn_channels=64,

@@ -7,11 +7,23 @@ about boxes, and must not turn the weights into NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from minirnn.autograd.tensor import differentiable
+from minirnn.autograd.tensor import Tensor, differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A loss: a mean, and the number of things that it is a mean over.
+
+    With it, terms of parts of a batch give the term of the batch: Σ count · mean / Σ count.
+    """
+
+    mean: Tensor
+    count: int
 
 
 @differentiable

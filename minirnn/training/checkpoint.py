@@ -74,7 +74,7 @@ def save_checkpoint(
         "format_version": FORMAT_VERSION,
         "minirnn_version": __version__,
         "preset": preset,
-        "config": dict(config) if isinstance(config, Mapping) else dataclasses.asdict(config),
+        "config": fields_of(config),
         "step": step,
         "settings": None if settings is None else dataclasses.asdict(settings),
         "has_optimiser": optimiser_state is not None,
@@ -205,17 +205,20 @@ def _refuse_if(problems: list[str], path: str | os.PathLike[str], whose: str) ->
         raise InputError(f"{path} is a checkpoint of {whose}:\n  " + "\n  ".join(shown))
 
 
+def fields_of(config: Any) -> dict[str, Any]:
+    """A configuration as a dictionary: by flat names, as they have always stood in checkpoints."""
+    if isinstance(config, Mapping):
+        return dict(config)
+    return config.flat() if hasattr(config, "flat") else dataclasses.asdict(config)
+
+
 def _model_differences(
     state: Mapping[str, np.ndarray], config: Mapping[str, Any], model: Any
 ) -> list[str]:
     """What keeps a checkpoint from being the model's, one line each."""
-    own_config = json.loads(_text(dataclasses.asdict(model.config)))
+    own_config = json.loads(_text(fields_of(model.config)))
     # A field that came after the file was written: its default is what was done before.
-    defaults = {
-        field.name: field.default
-        for field in dataclasses.fields(model.config)
-        if field.default is not dataclasses.MISSING
-    }
+    defaults = fields_of(type(model.config)())
     config = json.loads(_text(defaults)) | dict(config)
     problems = [
         f"{name} is {config.get(name)!r} in the file, {own_config.get(name)!r} in the model"

@@ -78,7 +78,8 @@ class Team:
         self._factors: list[dict[str, float]] = []
         trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
         fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
-        plan = (type(model), model.config, fixed, self._memory, self._threads)
+        build = getattr(model, "builder", type(model))
+        plan = (build, model.config, fixed, self._memory, self._threads)
         for number in range(1, processes):
             self._pools.append(WorkerPool(_Member(number, *plan), count=1))
 
@@ -91,12 +92,12 @@ class Team:
         """The losses of a batch. What `backward` needs is kept.
 
         Args:
-            images: at least one for each process, as for `MaskRCNN.losses`.
+            images: at least one for each process, as for `RCNN.losses`.
             targets: ground truth of each image.
             rngs: of each image.
 
         Raises:
-            InputError: too few images, or as for `MaskRCNN.losses`.
+            InputError: too few images, or as for `RCNN.losses`.
             WorkerError: a process died, or met an error that is not the input's fault.
         """
         count = len(self._pools) + 1
@@ -219,7 +220,7 @@ class _Member:
 
     Args:
         number: of the process; the first is 0.
-        kind: class of the model.
+        build: makes the model of a configuration and a generator.
         config: of the model.
         fixed: buffers and weights that are not trained, by name.
         memory: for weights and gradients.
@@ -229,14 +230,14 @@ class _Member:
     def __init__(
         self,
         number: int,
-        kind: type,
+        build: Callable[..., Any],
         config: Any,
         fixed: Mapping[str, Array],
         memory: _Memory,
         threads: int,
     ) -> None:
         self._number = number
-        self._plan = (kind, config, fixed)
+        self._plan = (build, config, fixed)
         self._memory = memory
         self._threads = threads
         self._model: Any = None
@@ -263,10 +264,10 @@ class _Member:
         return reached
 
     def _begin(self) -> None:
-        kind, config, fixed = self._plan
+        build, config, fixed = self._plan
         os.environ["MINIRNN_THREADS"] = str(self._threads)
         parallel._allowed.cache_clear()
-        model = kind(config, np.random.default_rng(0)).astype(self._memory.dtype)
+        model = build(config, np.random.default_rng(0)).astype(self._memory.dtype)
         model.load_state_dict(fixed, strict=False)
         for name, tensor in model.named_parameters():
             tensor.requires_grad = name not in fixed

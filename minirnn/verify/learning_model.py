@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minirnn.models import Config, MaskRCNN, build_model
+from minirnn.models import RCNN, Config, build_model
 from minirnn.verify.torchvision_cpu import import_torchvision
 from minirnn.verify.torchvision_model import copy_weights
 
@@ -24,7 +24,7 @@ CONVENTIONS: dict[str, Any] = {
 }
 
 
-def build_learning_pair(seed: int = 0, **overrides: Any) -> tuple[Any, MaskRCNN]:
+def build_learning_pair(seed: int = 0, **overrides: Any) -> tuple[Any, RCNN]:
     """torchvision's Mask R-CNN with the demo's layers, and ours with the same first weights.
 
     Args:
@@ -43,7 +43,7 @@ def build_learning_pair(seed: int = 0, **overrides: Any) -> tuple[Any, MaskRCNN]
     return reference.train(), model
 
 
-def copy_weights_into(reference: Any, model: MaskRCNN) -> None:
+def copy_weights_into(reference: Any, model: RCNN) -> None:
     """Put our weights into a torch module that has the same names, and back: both must know all."""
     import torch
 
@@ -61,59 +61,59 @@ def _torchvision_network(config: Config) -> Any:
     from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
     from torchvision.models.detection.rpn import RPNHead
 
-    levels = [str(k) for k in range(len(config.small_widths))]
+    levels = [str(k) for k in range(len(config.backbone.small_widths))]
 
     def roi_align(side: int) -> Any:
         return torchvision.ops.MultiScaleRoIAlign(
             levels,
             output_size=side,
-            sampling_ratio=config.roi_sampling,
-            canonical_scale=int(config.roi_canonical_size),
-            canonical_level=config.roi_canonical_level,
+            sampling_ratio=config.roi.sampling,
+            canonical_scale=int(config.roi.canonical_size),
+            canonical_level=config.roi.canonical_level,
         )
 
-    channels = config.fpn_channels
+    channels = config.fpn.channels
     # The first weights are thrown away: they should not move the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
         anchors = AnchorGenerator(
-            config.anchor_sizes, (config.anchor_ratios,) * len(config.anchor_sizes)
+            config.anchors.sizes, (config.anchors.ratios,) * len(config.anchors.sizes)
         )
         backbone = _backbone(config)
         return Reference(
             backbone,
-            min_size=config.min_size[-1],
-            max_size=config.max_size,
-            image_mean=list(config.image_mean),
-            image_std=list(config.image_std),
-            size_divisible=config.size_divisor,
+            min_size=config.transform.min_size[-1],
+            max_size=config.transform.max_size,
+            image_mean=list(config.transform.image_mean),
+            image_std=list(config.transform.image_std),
+            size_divisible=config.transform.size_divisor,
             rpn_anchor_generator=anchors,
             rpn_head=RPNHead(
-                channels, anchors.num_anchors_per_location()[0], config.rpn_convolutions
+                channels, anchors.num_anchors_per_location()[0], config.rpn.convolutions
             ),
-            rpn_pre_nms_top_n_train=config.rpn_pre_nms_train,
-            rpn_pre_nms_top_n_test=config.rpn_pre_nms_test,
-            rpn_post_nms_top_n_train=config.rpn_post_nms_train,
-            rpn_post_nms_top_n_test=config.rpn_post_nms_test,
-            rpn_nms_thresh=config.rpn_nms_iou,
-            rpn_fg_iou_thresh=config.rpn_foreground_iou,
-            rpn_bg_iou_thresh=config.rpn_background_iou,
-            rpn_batch_size_per_image=config.rpn_samples,
-            rpn_positive_fraction=config.rpn_positive_fraction,
-            rpn_score_thresh=config.rpn_score_threshold,
-            box_roi_pool=roi_align(config.box_pool),
-            box_head=TwoMLPHead(channels * config.box_pool**2, config.box_width),
-            box_predictor=FastRCNNPredictor(config.box_width, config.num_classes),
-            box_score_thresh=config.box_score_threshold,
-            box_nms_thresh=config.box_nms_iou,
-            box_detections_per_img=config.box_max_detections,
-            box_fg_iou_thresh=config.roi_foreground_iou,
-            box_bg_iou_thresh=config.roi_foreground_iou,
-            box_batch_size_per_image=config.roi_samples,
-            box_positive_fraction=config.roi_positive_fraction,
-            mask_roi_pool=roi_align(config.mask_pool),
-            mask_head=MaskRCNNHeads(channels, (config.mask_width,) * config.mask_convolutions, 1),
+            rpn_pre_nms_top_n_train=config.rpn.pre_nms_train,
+            rpn_pre_nms_top_n_test=config.rpn.pre_nms_test,
+            rpn_post_nms_top_n_train=config.rpn.post_nms_train,
+            rpn_post_nms_top_n_test=config.rpn.post_nms_test,
+            rpn_nms_thresh=config.rpn.nms_iou,
+            rpn_fg_iou_thresh=config.rpn.foreground_iou,
+            rpn_bg_iou_thresh=config.rpn.background_iou,
+            rpn_batch_size_per_image=config.rpn.samples,
+            rpn_positive_fraction=config.rpn.positive_fraction,
+            rpn_score_thresh=config.rpn.score_threshold,
+            box_roi_pool=roi_align(config.box.pool),
+            box_head=TwoMLPHead(channels * config.box.pool**2, config.box.width),
+            box_predictor=FastRCNNPredictor(config.box.width, config.num_classes),
+            box_score_thresh=config.box.score_threshold,
+            box_nms_thresh=config.box.nms_iou,
+            box_detections_per_img=config.box.max_detections,
+            box_fg_iou_thresh=config.roi.foreground_iou,
+            box_bg_iou_thresh=config.roi.foreground_iou,
+            box_batch_size_per_image=config.roi.samples,
+            box_positive_fraction=config.roi.positive_fraction,
+            mask_roi_pool=roi_align(config.mask.pool),
+            mask_head=MaskRCNNHeads(channels, (config.mask.width,) * config.mask.convolutions, 1),
             mask_predictor=MaskRCNNPredictor(
-                config.mask_width, config.mask_width, config.num_classes
+                config.mask.width, config.mask.width, config.num_classes
             ),
         )
 
@@ -125,7 +125,7 @@ def _backbone(config: Config) -> Any:
     from torchvision.ops import FeaturePyramidNetwork
 
     def norm(channels: int) -> Any:
-        return nn.GroupNorm(min(32, channels // 4), channels, eps=config.norm_eps)
+        return nn.GroupNorm(min(32, channels // 4), channels, eps=config.backbone.norm_eps)
 
     class Block(nn.Module):
         def __init__(self, inputs: int, width: int, stride: int) -> None:
@@ -149,12 +149,12 @@ def _backbone(config: Config) -> Any:
     class Body(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            inputs = config.small_widths[0] // 2
+            inputs = config.backbone.small_widths[0] // 2
             self.conv1 = nn.Conv2d(3, inputs, 3, 2, 1, bias=False)
             self.bn1 = norm(inputs)
-            self.stages = len(config.small_widths)
+            self.stages = len(config.backbone.small_widths)
             for stage, (width, count) in enumerate(
-                zip(config.small_widths, config.small_blocks, strict=True)
+                zip(config.backbone.small_widths, config.backbone.small_blocks, strict=True)
             ):
                 blocks = []
                 for index in range(count):
@@ -174,8 +174,10 @@ def _backbone(config: Config) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.body = Body()
-            self.fpn = FeaturePyramidNetwork(list(config.small_widths), config.fpn_channels)
-            self.out_channels = config.fpn_channels
+            self.fpn = FeaturePyramidNetwork(
+                list(config.backbone.small_widths), config.fpn.channels
+            )
+            self.out_channels = config.fpn.channels
 
         def forward(self, x: Any) -> Any:
             return self.fpn(self.body(x))

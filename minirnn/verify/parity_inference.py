@@ -15,12 +15,13 @@ from unittest import mock
 
 import numpy as np
 
-from minirnn import rpn
+from minirnn import transform
 from minirnn.autograd import no_grad
 from minirnn.data.sample import Detections
-from minirnn.heads.box import Found
-from minirnn.models import MaskRCNN
-from minirnn.rpn import flatten, proposals_of_image
+from minirnn.heads.head import Found
+from minirnn.models import RCNN
+from minirnn.proposals.rpn import flatten
+from minirnn.record import recording
 from minirnn.transform import Batch
 from minirnn.verify.parity_rows import Comparison, Row, host
 from minirnn.verify.torchvision_model import build_pair
@@ -69,7 +70,7 @@ def inference_parity(
 def compare_batch(
     comparison: Comparison,
     reference: Any,
-    model: MaskRCNN,
+    model: RCNN,
     images: Sequence[np.ndarray],
     *,
     own_resize: bool = True,
@@ -88,14 +89,14 @@ def compare_batch(
 
 
 @contextmanager
-def handed_over(model: MaskRCNN, images: np.ndarray) -> Iterator[None]:
+def handed_over(model: RCNN, images: np.ndarray) -> Iterator[None]:
     """Inside, the model sees this array (N, 3, H, W) for the images that it is given."""
-    make_batch = model._batch
+    make_batch = transform.make_batch
 
-    def same(*arguments: Any) -> Batch:
-        return replace(make_batch(*arguments), images=images)
+    def same(*arguments: Any, **settings: Any) -> Batch:
+        return replace(make_batch(*arguments, **settings), images=images)
 
-    with mock.patch.object(model, "_batch", same):
+    with mock.patch.object(transform, "make_batch", same):
         yield
 
 
@@ -142,59 +143,52 @@ def as_tensors(images: Sequence[np.ndarray]) -> list[Any]:
 
 
 def _compare_stages(
-    comparison: Comparison, model: MaskRCNN, images: Sequence[np.ndarray], theirs: dict[str, Any]
+    comparison: Comparison, model: RCNN, images: Sequence[np.ndarray], theirs: dict[str, Any]
 ) -> None:
-    config, arrays = model.config, comparison.arrays
-    batch = model._batch(images, [config.min_size[-1]] * len(images))
+    heads: Any = tuple(model.roi_heads)
+    arrays, (box_head, mask_head) = comparison.arrays, heads
+    batch = model.transform.batch(images)
     canvas = theirs["batch"][0].tensors
     _compare_images(comparison, batch, canvas)
 
     batch = replace(batch, images=host(canvas))  # from here on the same image
     maps = model.backbone.body(batch.images)
-    for level, (our_map, their_map) in enumerate(
-        zip(maps, theirs["body"].values(), strict=True), 2
-    ):
-        arrays("backbone", f"C{level}", our_map, their_map, relative=ROUNDING)
-    pyramid = model.backbone.fpn(maps)
-    for level, (our_map, their_map) in enumerate(
-        zip(pyramid, theirs["pyramid"].values(), strict=True), 2
-    ):
-        arrays("pyramid", f"P{level}", our_map, their_map, relative=ROUNDING)
+    for name, their_map in zip(maps, theirs["body"].values(), strict=True):
+        arrays("backbone", name, maps[name], their_map, relative=ROUNDING)
+    pyramid = model.backbone(batch.images)
+    for name, their_map in zip(pyramid, theirs["pyramid"].values(), strict=True):
+        arrays("pyramid", name, pyramid[name], their_map, relative=ROUNDING)
 
-    logits, deltas, level_sizes = model.rpn(pyramid)
+    logits, deltas, level_sizes = model.rpn(list(pyramid.values()))
     their_logits, their_deltas = flatten(*[[host(x) for x in xs] for xs in theirs["rpn_head"]])
     arrays("rpn", "objectness logits", logits, their_logits, relative=ROUNDING)
     arrays("rpn", "deltas", deltas, their_deltas, relative=ROUNDING)
-    anchors = model._anchors(batch, pyramid)
+    anchors = model.rpn.anchors_of(pyramid, batch)
     for of_image in theirs["anchors"]:
         arrays("anchors", "anchors", anchors, of_image, absolute=0.0)
 
     their_proposals = [host(boxes) for boxes in theirs["proposals"][0]]
-    ranked: list[tuple[np.ndarray, np.ndarray]] = []  # boxes and logits of each image
-
-    def remember(*arguments: Any, **settings: Any) -> Any:
-        ranked.append(proposals_of_image(*arguments, **settings))
-        return ranked[-1]
-
-    with mock.patch.object(rpn, "proposals_of_image", remember):
-        model._proposals(their_logits, their_deltas, anchors, level_sizes, batch, training=False)
-    for (ours, scores), wanted in zip(ranked, their_proposals, strict=True):
+    rules = (anchors, level_sizes, batch, model.rpn.inference)
+    with recording() as seen:
+        model.rpn.select(their_logits, their_deltas, *rules)
+    for ours, scores, wanted in zip(
+        seen["proposals"], seen["proposal_logits"], their_proposals, strict=True
+    ):
         _compare_order(comparison, ours, scores, wanted)
-    own = model._proposals(logits, deltas, anchors, level_sizes, batch, training=False)
+    own = model.rpn.select(logits, deltas, *rules)
     for ours, wanted in zip(own, their_proposals, strict=True):
         _compare_proposals(comparison, ours, wanted)
 
-    features = model._roi_features(pyramid, their_proposals, batch, config.box_pool)
+    features = box_head.pooler(pyramid, their_proposals)
     arrays("roi", "box features", features, theirs["roi_features"], relative=ROUNDING)
-    box_output = model.roi_heads.box_predictor(model.roi_heads.box_head(features))
+    box_output = box_head.box_predictor(box_head.box_head(features))
     for what, ours, wanted in zip(
         ("class logits", "box deltas"), box_output, theirs["box_predictor"], strict=True
     ):
         arrays("box head", what, ours, wanted, relative=ROUNDING)
 
     same_output = tuple(host(x) for x in theirs["box_predictor"])
-    with mock.patch.object(model, "_box_head", return_value=same_output):
-        found = model._detect(pyramid, their_proposals, batch, None)
+    found = box_head.detections(*same_output, their_proposals, batch)
     for of_image, wanted in zip(found, theirs["found"], strict=True):
         stage = "detections from the same box head"
         arrays(stage, "labels in order", of_image.labels, wanted["labels"], absolute=0.0)
@@ -202,13 +196,15 @@ def _compare_stages(
         arrays(stage, "scores", of_image.scores, wanted["scores"], absolute=1e-6)
 
     boxes = [host(of_image["boxes"]) for of_image in theirs["found"]]
-    mask_logits = model._mask_head(pyramid, boxes, batch)
+    mask_logits = mask_head(pyramid, boxes)
     arrays("mask head", "mask logits", mask_logits, theirs["mask_logits"], relative=ROUNDING)
     for index, (given, wanted) in enumerate(
         zip(theirs["found"], theirs["detections"], strict=True)
     ):
-        same = Found(boxes[index], host(given["labels"]), host(given["scores"]))
-        pasted = model._finish(same, host(given["masks"])[:, 0], batch, index)
+        same = Found(
+            boxes[index], host(given["labels"]), host(given["scores"]), host(given["masks"])[:, 0]
+        )
+        pasted = model.finish(same, batch.sizes[index], batch.original_sizes[index])
         arrays("paste", "boxes in the image", pasted.boxes, wanted["boxes"], absolute=1e-3)
         assert pasted.masks is not None
         _compare_masks(comparison, "paste", pasted.masks, host(wanted["masks"])[:, 0])

@@ -26,7 +26,7 @@ import numpy as np
 
 from minirnn import matching
 from minirnn.data.sample import Sample
-from minirnn.models import MaskRCNN
+from minirnn.models import RCNN
 from minirnn.training.optimiser import SGD
 from minirnn.verify.parity_inference import as_tensors, handed_over
 from minirnn.verify.parity_rows import Comparison, Row, host
@@ -137,7 +137,7 @@ def without_crowds(sample: Sample) -> Sample:
 def both_losses(
     comparison: Comparison,
     reference: Any,
-    model: MaskRCNN,
+    model: RCNN,
     samples: Sequence[Sample],
     seen: _Seen | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -157,7 +157,7 @@ def both_losses(
 
     def sample(matches: np.ndarray, *_: Any) -> tuple[np.ndarray, np.ndarray]:
         labels, positives, negatives = next(draws)
-        of_ours = np.where(matches >= 0, 1, np.where(matches == matching.BELOW, 0, -1))
+        of_ours = np.where(matches >= 0, 1, np.where(matches == matching.BACKGROUND, 0, -1))
         comparison.number(
             "targets", "anchors and regions with another role", int((of_ours != labels).sum()),
             cases=len(labels), absolute=0.0, note="object, background or neither",
@@ -167,7 +167,7 @@ def both_losses(
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(matching, "sample", sample))
         stack.enter_context(handed_over(model, seen.images))
-        stack.enter_context(mock.patch.object(model, "_proposals", return_value=seen.proposals))
+        stack.enter_context(mock.patch.object(model.rpn, "select", return_value=seen.proposals))
         ours = model.losses(images, [sample.target for sample in samples])
     return theirs, ours
 
@@ -280,7 +280,7 @@ def _compare_loss(comparison: Comparison, step: int, name: str, ours: float, the
     )  # fmt: skip
 
 
-def _compare_gradients(comparison: Comparison, reference: Any, model: MaskRCNN) -> None:
+def _compare_gradients(comparison: Comparison, reference: Any, model: RCNN) -> None:
     """|ours - theirs| / |theirs| of each parameter; a row for each part, by its worst parameter."""
     theirs = dict(reference.named_parameters())
     ours = dict(model.named_parameters())
@@ -298,7 +298,7 @@ def _compare_gradients(comparison: Comparison, reference: Any, model: MaskRCNN) 
 
 
 def _compare_float32_gradients(
-    comparison: Comparison, reference: Any, model: MaskRCNN, exact: dict[str, np.ndarray]
+    comparison: Comparison, reference: Any, model: RCNN, exact: dict[str, np.ndarray]
 ) -> None:
     """Each part's worst distance from float64; it may be FLOAT32_RATIO times torchvision's own."""
     ours = dict(model.named_parameters())
@@ -326,7 +326,7 @@ def _distance(gradient: Any, wanted: np.ndarray) -> tuple[float, float]:
     return error, float(np.linalg.norm(difference)) / length if length else error
 
 
-def _compare_weights(comparison: Comparison, reference: Any, model: MaskRCNN, steps: int) -> None:
+def _compare_weights(comparison: Comparison, reference: Any, model: RCNN, steps: int) -> None:
     theirs = dict(reference.named_parameters())
     for name, tensor in model.named_parameters():
         comparison.arrays(

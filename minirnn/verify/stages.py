@@ -67,7 +67,7 @@ def box_losses(
 ) -> Any:
     """The stage for one image whose region i is to find the box matched[i]; positives come first."""
     from minirnn.heads import box
-    from minirnn.heads.sampling import SampledRois
+    from minirnn.heads.regions import SampledRois
 
     count = len(labels)
     objects = Target(matched, np.maximum(labels, 1), None, np.zeros(count, bool))
@@ -85,7 +85,7 @@ def rpn_losses(
     **settings: Any,
 ) -> Any:
     """The stage; Tensors first."""
-    from minirnn import rpn
+    from minirnn.proposals import rpn
 
     return rpn.rpn_losses(logits, deltas, anchors, targets, matches, sampled, **settings)
 
@@ -235,7 +235,7 @@ STAGES: tuple[Subject, ...] = (
         partial(draw.rpn_maps, images=1),
     ),
     _stage(
-        *("rpn", "rpn_targets", "rpn", "rpn_targets"),
+        *("rpn", "rpn_targets", "proposals.rpn", "rpn_targets"),
         *(partial(draw.rpn_targets, objects=n, crowds=c) for n, c in ((4, 0), (3, 2), (0, 0))),
         partial(draw.rpn_targets, objects=3, crowds=1, drop_outside=True),
     ),
@@ -249,7 +249,7 @@ STAGES: tuple[Subject, ...] = (
         differentiable=(0, 1),
     ),
     _stage(
-        *("rpn", "proposals_of_image", "rpn", "proposals_of_image"),
+        *("rpn", "proposals_of_image", "proposals.rpn", "proposals_of_image"),
         partial(draw.proposals, sizes=(60, 20), pre_nms=30, post_nms=25),
         partial(draw.proposals, sizes=(60, 20), pre_nms=100, post_nms=10),
         partial(draw.proposals, sizes=(40,), pre_nms=40, post_nms=40, score_threshold=0.5),
@@ -267,7 +267,7 @@ STAGES: tuple[Subject, ...] = (
         lambda rng: ((draw.boxes(rng, 0),), {}),
     ),
     _stage(
-        *("heads", "roi_targets", "heads.sampling", "roi_targets"),
+        *("heads", "roi_targets", "heads.regions", "roi_targets"),
         *(
             lambda rng, n=n, c=c: (
                 (draw.boxes(rng, 60, size=40), draw.target(rng, n, c)),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.models import MaskRCNN, build_model
+from minirnn.models import RCNN, build_model
 from minirnn.verify.torchvision_cpu import import_torchvision
 
 #: What torchvision adds to the variance: its layer's own default, not the 0 of its COCO weights.
@@ -23,7 +23,7 @@ NORM_EPS = 1e-5
 
 def build_pair(
     seed: int, *, min_size: int = 800, max_size: int | None = None, roi_samples: int = 512
-) -> tuple[Any, MaskRCNN]:
+) -> tuple[Any, RCNN]:
     """torchvision's Mask R-CNN R-50-FPN with 91 classes, and ours with the same weights.
 
     Normalisation is frozen and everything else is trained, in both.
@@ -153,7 +153,7 @@ def load_weights(reference: Any, weights: Mapping[str, np.ndarray]) -> None:
     reference.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
 
 
-def copy_weights(reference: Any, model: MaskRCNN) -> None:
+def copy_weights(reference: Any, model: RCNN) -> None:
     """Put the weights of torchvision's network into ours.
 
     Raises:

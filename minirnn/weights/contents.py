@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ def describe(path: str | os.PathLike[str]) -> Description:
     """
     file = read_weights(path)
     try:
-        config: dict[str, Any] | None = dataclasses.asdict(config_of(file))
+        config: dict[str, Any] | None = config_of(file).flat()
     except InputError:
         config = None
     shapes = {name: tuple(array.shape) for name, array in file.stored.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import InputError
-from minirnn.models import Config, MaskRCNN
+from minirnn.models import RCNN, Config, detector
 from minirnn.weights.files import WeightsFile, read_weights
 from minirnn.weights.names import BODY, as_backbone, is_resnet
 from minirnn.weights.recognise import (
@@ -23,9 +23,7 @@ _CLASSES = "roi_heads.box_predictor.cls_score.weight"
 _RESNET_CONVENTIONS = ("image_mean", "image_std", "bgr")
 
 
-def load_weights(
-    model: MaskRCNN, path: str | os.PathLike[str], *, strict: bool = True
-) -> list[str]:
+def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = True) -> list[str]:
     """Put the weights of a file into a model.
 
     A ResNet for classification goes into `backbone.body`, without its last layer. If the model has
@@ -56,7 +54,7 @@ def load_weights(
     return left_out
 
 
-def model_from(path: str | os.PathLike[str], **overrides: Any) -> MaskRCNN:
+def model_from(path: str | os.PathLike[str], **overrides: Any) -> RCNN:
     """The network that a file of weights belongs to, with these weights, on the CPU.
 
     A checkpoint of ours holds its configuration. For torchvision's Mask and Faster R-CNN it follows
@@ -75,9 +73,9 @@ def model_from(path: str | os.PathLike[str], **overrides: Any) -> MaskRCNN:
     return model_of(read_weights(path), **overrides)
 
 
-def model_of(file: WeightsFile, **overrides: Any) -> MaskRCNN:
+def model_of(file: WeightsFile, **overrides: Any) -> RCNN:
     """`model_from` for a file that was read already."""
-    model = MaskRCNN(config_of(file, **overrides), np.random.default_rng(0))
+    model = detector(config_of(file, **overrides), np.random.default_rng(0))
     _load(model, file, [], strict=True)
     return model
 
@@ -109,8 +107,10 @@ def network_of(file: WeightsFile) -> str:
         if is_resnet(file.arrays):
             return _resnet_in_words(file)
         return f"no detector that can be built here ({str(error).removeprefix(f'{file.path}: ')})"
-    kind = "Mask R-CNN" if config.mask else "Faster R-CNN"
-    return f"{kind} with {config.backbone} and FPN, {config.num_classes} classes with background"
+    kind = "Mask R-CNN" if config.mask.enabled else "Faster R-CNN"
+    return (
+        f"{kind} with {config.backbone.name} and FPN, {config.num_classes} classes with background"
+    )
 
 
 def _resnet_in_words(file: WeightsFile) -> str:
@@ -128,15 +128,15 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
     except InputError:
         if not is_resnet(file.arrays):
             return {}
-        return {name: getattr(Config(), name) for name in _RESNET_CONVENTIONS}
-    known = {name: getattr(config, name) for name in CONVENTIONS}
-    if file.config is None and config.norm_eps and not file.norm_was_trained:
+        return {name: Config()[name] for name in _RESNET_CONVENTIONS}
+    known = {name: config[name] for name in CONVENTIONS}
+    if file.config is None and config.backbone.norm_eps and not file.norm_was_trained:
         # Other classes on a frozen norm: 0 if it began from COCO's weights, 1e-5 if from ImageNet's.
         del known["norm_eps"]
     return known
 
 
-def _load(model: MaskRCNN, file: WeightsFile, problems: list[str], *, strict: bool) -> list[str]:
+def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) -> list[str]:
     """Compare names, shapes and kinds, and load what fits; `problems` are known before."""
     given = file.arrays
     left_out: list[str] = []

@@ -92,7 +92,7 @@ def torchvision_config(shapes: Shapes, *, trained_norm: bool, **overrides: Any) 
             fields["norm_eps"] = 0.0
     config = PRESETS["maskrcnn_resnet50_fpn"].replace(**(fields | overrides))
     anchors = _shape(shapes, "rpn.head.cls_logits.weight", 4)[0]
-    wanted = len(config.anchor_sizes[0]) * len(config.anchor_ratios)
+    wanted = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
     if anchors != wanted:
         raise InputError(
             f"it has {anchors} anchors at each pixel, not {wanted}; their sizes and ratios are not "
@@ -124,7 +124,7 @@ def differing_conventions(expected: Mapping[str, Any], config: Config) -> list[s
     for name in CONVENTIONS:
         if name not in expected:
             continue
-        here, there = getattr(config, name), expected[name]
+        here, there = config[name], expected[name]
         if name == "categories":
             if here and there and here != there:  # a model without names has nothing to contradict
                 i = next(

@@ -11,10 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minirnn import boxes as box_ops
 from minirnn import matching
 from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
+
+
+@dataclass(frozen=True)
+class RegionSampler:
+    """The settings of `sample_rois`, whose arguments its attributes are."""
+
+    count: int = 512
+    positive_fraction: float = 0.25
+    threshold: float = 0.5
+    crowd_overlap: float = 0.5
+
+    def __call__(self, proposals: Array, target: Target, rng: np.random.Generator) -> SampledRois:
+        """Draw the regions of one image, see `sample_rois`."""
+        return sample_rois(proposals, target, rng, **vars(self))
 
 
 @dataclass
@@ -46,18 +59,11 @@ def roi_targets(
         crowd_overlap: a negative with this share of its area in a crowd region is left out.
 
     Returns:
-        (P,) intp: index of the object in target.boxes, matching.BELOW or matching.BETWEEN.
+        (P,) intp: index of the object in target.boxes, matching.BACKGROUND or matching.IGNORE.
     """
-    xp = xp_of(proposals)
-    objects = xp.flatnonzero(~target.is_crowd)
-    overlap = box_ops.iou(target.boxes[objects], proposals)
-    matches = matching.match(overlap, threshold, threshold, force=False)
-    if len(objects):
-        matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
-    if len(objects) < len(target.boxes):
-        share = box_ops.crowd_iou(proposals, target.boxes[target.is_crowd])
-        matches = matching.ignore_crowds(matches, share, crowd_overlap)
-    return matches
+    return matching.match_boxes(
+        proposals, target, threshold, threshold, crowd_overlap=crowd_overlap
+    )
 
 
 def sample_rois(
@@ -68,6 +74,7 @@ def sample_rois(
     count: int = 512,
     positive_fraction: float = 0.25,
     threshold: float = 0.5,
+    crowd_overlap: float = 0.5,
 ) -> SampledRois:
     """Draw the regions of one image for training.
 
@@ -81,10 +88,11 @@ def sample_rois(
         count: number of regions.
         positive_fraction: share of objects among them, at most.
         threshold: IoU from which a proposal is positive.
+        crowd_overlap: as in `roi_targets`.
     """
     xp = xp_of(proposals)
     boxes = xp.concatenate([proposals, target.boxes[~target.is_crowd].astype(proposals.dtype)])
-    matches = roi_targets(boxes, target, threshold=threshold)
+    matches = roi_targets(boxes, target, threshold=threshold, crowd_overlap=crowd_overlap)
     positives, negatives = matching.sample(matches, count, positive_fraction, rng)
     chosen = xp.concatenate([positives, negatives])
     matched = xp.maximum(matches[chosen], 0)

@@ -11,19 +11,23 @@ pyramid networks", 2017, section 4.1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minirnn import boxes as box_ops
 from minirnn import matching
-from minirnn.anchors import inside_image
+from minirnn.anchors import AnchorGenerator, inside_image
+from minirnn.autograd import data_of
 from minirnn.backend import Array, by_falling_score, to_host, xp_of
 from minirnn.data.sample import Target
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import normal
-from minirnn.ops.losses import binary_cross_entropy_with_logits, smooth_l1
+from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits, smooth_l1
 from minirnn.ops.shape import concatenate, reshape, take, transpose
+from minirnn.record import note
+from minirnn.transform import Batch
 
 
 class RPNHead(Module):
@@ -108,21 +112,18 @@ def rpn_targets(
             implementations keep them).
 
     Returns:
-        (A,) intp: index of the object in target.boxes, or matching.BELOW or matching.BETWEEN.
+        (A,) intp: index of the object in target.boxes, or matching.BACKGROUND or matching.IGNORE.
     """
-    xp = xp_of(anchors)
-    objects = xp.flatnonzero(~target.is_crowd)
-    overlap = box_ops.iou(target.boxes[objects], anchors)
-    matches = matching.match(overlap, background_iou, foreground_iou, force=True)
-    if len(objects):
-        matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
-    if len(objects) < len(target.boxes):
-        share = box_ops.crowd_iou(anchors, target.boxes[target.is_crowd])
-        matches = matching.ignore_crowds(matches, share, crowd_overlap)
-    if drop_outside:
-        inside = inside_image(anchors, *image_size)
-        matches = xp.where(inside, matches, matching.BETWEEN)
-    return matches
+    matches = matching.match_boxes(
+        anchors, target, background_iou, foreground_iou, force=True, crowd_overlap=crowd_overlap
+    )
+    return _without_outside(matches, anchors, image_size) if drop_outside else matches
+
+
+def _without_outside(matches: Array, anchors: Array, image_size: tuple[int, int]) -> Array:
+    """Matches (A,) where anchors (A, 4) that reach out of an image (height, width) learn nothing."""
+    inside = inside_image(anchors, *image_size)
+    return xp_of(matches).where(inside, matches, matching.IGNORE)
 
 
 def rpn_losses(
@@ -228,6 +229,7 @@ def proposals_of_image(
     if score_threshold > 0:
         valid &= scores >= np.log(score_threshold / (1 - score_threshold))
     boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
+    note("proposals_before_nms", (boxes, scores, levels))
     keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
     return boxes[keep], scores[keep]
 
@@ -241,14 +243,121 @@ def _top(scores: Array, count: int) -> Array:
     return best[by_falling_score(scores[best])]
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The settings of `proposals_of_image`, whose arguments its attributes are."""
+
+    pre_nms: int
+    post_nms: int
+    nms_iou: float = 0.7
+    min_side: float = 1e-3
+    score_threshold: float = 0.0
+
+
 class RegionProposalNetwork(Module):
-    """The head under torchvision's name `rpn.head`."""
+    """The proposer of Faster R-CNN: head, anchors, what they learn, and which become proposals.
 
-    def __init__(self, head: RPNHead) -> None:
+    Args:
+        head: under torchvision's name `rpn.head`.
+        anchors: makes the anchors of each map.
+        matcher: which object an anchor is to find.
+        sampler: which anchors are trained.
+        training: which anchors become proposals in training.
+        inference: and afterwards.
+        box_weights: factors of the box code.
+        beta: smooth-L1's turning point.
+        drop_outside: anchors that reach out of the image are not trained.
+    """
+
+    def __init__(
+        self,
+        head: RPNHead,
+        anchors: AnchorGenerator,
+        matcher: matching.Matcher,
+        sampler: matching.Sampler,
+        *,
+        training: Selection,
+        inference: Selection,
+        box_weights: Sequence[float],
+        beta: float,
+        drop_outside: bool,
+    ) -> None:
         self.head = head
+        self.anchors, self.matcher, self.sampler = anchors, matcher, sampler
+        self.training, self.inference = training, inference
+        self.box_weights, self.beta, self.drop_outside = tuple(box_weights), beta, drop_outside
 
-    def forward(self, pyramid: Sequence[Any]) -> tuple[Any, Any, list[int]]:
+    def forward(self, maps: Sequence[Any]) -> tuple[Any, Any, list[int]]:
         """Pyramid maps → logits (N, A), deltas (N, A, 4), and the number of anchors per level."""
-        logits, deltas = self.head(pyramid)
+        logits, deltas = self.head(maps)
         sizes = [int(np.prod(level.shape[1:])) for level in logits]
         return (*flatten(logits, deltas), sizes)
+
+    def losses(
+        self,
+        features: dict[str, Any],
+        batch: Batch,
+        truth: Sequence[Target],
+        rngs: Sequence[np.random.Generator],
+    ) -> tuple[dict[str, LossTerm], list[Array]]:
+        """What training minimises, by name, and the proposals (P, 4) of each image."""
+        logits, deltas, sizes = self(list(features.values()))
+        anchors = self.anchors_of(features, batch)
+        matches = [self.match(anchors, *each) for each in zip(truth, batch.sizes, strict=True)]
+        sampled = [self.sampler(match, rng) for match, rng in zip(matches, rngs, strict=True)]
+        note("anchor_matches", matches)
+        note("sampled_anchors", sampled)
+        objectness, box = rpn_losses(
+            logits, deltas, anchors, truth, matches, sampled, weights=self.box_weights, beta=self.beta
+        )  # fmt: skip
+        drawn = sum(len(positive) + len(negative) for positive, negative in sampled)
+        terms = {"rpn_objectness": LossTerm(objectness, drawn), "rpn_box": LossTerm(box, drawn)}
+        return terms, self.select(logits, deltas, anchors, sizes, batch, self.training)
+
+    def propose(self, features: dict[str, Any], batch: Batch) -> list[Array]:
+        """The proposals (P, 4) of each image, by falling objectness."""
+        logits, deltas, sizes = self(list(features.values()))
+        anchors = self.anchors_of(features, batch)
+        return self.select(logits, deltas, anchors, sizes, batch, self.inference)
+
+    def anchors_of(self, features: dict[str, Any], batch: Batch) -> Array:
+        """All anchors (A, 4) of the canvas, in the order level, y, x, anchor."""
+        images, maps = batch.images, list(features.values())
+        xp = xp_of(images)
+        levels = self.anchors(images.shape[2:], maps, xp, images.dtype)
+        note("anchors", levels)
+        return xp.concatenate(levels)
+
+    def match(self, anchors: Array, target: Target, size: tuple[int, int]) -> Array:
+        """(A,), the object that each anchor is to find in an image of (height, width)."""
+        matches = self.matcher(anchors, target)
+        return _without_outside(matches, anchors, size) if self.drop_outside else matches
+
+    def select(
+        self,
+        logits: Any,
+        deltas: Any,
+        anchors: Array,
+        level_sizes: Sequence[int],
+        batch: Batch,
+        selection: Selection,
+    ) -> list[Array]:
+        """From what the head says of the anchors to proposals; see `proposals_of_image`."""
+        logits, deltas = data_of(logits), data_of(deltas)  # constants: no gradient goes back
+        note("objectness", logits)
+        note("anchor_deltas", deltas)
+        chosen = [
+            proposals_of_image(
+                logits[i],
+                deltas[i],
+                anchors,
+                level_sizes,
+                size,
+                weights=self.box_weights,
+                **vars(selection),
+            )
+            for i, size in enumerate(batch.sizes)
+        ]
+        note("proposals", [boxes for boxes, _ in chosen])
+        note("proposal_logits", [scores for _, scores in chosen])
+        return [boxes for boxes, _ in chosen]

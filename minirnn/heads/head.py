@@ -1,0 +1,102 @@
+"""What every head has in common, so that the detector need not know which ones it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minirnn.backend import Array, xp_of
+from minirnn.data.sample import Target
+from minirnn.heads.regions import SampledRois
+from minirnn.nn import Module
+from minirnn.ops.losses import LossTerm
+from minirnn.transform import Batch
+
+
+@dataclass
+class Found:
+    """What the heads have found in one image so far: D detections, in the network's pixels.
+
+    Attributes:
+        boxes: (D, 4).
+        labels: (D,), 1…K.
+        scores: (D,), by falling score.
+        masks: (D, M, M) probabilities inside each box; None where there is no mask head. After
+            `finish` (D, H, W) bool in the image.
+        keypoints: (D, P, 3), x, y and score; None where there is no keypoint head.
+    """
+
+    boxes: Array
+    labels: Array
+    scores: Array
+    masks: Array | None = None
+    keypoints: Array | None = None
+
+    @classmethod
+    def proposed(cls, boxes: Array) -> Found:
+        """Proposals, before any head has looked at them: of no label and score yet."""
+        xp = xp_of(boxes)
+        nothing = xp.zeros(len(boxes), xp.intp)
+        return cls(boxes, nothing, nothing.astype(boxes.dtype))
+
+
+class Head(Module):
+    """A head: its network, what it learns, and how its output is read.
+
+    The first head (the box head) turns proposals into detections; each further one adds to them.
+
+    Attributes:
+        pooler: reads its regions' features.
+    """
+
+    pooler: Callable[[Mapping[str, Any], Sequence[Array]], Any]
+
+    def check(self, target: Target) -> None:
+        """Refuse a target that this head cannot learn from.
+
+        Raises:
+            InputError: names the image.
+        """
+
+    def losses(
+        self, features: dict[str, Any], regions: Sequence[SampledRois], truth: Sequence[Target]
+    ) -> dict[str, LossTerm]:
+        """What training minimises, by name.
+
+        Args:
+            features: maps (N, C, H, W) by name.
+            regions: what was sampled in each image.
+            truth: ground truth of each image, in the network's pixels.
+        """
+        raise NotImplementedError
+
+    def predict(
+        self, features: dict[str, Any], found: list[Found], batch: Batch, **wishes: Any
+    ) -> list[Found]:
+        """What this head makes of each image's detections, in the network's pixels.
+
+        Args:
+            features: maps (N, C, H, W) by name.
+            found: of each image what the heads before have found; at first, its proposals.
+            batch: the images.
+            **wishes: what the caller of `predict` asks for, as `score_threshold`.
+        """
+        raise NotImplementedError
+
+    def finish(self, found: Found, size: tuple[int, int]) -> None:
+        """What is left to do when the boxes are back in the image as it was given, (height, width)."""
+
+
+class RoIHeads(Module):
+    """The heads in their order. Their parts bear torchvision's names, `roi_heads.box_head.…`."""
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        self.heads = tuple(heads)
+        for head in heads:
+            for name, part in vars(head).items():
+                if isinstance(part, Module):
+                    setattr(self, name, part)
+
+    def __iter__(self) -> Iterator[Head]:
+        return iter(self.heads)

@@ -1,0 +1,189 @@
+"""Putting a detector together: here, and only here, the configuration is read.
+
+Each number goes into the object that uses it, and from then on nobody hands it on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minirnn.anchors import AnchorGenerator
+from minirnn.backbones.fpn import BackboneWithFPN
+from minirnn.backbones.resnet import ResNet
+from minirnn.backbones.small import SmallBackbone
+from minirnn.errors import InputError
+from minirnn.heads.box import BoxHead, BoxPredictor, TwoLayerHead
+from minirnn.heads.head import Head
+from minirnn.heads.mask import MaskConvolutions, MaskHead, MaskPredictor
+from minirnn.heads.regions import RegionSampler
+from minirnn.matching import Matcher, Sampler
+from minirnn.models.config import Config
+from minirnn.models.presets import PRESETS
+from minirnn.models.rcnn import RCNN
+from minirnn.proposals.rpn import RegionProposalNetwork, RPNHead, Selection
+from minirnn.roi.pooler import RoIPooler
+from minirnn.transform import Transform
+
+Rng = np.random.Generator
+
+
+def build_model(name: str = "maskrcnn_resnet50_fpn", *, seed: int = 0, **overrides: Any) -> RCNN:
+    """A detector by the name of a preset, with any field of `Config` overridden by name.
+
+    Args:
+        name: a key of `PRESETS`.
+        seed: of the initial weights.
+        **overrides: fields of `Config`, by flat name or by section.
+
+    Raises:
+        InputError: there is no such preset or field, or a value does not fit.
+    """
+    if name not in PRESETS:
+        raise InputError(f"preset is {name!r}; it should be one of {', '.join(sorted(PRESETS))}")
+    return detector(PRESETS[name].replace(**overrides), np.random.default_rng(seed))
+
+
+def detector(config: Config, rng: Rng) -> RCNN:
+    """The detector that a configuration describes.
+
+    Args:
+        config: everything that can be chosen.
+        rng: draws the initial weights.
+
+    Raises:
+        InputError: a value does not fit; names the field.
+    """
+    config.check()
+    features = backbone(config, rng)
+    proposer = region_proposal_network(config, features, rng)
+    heads = [box_head(config, features, rng)]
+    if config.mask.enabled:
+        heads.append(mask_head(config, features, rng))
+    model = RCNN(transform(config), features, proposer, region_sampler(config), heads)
+    model.config, model.builder = config, detector
+    return model
+
+
+def transform(config: Config) -> Transform:
+    """From photographs to the network's input."""
+    c = config.transform
+    return Transform(
+        min_sizes=c.min_size,
+        max_size=c.max_size,
+        mean=c.image_mean,
+        std=c.image_std,
+        divisor=c.size_divisor,
+        bgr=c.bgr,
+        # In training each size has a canvas of its own, so that GroupNorm never saw padding.
+        same_size_only=config.backbone.norm == "group_norm",
+    )
+
+
+def backbone(config: Config, rng: Rng) -> BackboneWithFPN:
+    """The maps that everything else reads."""
+    c = config.backbone
+    body: Any
+    if c.name == "small":
+        body = SmallBackbone(widths=c.small_widths, blocks=c.small_blocks, norm=c.norm, rng=rng)
+    else:
+        body = ResNet(
+            int(c.name.removeprefix("resnet")),
+            norm=c.norm,
+            eps=c.norm_eps,
+            frozen_stages=c.frozen_stages,
+            stride_in_1x1=c.stride_in_1x1,
+            rng=rng,
+        )
+    return BackboneWithFPN(body, config.fpn.channels, extra_level=config.fpn.extra_level, rng=rng)
+
+
+def region_proposal_network(
+    config: Config, features: BackboneWithFPN, rng: Rng
+) -> RegionProposalNetwork:
+    """Where something might be."""
+    c, a = config.rpn, config.anchors
+    anchors = AnchorGenerator(
+        a.sizes,
+        a.ratios,
+        rounded=a.rounded,
+        cell_rounded=a.cell_rounded,
+        offset=a.offset,
+        integer_strides=a.integer_strides,
+    )
+    common = {"nms_iou": c.nms_iou, "min_side": c.min_side, "score_threshold": c.score_threshold}
+    channels = next(iter(features.channels.values()))
+    return RegionProposalNetwork(
+        RPNHead(channels, anchors.per_place, convolutions=c.convolutions, rng=rng),
+        anchors,
+        Matcher(c.background_iou, c.foreground_iou, force=True, crowd_overlap=c.crowd_overlap),
+        Sampler(c.samples, c.positive_fraction),
+        training=Selection(c.pre_nms_train, c.post_nms_train, **common),
+        inference=Selection(c.pre_nms_test, c.post_nms_test, **common),
+        box_weights=c.box_weights,
+        beta=c.beta,
+        drop_outside=c.drop_outside,
+    )
+
+
+def region_sampler(config: Config) -> RegionSampler:
+    """Which proposals the heads learn from."""
+    c = config.roi
+    return RegionSampler(c.samples, c.positive_fraction, c.foreground_iou, c.crowd_overlap)
+
+
+def pooler(config: Config, features: BackboneWithFPN, size: int) -> RoIPooler:
+    """What a head sees of a region."""
+    c = config.roi
+    return RoIPooler(
+        c.operation,
+        size,
+        {name: features.strides[name] for name in features.region_levels},
+        sampling_ratio=c.sampling,
+        aligned=c.aligned,
+        canonical_size=c.canonical_size,
+        canonical_level=c.canonical_level,
+        eps=c.level_eps,
+        rule=c.level_rule,
+    )
+
+
+def box_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
+    """What is in a region, and where it ends."""
+    c, last = config.box, config.background_last
+    channels = features.channels[features.region_levels[0]]
+    return BoxHead(
+        pooler(config, features, c.pool),
+        TwoLayerHead(channels * c.pool**2, c.width, rng=rng),
+        BoxPredictor(c.width, config.num_classes, background_last=last, rng=rng),
+        num_classes=config.num_classes,
+        background_last=last,
+        box_weights=c.weights,
+        beta=c.beta,
+        score_threshold=c.score_threshold,
+        nms_iou=c.nms_iou,
+        max_detections=c.max_detections,
+        min_side=c.min_side,
+    )
+
+
+def mask_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
+    """Which pixels of a region are the object."""
+    c, last = config.mask, config.background_last
+    channels = features.channels[features.region_levels[0]]
+    return MaskHead(
+        pooler(config, features, c.pool),
+        MaskConvolutions(channels, c.width, c.convolutions, rng=rng),
+        MaskPredictor(
+            c.width if c.convolutions else channels,
+            c.width,
+            config.num_classes,
+            background_last=last,
+            rng=rng,
+        ),
+        background_last=last,
+        aligned={"aligned": True, "unaligned": False}.get(c.targets, config.roi.aligned),
+        paste_mode=c.paste,
+        threshold=c.threshold,
+    )

@@ -1,0 +1,166 @@
+"""The whole chain: a picture becomes maps, maps become proposals, regions, and what the heads find.
+
+Training and inference walk the same way as far as the proposals. Then training draws regions of them
+and compares what the heads say with the truth; inference takes the heads' word. Which parts there are,
+and with which settings, is decided where they are put together (`minirnn.models.build`): Mask R-CNN,
+Faster R-CNN and Fast R-CNN are this same page.
+
+Source: He et al., "Mask R-CNN", 2017, section 3; with pyramid: Lin et al., "Feature pyramid
+networks", 2017.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minirnn.autograd import Tensor, no_grad
+from minirnn.backend import to_host
+from minirnn.data.sample import Detections, Target
+from minirnn.heads.head import Found, Head, RoIHeads
+from minirnn.heads.regions import RegionSampler
+from minirnn.models.config import Config
+from minirnn.nn import Module
+from minirnn.ops.losses import LossTerm
+from minirnn.record import note, recording
+from minirnn.transform import Batch, Transform, scale_boxes
+
+# Pixels that go through the network at a time in `predict`: one large image, or many small ones. More
+# large ones are no quicker together, and their maps take half a gigabyte each.
+_PIXELS = 1 << 20
+
+Rngs = np.random.Generator | Sequence[np.random.Generator] | None
+
+
+class RCNN(Module):
+    """A detector of regions: Mask R-CNN and its relatives.
+
+    Args:
+        transform: from photographs to the network's input.
+        backbone: images (N, 3, H, W) → maps by name.
+        proposer: where something might be.
+        sampler: which proposals the heads learn from.
+        heads: the box head, then whatever else is to be said of a detection.
+
+    Attributes:
+        config: what it was built from.
+        builder: makes the same model anew, of a configuration and a generator.
+    """
+
+    config: Config
+    builder: Callable[[Config, np.random.Generator], RCNN]
+
+    def __init__(
+        self,
+        transform: Transform,
+        backbone: Any,
+        proposer: Any,
+        sampler: RegionSampler,
+        heads: Sequence[Head],
+    ) -> None:
+        self.transform = transform
+        self.backbone = backbone
+        self.rpn = proposer
+        self.sampler = sampler
+        self.roi_heads = RoIHeads(heads)
+
+    def losses(
+        self, images: Sequence[np.ndarray], targets: Sequence[Target], rng: Rngs = None
+    ) -> dict[str, Tensor]:
+        """The losses of a batch; training minimises their sum.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB, of any size.
+            targets: ground truth of each image, in its pixels.
+            rng: draws the scale, anchors and regions, for each image from a stream of its own; or one
+                for each image; None for a fixed draw.
+
+        Returns:
+            Scalars by name: rpn_objectness, rpn_box, roi_class, roi_box, and those of further heads.
+
+        Raises:
+            InputError: images or targets that nothing can be learned from; names the image.
+        """
+        return {name: term.mean for name, term in self.loss_terms(images, targets, rng).items()}
+
+    def loss_terms(
+        self, images: Sequence[np.ndarray], targets: Sequence[Target], rng: Rngs = None
+    ) -> dict[str, LossTerm]:
+        """The same as `losses`, each with the number of anchors, regions or masks it is a mean over."""
+        rng = np.random.default_rng(0) if rng is None else rng
+        rngs = rng.spawn(len(images)) if isinstance(rng, np.random.Generator) else rng
+        batch, truth = self.transform.with_truth(images, targets, rngs, self.xp)
+        for head in self.roi_heads:
+            for target in truth:
+                head.check(target)
+
+        features = self.backbone(Tensor(batch.images))
+        losses, proposals = self.rpn.losses(features, batch, truth, rngs)
+        regions = [self.sampler(*each) for each in zip(proposals, truth, rngs, strict=True)]
+        note("sampled_regions", regions)
+        for head in self.roi_heads:
+            losses |= head.losses(features, regions, truth)
+        return losses
+
+    def predict(self, images: Sequence[np.ndarray], **wishes: Any) -> list[Detections]:
+        """Find the objects in images.
+
+        Args:
+            images: each (H, W, 3) uint8 RGB, of any size.
+            **wishes: for the heads, for this call: `score_threshold` leaves out what scores less.
+
+        Returns:
+            For each image its detections, by falling score, on the host, in the image's own pixels.
+            With GroupNorm they do not depend on the sizes of other images given with it. With frozen
+            BatchNorm images of other sizes widen the canvas, which may move a box by a little.
+
+        Raises:
+            InputError: an image is not (H, W, 3) uint8; names its number.
+        """
+        detections: dict[int, Detections] = {}
+        for indices, batch in self.transform.parts(images, _PIXELS, self.xp):
+            detections.update(zip(indices, self._detect(batch, wishes), strict=True))
+        return [detections[index] for index in range(len(images))]
+
+    def _detect(self, batch: Batch, wishes: dict[str, Any]) -> list[Detections]:
+        with no_grad():
+            features = self.backbone(batch.images)
+            proposals = self.rpn.propose(features, batch)
+            found = [Found.proposed(boxes) for boxes in proposals]
+            for head in self.roi_heads:
+                found = head.predict(features, found, batch, **wishes)
+        sizes = zip(found, batch.sizes, batch.original_sizes, strict=True)
+        return [self.finish(each, size, original) for each, size, original in sizes]
+
+    def finish(self, found: Found, size: tuple[int, int], original: tuple[int, int]) -> Detections:
+        """Back from the network's pixels to the image as it was given, on the host."""
+        found.boxes = scale_boxes(found.boxes, size, original)
+        for head in self.roi_heads:
+            head.finish(found, original)
+        return Detections(
+            to_host(found.boxes),
+            to_host(found.labels),
+            to_host(found.scores),
+            None if found.masks is None else to_host(found.masks),
+            None if found.keypoints is None else to_host(found.keypoints),
+        )
+
+    def stages(self, image: np.ndarray, **wishes: Any) -> dict[str, Any]:
+        """Everything that `predict` computes on its way for one image, by name, and "detections".
+
+        The names are those that the stages give with `note`: input, C2…, P2…, anchors, objectness,
+        anchor_deltas, proposals_before_nms, proposals, and what each head notes.
+        """
+        with recording() as seen:
+            (seen["detections"],) = self.predict([image], **wishes)
+        return seen
+
+    def training_stages(
+        self, image: np.ndarray, target: Target, rng: Rngs = None
+    ) -> dict[str, Any]:
+        """The same for one image of training: anchor_matches, sampled_anchors, sampled_regions, …"""
+        with recording() as seen:
+            seen["losses"] = self.losses([image], [target], rng)
+        return seen
