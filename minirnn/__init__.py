@@ -4,7 +4,7 @@
     minirnn.load_weights(model, "runs/demo/checkpoint.safetensors")
     detections = model.predict([image])
 
-Start reading at `minirnn.models.mask_rcnn`, which says in which order everything happens.
+Start reading at `minirnn.models.rcnn`, which says in which order everything happens.
 """
 
 from __future__ import annotations

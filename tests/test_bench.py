@@ -288,7 +288,7 @@ def test_a_step_of_training_repeats_with_the_same_work(shapes_folder):
 
 @pytest.mark.parametrize("pixels", [1, 1 << 20])
 def test_regions_are_counted(shapes_folder, pixels, monkeypatch):
-    monkeypatch.setattr("minirnn.models.mask_rcnn._PIXELS", pixels)  # in parts, or all at once
+    monkeypatch.setattr("minirnn.models.rcnn._PIXELS", pixels)  # in parts, or all at once
     _, model, samples = shapes_folder
     seen = networks.count_regions(model)
     networks.our_answer(model, samples)

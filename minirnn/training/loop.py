@@ -80,7 +80,7 @@ def train(
     Ctrl-C and SIGTERM let the current step end first; a second one stops at once.
 
     Args:
-        model: see `minirnn.models.MaskRCNN`; on its device already.
+        model: see `minirnn.models.RCNN`; on its device already.
         dataset: see `minirnn.data.loader.Dataset`.
         settings: see `TrainingSettings`.
         folder: of the run; made if it is not there.

@@ -53,7 +53,7 @@ class Team:
             team.backward()  # leaves the gradients in the model's parameters
 
     Args:
-        model: a `minirnn.models.MaskRCNN` on the host. Its parameters move to memory that all
+        model: a `minirnn.models.RCNN` on the host. Its parameters move to memory that all
             processes see, until `close`.
         processes: how many in all, at least 2.
 
