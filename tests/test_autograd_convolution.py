@@ -80,7 +80,7 @@ def test_conv_transpose2d_equals_the_textbook(
     stamped: int,
     seed: int,
 ) -> None:
-    """Both ways to spread, by stamps and by the turned kernels, and stamps in pieces of any size."""
+    """Both ways to transposed, by stamps and by the turned kernels, and stamps in pieces of any size."""
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((images, 2, *size))
     weight = rng.standard_normal((2, 3, *kernel))

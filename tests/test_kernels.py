@@ -20,7 +20,7 @@ from minirnn.data import Target
 from minirnn.kernels import report, table
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.correlation import Geometry
-from minirnn.kernels.cpu.layout import cells_of
+from minirnn.kernels.cpu.layout import nhwc_of
 
 CASES = {**kernel_cases_ops.CASES, **kernel_cases_regions.CASES}
 TABLE = report.every_operation()
@@ -81,7 +81,7 @@ def by_winograd(name, arrays, settings):
     x, weight, *_ = arrays
     where = (settings[key] for key in ("stride", "padding", "dilation"))
     geometry = Geometry(weight.shape[2:], *where, x.shape[2:])
-    return settings["groups"] == 1 and winograd.suits(cells_of(x), len(weight), geometry)
+    return settings["groups"] == 1 and winograd.suits(nhwc_of(x), len(weight), geometry)
 
 
 def test_winograd_is_among_the_cases():

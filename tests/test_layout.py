@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from minirnn.kernels.cpu import columns, layout
+from minirnn.kernels.cpu import im2col, layout
 from minirnn.kernels.cpu.correlation import Geometry
 from minirnn.nn import Conv2d, Linear
 from minirnn.ops.activation import relu
@@ -21,12 +21,12 @@ from minirnn.training.optimiser import SGD
 def test_there_and_back(n, channels, height, width):
     maps = np.arange(n * channels * height * width, dtype=np.float32)
     maps = maps.reshape(n, channels, height, width)
-    cells = layout.cells_of(maps)
+    cells = layout.nhwc_of(maps)
     assert cells.flags.c_contiguous
     np.testing.assert_array_equal(cells, maps.transpose(0, 2, 3, 1))
-    back = layout.maps_of(cells)
+    back = layout.nchw_of(cells)
     np.testing.assert_array_equal(back, maps)
-    assert n == 0 or np.may_share_memory(layout.cells_of(back), cells)  # no copy
+    assert n == 0 or np.may_share_memory(layout.nhwc_of(back), cells)  # no copy
     planes = layout.planes_of(back)
     assert planes.flags.c_contiguous
     np.testing.assert_array_equal(planes, maps)
@@ -57,7 +57,7 @@ def test_rows_of_images_cover_every_row_once(n, rows, most, data):
 )
 def test_operations_hand_on_channels_last(operation):
     planes = np.random.default_rng(0).standard_normal((2, 4, 6, 7))
-    there = layout.maps_of(layout.cells_of(planes))
+    there = layout.nchw_of(layout.nhwc_of(planes))
     np.testing.assert_array_equal(operation(there), operation(planes))
     assert operation(there).transpose(0, 2, 3, 1).flags.c_contiguous
 
@@ -66,12 +66,12 @@ def test_operations_hand_on_channels_last(operation):
 def test_weights_there_and_back(outputs, channels, height, width):
     for shape in ((outputs, channels, height, width), (outputs, channels)):
         weight = np.random.default_rng(0).standard_normal(shape)
-        taps = layout.taps_of(weight)
+        taps = layout.hwio_of(weight)
         assert taps.flags.c_contiguous
         assert taps.shape == (*shape[2:], channels, outputs)
-        back = layout.weight_of(taps)
+        back = layout.oihw_of(taps)
         np.testing.assert_array_equal(back, weight)
-        assert np.may_share_memory(layout.taps_of(back), taps)  # no copy
+        assert np.may_share_memory(layout.hwio_of(back), taps)  # no copy
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_gradients_of_weights_lie_like_the_weights(operation, x, weight):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(x).astype(np.float32)
     plain = rng.standard_normal(weight).astype(np.float32)
-    laid = layout.weight_of(layout.taps_of(plain))
+    laid = layout.oihw_of(layout.hwio_of(plain))
     (y, vjps), (same, others) = operation(x, plain), operation(x, laid)
     np.testing.assert_array_equal(y, same)
     for vjp, other in zip(vjps[:2], others[:2], strict=True):
@@ -113,8 +113,8 @@ def test_patches_of_planes_are_those_of_places(shape, kernel, stride, padding, d
     maps = np.random.default_rng(0).standard_normal(shape)
     found = []
     for short in (32, 0):
-        with mock.patch.object(columns, "_SHORT", short):
-            patches = columns.Columns(maps.transpose(0, 2, 3, 1), geometry)
+        with mock.patch.object(im2col, "_SHORT", short):
+            patches = im2col.Patches(maps.transpose(0, 2, 3, 1), geometry)
             found.append([np.array(p) for _, p in patches.blocks(0, len(patches))])
             assert patches.by_plane == (kernel[1] * shape[1] < short <= geometry.output[1])
     for plane, place in zip(*found, strict=True):
@@ -125,13 +125,13 @@ def test_a_model_keeps_the_order_inside_and_hands_out_the_usual_one():
     rng = np.random.default_rng(0)
     for layer in (Conv2d(4, 5, 3, rng=rng), Linear(4, 5, rng=rng)):
         optimiser = SGD(layer, 0.9, 0.1)
-        layer.weight.grad = layout.weight_of(layout.taps_of(layer.weight.data))
+        layer.weight.grad = layout.oihw_of(layout.hwio_of(layer.weight.data))
         optimiser.step(0.1)
         state, velocities = layer.state_dict(), optimiser.state_dict()
         for array in (*state.values(), *velocities.values()):
             assert array.flags.c_contiguous
         for _ in range(2):
-            assert layout.taps_of(layer.weight.data).base is not None  # a view, no copy
+            assert layout.hwio_of(layer.weight.data).base is not None  # a view, no copy
             np.testing.assert_array_equal(layer.weight.data, state["weight"])
             layer.load_state_dict(state)
             optimiser.load_state_dict(velocities)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.correlation import Geometry
-from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of
 from minirnn.ops.convolution import conv2d
 
 
@@ -28,10 +28,10 @@ def _run(x, w, b, padding, dtype):
 
 
 def _add(bias):
-    def finish(block, place, out):
+    def epilogue(block, place, out):
         out[...] = block + bias
 
-    return finish
+    return epilogue
 
 
 def _error(a, b):
@@ -45,33 +45,33 @@ def _error(a, b):
 def test_equals_float64_on_any_size(n, height, width, padding, seed):
     case = _case(n, 40, 33, height + 2, width + 2, padding, seed)
     direct = _run(*case, np.float64)
-    cells = cells_of(case[0])
-    tiles = winograd.correlate(cells, taps_of(case[1]), (padding, padding), _add(case[2]))
-    assert _error(maps_of(tiles), direct[0]) < 3e-5
+    cells = nhwc_of(case[0])
+    tiles = winograd.correlate(cells, hwio_of(case[1]), (padding, padding), _add(case[2]))
+    assert _error(nchw_of(tiles), direct[0]) < 3e-5
     dy = np.random.default_rng(1).standard_normal(direct[0].shape).astype(np.float32)
-    gradient = winograd.weight_gradient(cells, cells_of(dy), (padding, padding))
-    assert _error(weight_of(gradient), direct[2]) < 3e-5
-    turned = taps_of(case[1])[::-1, ::-1].transpose(0, 1, 3, 2)
-    back = winograd.correlate(cells_of(dy), turned, (2 - padding, 2 - padding), _add(0))
-    assert _error(maps_of(back), direct[1]) < 3e-5
+    gradient = winograd.weight_gradient(cells, nhwc_of(dy), (padding, padding))
+    assert _error(oihw_of(gradient), direct[2]) < 3e-5
+    turned = hwio_of(case[1])[::-1, ::-1].transpose(0, 1, 3, 2)
+    back = winograd.correlate(nhwc_of(dy), turned, (2 - padding, 2 - padding), _add(0))
+    assert _error(nchw_of(back), direct[1]) < 3e-5
 
 
 def test_large_maps_are_cut_into_blocks():
     case = _case(1, 32, 32, 50, 1030, 1)
-    tiles = winograd.correlate(cells_of(case[0]), taps_of(case[1]), (1, 1), _add(case[2]))
-    assert _error(maps_of(tiles), _run(*case, np.float64)[0]) < 3e-5
+    tiles = winograd.correlate(nhwc_of(case[0]), hwio_of(case[1]), (1, 1), _add(case[2]))
+    assert _error(nchw_of(tiles), _run(*case, np.float64)[0]) < 3e-5
 
 
 def test_dispatch_and_switch():
     x, w, b, padding = _case(2, 256, 256, 32, 32, 1)
     geometry = Geometry((3, 3), (1, 1), (1, 1), (1, 1), (32, 32))
-    assert winograd.suits(cells_of(x), 256, geometry)
-    assert not winograd.suits(cells_of(x.astype(np.float64)), 256, geometry)
+    assert winograd.suits(nhwc_of(x), 256, geometry)
+    assert not winograd.suits(nhwc_of(x.astype(np.float64)), 256, geometry)
     fast = conv2d(x, w, b, padding=padding)
     with winograd.exact():
-        assert not winograd.suits(cells_of(x), 256, geometry)
+        assert not winograd.suits(nhwc_of(x), 256, geometry)
         plain = conv2d(x, w, b, padding=padding)
-    assert winograd.suits(cells_of(x), 256, geometry)
+    assert winograd.suits(nhwc_of(x), 256, geometry)
     true = conv2d(x.astype(np.float64), w.astype(np.float64), b.astype(np.float64), padding=padding)
     assert _error(plain, true) < _error(fast, true) < 40 * _error(plain, true) < 1e-4
 
@@ -91,7 +91,7 @@ def test_costs_what_the_docstring_says(channels):
 def test_strides_are_not_done_here(stride):
     x = np.zeros((1, 64, 32, 32), np.float32)
     geometry = Geometry((3, 3), (stride, stride), (1, 1), (1, 1), (32, 32))
-    assert not winograd.suits(cells_of(x), 64, geometry)
+    assert not winograd.suits(nhwc_of(x), 64, geometry)
 
 
 def test_repeats_bit_for_bit():

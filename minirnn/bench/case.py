@@ -10,7 +10,7 @@ import numpy as np
 
 from minirnn.bench.clock import take_turns
 from minirnn.bench.rows import Row
-from minirnn.kernels.cpu.layout import cells_of, maps_of
+from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
 
 #: Largest difference over the reference's largest number, after float32 sums of thousands of terms
 #: in another order (and Winograd's, whose error is a few times that of the plain sum).
@@ -94,7 +94,7 @@ def as_in_the_network(array: np.ndarray) -> np.ndarray:
 
     Those of an image lie in planes.
     """
-    return maps_of(cells_of(array)) if array.ndim == 4 and array.shape[1] > 3 else array
+    return nchw_of(nhwc_of(array)) if array.ndim == 4 and array.shape[1] > 3 else array
 
 
 def drawn(rng: np.random.Generator, *shape: int) -> np.ndarray:

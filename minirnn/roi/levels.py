@@ -10,7 +10,7 @@ import numpy as np
 from minirnn.autograd.tensor import differentiable, remembered
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.layout import cells_of, maps_of
+from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
 from minirnn.ops.roi_align import roi_align
 
 
@@ -141,10 +141,10 @@ def pyramid_roi(
     channels, *bins = parts[0][0].shape[1:]
     pooled = xp.empty((len(boxes), *bins, channels), maps[0].dtype)
     for chosen, (part, _) in zip(members, parts, strict=True):
-        pooled[chosen] = cells_of(part)
-    lay = remembered(cells_of)  # the maps share one gradient: it is brought into order once
+        pooled[chosen] = nhwc_of(part)
+    lay = remembered(nhwc_of)  # the maps share one gradient: it is brought into order once
     gradients = [
-        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(maps_of(lay(dy)[chosen]))
+        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(nchw_of(lay(dy)[chosen]))
         for chosen, (_, vjps) in zip(members, parts, strict=True)
     ]
-    return maps_of(pooled), (*gradients, None, None)
+    return nchw_of(pooled), (*gradients, None, None)

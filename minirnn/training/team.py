@@ -38,7 +38,7 @@ from minirnn.data.sample import Target
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
 from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.layout import taps_of, weight_of
+from minirnn.kernels.cpu.layout import hwio_of, oihw_of
 from minirnn.kernels.cpu.passes import added
 from minirnn.ops.arithmetic import add
 
@@ -316,7 +316,7 @@ class _Memory:
         if len(kinds) != 1:
             raise InputError(f"the parameters are of several kinds: {sorted(map(str, kinds))}")
         self.dtype = kinds.pop()
-        self._shapes = [taps_of(a).shape if a.ndim > 1 else a.shape for a in arrays]
+        self._shapes = [hwio_of(a).shape if a.ndim > 1 else a.shape for a in arrays]
         sizes = [-(-a.nbytes // _ALIGNED) * _ALIGNED for a in arrays]
         self._starts = [sum(sizes[:i]) for i in range(len(sizes))]
         self._size = sum(sizes)
@@ -335,7 +335,7 @@ class _Memory:
         for shape, start in zip(self._shapes, self._starts, strict=True):
             at = number * self._size + start
             flat = np.frombuffer(space, self.dtype, math.prod(shape), at)
-            arrays.append(weight_of(flat.reshape(shape)) if len(shape) > 1 else flat)
+            arrays.append(oihw_of(flat.reshape(shape)) if len(shape) > 1 else flat)
         return arrays
 
     def remove(self) -> None:

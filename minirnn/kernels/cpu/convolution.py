@@ -15,15 +15,15 @@ import numpy as np
 from minirnn.backend import Array
 from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.correlation import (
-    Finish,
+    Epilogue,
     Geometry,
     correlate,
     readable,
-    spread,
     sum_of_places,
+    transposed,
     weight_gradient,
 )
-from minirnn.kernels.cpu.layout import cells_of, maps_of, taps_of, weight_of
+from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of
 from minirnn.kernels.cpu.passes import before_relu
 from minirnn.kernels.table import kernel
 from minirnn.ops import convolution as plain
@@ -58,39 +58,39 @@ def conv2d(
     settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     check_conv2d(x, weight, bias, add, **settings)
     geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), pair(dilation), x.shape[2:])
-    finish = Finish(bias, None if add is None else cells_of(add), relu)
+    epilogue = Epilogue(bias, None if add is None else nhwc_of(add), relu)
     if groups == 1:
-        parts = [(readable(x, geometry), taps_of(weight))]
-        y = correlate(*parts[0], geometry, finish)
+        parts = [(readable(x, geometry), hwio_of(weight))]
+        y = correlate(*parts[0], geometry, epilogue)
     else:
         parts = [
-            (readable(xi, geometry), taps_of(wi))
+            (readable(xi, geometry), hwio_of(wi))
             for xi, wi in zip(_cut(x, groups, 1), _cut(weight, groups, 0), strict=True)
         ]
         y = np.concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
-        finish(y, (slice(None),) * 3, y)
+        epilogue(y, (slice(None),) * 3, y)
 
-    inner = before_relu(y, relu, cells_of)
+    inner = before_relu(y, relu, nhwc_of)
 
     def to_x(dy: Array) -> Array:
         pieces = _cut(inner(dy), groups, axis=3)
-        dx = [spread(dyi, wi, geometry) for dyi, (_, wi) in zip(pieces, parts, strict=True)]
-        return maps_of(dx[0] if groups == 1 else np.concatenate(dx, axis=3))
+        dx = [transposed(dyi, wi, geometry) for dyi, (_, wi) in zip(pieces, parts, strict=True)]
+        return nchw_of(dx[0] if groups == 1 else np.concatenate(dx, axis=3))
 
     def to_weight(dy: Array) -> Array:
         pieces = _cut(inner(dy), groups, axis=3)
         dw = [
             weight_gradient(xi, dyi, geometry) for dyi, (xi, _) in zip(pieces, parts, strict=True)
         ]
-        return weight_of(dw[0] if groups == 1 else np.concatenate(dw, axis=3))
+        return oihw_of(dw[0] if groups == 1 else np.concatenate(dw, axis=3))
 
     def to_bias(dy: Array) -> Array:
         return sum_of_places(inner(dy))
 
     vjps: tuple[Callable | None, ...] = (to_x, to_weight, None if bias is None else to_bias)
     if add is not None:
-        vjps = (*vjps, lambda dy: maps_of(inner(dy)))
-    return maps_of(y), vjps
+        vjps = (*vjps, lambda dy: nchw_of(inner(dy)))
+    return nchw_of(y), vjps
 
 
 @kernel(
@@ -116,14 +116,14 @@ def conv_transpose2d(
     )
     # The convolution that this one is the transpose of goes from the large map to the small one.
     geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), (1, 1), size)
-    cells, taps = cells_of(x), taps_of(weight)
-    y = spread(cells, taps, geometry, Finish(bias, relu=relu))
+    cells, taps = nhwc_of(x), hwio_of(weight)
+    y = transposed(cells, taps, geometry, Epilogue(bias, relu=relu))
 
-    inner = before_relu(y, relu, cells_of)
+    inner = before_relu(y, relu, nhwc_of)
 
-    return maps_of(y), (
-        lambda dy: maps_of(correlate(inner(dy), taps, geometry)),
-        lambda dy: weight_of(weight_gradient(inner(dy), cells, geometry)),
+    return nchw_of(y), (
+        lambda dy: nchw_of(correlate(inner(dy), taps, geometry)),
+        lambda dy: oihw_of(weight_gradient(inner(dy), cells, geometry)),
         None if bias is None else lambda dy: sum_of_places(inner(dy)),
     )
 
@@ -139,15 +139,15 @@ def linear(
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.convolution.linear`."""
     check_linear(x, weight, bias)
-    taps = taps_of(weight)
+    taps = hwio_of(weight)
     y = parallel.matmul(x, taps)
-    Finish(bias, relu=relu)(y, ..., y)
+    Epilogue(bias, relu=relu)(y, ..., y)
 
     inner = before_relu(y, relu, lambda dy: dy)
 
     return y, (
         lambda dy: parallel.matmul(inner(dy), taps.T),
-        lambda dy: weight_of(parallel.matmul(x.T, inner(dy))),
+        lambda dy: oihw_of(parallel.matmul(x.T, inner(dy))),
         None if bias is None else lambda dy: inner(dy).sum(axis=0),
     )
 

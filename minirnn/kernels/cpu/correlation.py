@@ -1,9 +1,9 @@
 """The three products behind convolution, and which algorithm computes them.
 
-With A the linear map of a convolution: `correlate` is A x, `spread` is Aᵀ dy, and `weight_gradient` is
+With A the linear map of a convolution: `correlate` is A x, `transposed` is Aᵀ dy, and `weight_gradient` is
 the gradient of A's weights. Each is a matrix product of *patches*, what the kernel sees at each place
-(see `kernels.cpu.columns`), with the weights, or Winograd's shorter way (`kernels.cpu.winograd`),
-or, with stride 1 on a small map, the transpose of its transpose (`_stamp`).
+(see `kernels.cpu.im2col`), with the weights, or Winograd's shorter way (`kernels.cpu.winograd`),
+or, with stride 1 on a small map, products added where they belong (`_col2im`); `algorithm` decides.
 All work on maps with their channels last, (N, H, W, C), so that a patch is made of a few contiguous
 runs, and on kernels (kh, kw, C, O), "taps", which multiply a patch as they lie (see `kernels.cpu.layout`).
 """
@@ -19,8 +19,8 @@ import numpy as np
 
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.kernels.cpu import parallel, winograd
-from minirnn.kernels.cpu.columns import Columns, by_plane
-from minirnn.kernels.cpu.layout import cells_of, contiguous
+from minirnn.kernels.cpu.im2col import Patches, by_plane
+from minirnn.kernels.cpu.layout import contiguous, nhwc_of
 from minirnn.kernels.cpu.passes import sum_of_rows
 
 _STAMPS = 1 << 18  # numbers that are added up at a time: 1 MiB of float32
@@ -66,7 +66,7 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Finish:
+class Epilogue:
     """What is done to a block of the result while it is in the cache: + bias, + residual, ReLU."""
 
     bias: Array | None
@@ -74,7 +74,7 @@ class Finish:
     relu: bool = False
 
     def __call__(self, block: Array, place: Any, out: Array) -> None:
-        """Finish the block of the result that stands at `place`, and leave it in `out`.
+        """Epilogue the block of the result that stands at `place`, and leave it in `out`.
 
         The block is used up. `out` may be the block itself.
         """
@@ -92,38 +92,67 @@ class Finish:
         elif out is not block:
             out[...] = block
 
-    def over_rows(self) -> Finish:
+    def over_rows(self) -> Epilogue:
         """The same where the places are not (image, row, column) but one long list."""
         if self.residual is None:
             return self
         rows = self.residual.reshape(-1, self.residual.shape[3])
-        return Finish(self.bias, rows, self.relu)
+        return Epilogue(self.bias, rows, self.relu)
 
 
-_NOTHING = Finish(None)
+_NOTHING = Epilogue(None)
 
 
 def readable(maps: Array, geometry: Geometry) -> Array:
     """(N, C, H, W) → (N, H, W, C), lying as `correlate` and `weight_gradient` want to read it."""
     cells = maps.transpose(0, 2, 3, 1)
-    return cells if by_plane(geometry, cells) else cells_of(maps)
+    return cells if by_plane(geometry, cells) else nhwc_of(maps)
+
+
+def algorithm(product: str, maps: Array, outputs: int, geometry: Geometry) -> str:
+    """Which algorithm computes one of the three products: decided here and nowhere else.
+
+    Args:
+        product: "forward" (A x), "transposed" (Aᵀ dy) or "weight" (dw).
+        maps: what is read, (N, H, W, C): x, or dy for "transposed".
+        outputs: channels of the result.
+        geometry: of the convolution A.
+
+    Returns:
+        "pointwise": one matrix product of the map as it lies.
+        "turned": Aᵀ is a convolution itself, with the kernel turned; "forward" of that decides further.
+        "written": col2im where no place is under two stamps. "added": col2im where some are.
+        "winograd" or "im2col".
+    """
+    if product == "transposed":
+        if geometry.back is not None:
+            return "turned"
+        (kh, kw), (sy, sx) = geometry.kernel, geometry.stride
+        apart = kh <= sy and kw <= sx and geometry.padding == (0, 0)
+        return "written" if apart and geometry.dilation == (1, 1) else "added"
+    if geometry.is_pointwise:
+        return "pointwise"
+    places = len(maps) * math.prod(geometry.output)
+    if product == "forward" and geometry.back is not None and places < _FEW:
+        return "added"
+    return "winograd" if winograd.suits(maps, outputs, geometry) else "im2col"
 
 
 def correlate(
     cells: Array,
     taps: Array,
     geometry: Geometry,
-    finish: Finish = _NOTHING,
+    epilogue: Epilogue = _NOTHING,
     *,
     turned: bool = False,
 ) -> Array:
-    """y = A x, finished. This is the dispatch: which algorithm runs is decided here and nowhere else.
+    """y = A x, with the epilogue done.
 
     Args:
         cells: (N, H, W, C).
         taps: the kernels, (kh, kw, C, O).
         geometry: where the kernel stands.
-        finish: what is done to the result.
+        epilogue: what is done to the result.
         turned: exchange inputs and outputs and turn the kernels by 180 degrees.
 
     Returns:
@@ -131,16 +160,16 @@ def correlate(
     """
     if turned:
         taps = _turned(taps)
-    if geometry.is_pointwise:
+    way = algorithm("forward", cells, taps.shape[3], geometry)
+    if way == "pointwise":
         sy, sx = geometry.stride
-        return _pointwise(cells[:, ::sy, ::sx], taps[0, 0], finish)
-    back, places = geometry.back, len(cells) * math.prod(geometry.output)
-    if isinstance(cells, np.ndarray) and back is not None and places < _FEW:
-        return _stamp(cells, _turned(taps), back, finish)
+        return _pointwise(cells[:, ::sy, ::sx], taps[0, 0], epilogue)
+    if way == "added" and geometry.back is not None:
+        return _col2im(cells, _turned(taps), geometry.back, epilogue)
     taps = contiguous(taps, axis=2)
-    if winograd.suits(cells, taps.shape[3], geometry):
-        return winograd.correlate(cells, taps, geometry.padding, finish)
-    return _correlate_by_columns(cells, taps.reshape(-1, taps.shape[3]), geometry, finish)
+    if way == "winograd":
+        return winograd.correlate(cells, taps, geometry.padding, epilogue)
+    return _correlate_by_columns(cells, taps.reshape(-1, taps.shape[3]), geometry, epilogue)
 
 
 def _turned(taps: Array) -> Array:
@@ -148,19 +177,19 @@ def _turned(taps: Array) -> Array:
     return taps[::-1, ::-1].transpose(0, 1, 3, 2)
 
 
-def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
+def _pointwise(cells: Array, matrix: Array, epilogue: Epilogue) -> Array:
     xp = xp_of(cells)
     channels, outputs = matrix.shape
     rows = cells.reshape(-1, channels)
     y = xp.empty((len(rows), outputs), cells.dtype)
-    finish = finish.over_rows()
+    epilogue = epilogue.over_rows()
     step = max(_ROWS // (channels + outputs), 256) if xp is np else len(rows)
 
     def work(start: int, stop: int) -> None:
         for first in range(start, stop, step):
             part = slice(first, min(first + step, stop))
             xp.matmul(rows[part], matrix, out=y[part])
-            finish(y[part], part, y[part])
+            epilogue(y[part], part, y[part])
 
     if len(rows):
         # A thread costs as much as a million multiplications.
@@ -168,32 +197,32 @@ def _pointwise(cells: Array, matrix: Array, finish: Finish) -> Array:
     return y.reshape(*cells.shape[:3], outputs)
 
 
-def _correlate_by_columns(cells: Array, matrix: Array, geometry: Geometry, finish: Finish) -> Array:
-    columns = Columns(cells, geometry)
+def _correlate_by_columns(
+    cells: Array, matrix: Array, geometry: Geometry, epilogue: Epilogue
+) -> Array:
+    columns = Patches(cells, geometry)
     y = columns.xp.empty((len(cells), *geometry.output, matrix.shape[1]), cells.dtype)
 
     def work(start: int, stop: int) -> None:
         for place, patches in columns.blocks(start, stop):
             block = y[place]
             columns.xp.matmul(patches, matrix, out=block.reshape(len(patches), -1))
-            finish(block, (*place, slice(None)), block)
+            epilogue(block, (*place, slice(None)), block)
 
     _chunks(columns.xp, work, len(columns))
     return y
 
 
-def spread(dy: Array, taps: Array, geometry: Geometry, finish: Finish = _NOTHING) -> Array:
+def transposed(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue = _NOTHING) -> Array:
     """dx = Aᵀ dy, finished: each output value stamped back over its patch, (N, H, W, C)."""
-    if geometry.back is not None:
-        return correlate(dy, taps, geometry.back, finish, turned=True)
-    (kh, kw), (sy, sx) = geometry.kernel, geometry.stride
-    if kh <= sy and kw <= sx and geometry.padding == (0, 0) and geometry.dilation == (1, 1):
-        return _stamp_apart(dy, taps, geometry, finish)
-    return _stamp(dy, taps, geometry, finish)
+    way = algorithm("transposed", dy, taps.shape[2], geometry)
+    if way == "turned" and geometry.back is not None:
+        return correlate(dy, taps, geometry.back, epilogue, turned=True)
+    return (_written if way == "written" else _col2im)(dy, taps, geometry, epilogue)
 
 
-def _stamp_apart(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
-    """`spread` where no place of dx is under two stamps: they are written, not added.
+def _written(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> Array:
+    """`transposed` where no place of dx is under two stamps: they are written, not added.
 
     One row of the kernel after the other. Where there are no gaps, its stamps side by side are whole rows
     of the result, and are copied there as they are finished.
@@ -220,10 +249,10 @@ def _stamp_apart(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> 
                         dx[chosen, rows, v::sx][:, :, :ow] = stamps[:, :, :, v]
                 else:
                     stamps = stamps.reshape(*part.shape[:2], width, channels)
-                    finish(stamps, (chosen, rows), dx[chosen, rows])
+                    epilogue(stamps, (chosen, rows), dx[chosen, rows])
             if gaps:
                 rows = slice(first * sy, last * sy if last < oh else height)
-                finish(dx[chosen, rows], (chosen, rows), dx[chosen, rows])
+                epilogue(dx[chosen, rows], (chosen, rows), dx[chosen, rows])
 
     _chunks(xp, work, len(places))
     return dx
@@ -239,8 +268,8 @@ def _portions(xp: Any, maps: Array, most: int) -> tuple[int, int]:
     return max(most // max(height, 1), 1), min(most, max(height, 1))
 
 
-def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
-    """`spread` where stamps overlap: they are added up on a map with room for the padding.
+def _col2im(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> Array:
+    """`transposed` where stamps overlap: they are added up on a map with room for the padding.
 
     One tap after the other, since BLAS then reads the weights as they lie, and a tap's stamps are as many
     numbers as dy has places: they are still in a cache when they are added.
@@ -279,7 +308,7 @@ def _stamp(dy: Array, taps: Array, geometry: Geometry, finish: Finish) -> Array:
             stamp(*place)
 
     _chunks(xp, work, len(places))
-    finish(dx, (slice(None),), dx)
+    epilogue(dx, (slice(None),), dx)
     return dx
 
 
@@ -288,17 +317,18 @@ def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
     xp = xp_of(cells, dy)
     outputs, channels = dy.shape[3], cells.shape[3]
     kh, kw = geometry.kernel
-    if geometry.is_pointwise:
+    way = algorithm("weight", cells, outputs, geometry)
+    if way == "pointwise":
         sy, sx = geometry.stride
         rows = cells[:, ::sy, ::sx].reshape(-1, channels)
         gradients = dy.reshape(-1, outputs)
         if outputs < min(channels, 32):  # BLAS likes a very short side of the result in front
             return parallel.matmul(gradients.T, rows).T.reshape(1, 1, channels, outputs)
         return parallel.matmul(rows.T, gradients).reshape(1, 1, channels, outputs)
-    if winograd.suits(cells, outputs, geometry):
+    if way == "winograd":
         return winograd.weight_gradient(cells, dy, geometry.padding)
 
-    columns = Columns(cells, geometry, least=512)
+    columns = Patches(cells, geometry, least=512)
     partial: dict[int, Array] = {}
 
     def work(start: int, stop: int) -> None:

@@ -10,7 +10,7 @@ Weights are treated alike. A kernel has the shape (O, C, kh, kw) and lies as (kh
 side by side: that is the right factor of the product of patches and weights, as it stands.
 
 Nobody has to know: every operation takes an array (N, C, H, W) or (O, C, kh, kw) that lies in any way and
-gives one back. `cells_of` and `taps_of` are where another way of lying is paid for, with one copy.
+gives one back. `nhwc_of` and `hwio_of` are where another way of lying is paid for, with one copy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from minirnn.kernels.cpu import parallel
 _BLOCK = 1 << 15  # numbers that are transposed at a time, so that they stay in the cache
 
 
-def cells_of(maps: Array) -> Array:
+def nhwc_of(maps: Array) -> Array:
     """(N, C, H, W) → the same numbers as (N, H, W, C), contiguous; no copy if they lie like that."""
     cells = maps.transpose(0, 2, 3, 1)
     if not isinstance(maps, np.ndarray):
@@ -49,13 +49,13 @@ def planes_of(maps: Array) -> Array:
     return contiguous(maps)
 
 
-def taps_of(weight: Array) -> Array:
+def hwio_of(weight: Array) -> Array:
     """(O, C, kh, kw) → the same numbers as (kh, kw, C, O), contiguous; linear: (O, C) → (C, O)."""
     axes = (*range(2, weight.ndim), 1, 0)
     return contiguous(weight.transpose(axes), axis=weight.ndim - 2)
 
 
-def weight_of(taps: Array) -> Array:
+def oihw_of(taps: Array) -> Array:
     """(kh, kw, C, O) → (O, C, kh, kw), or (C, O) → (O, C): a view."""
     return taps.transpose(taps.ndim - 1, taps.ndim - 2, *range(taps.ndim - 2))
 
@@ -122,6 +122,10 @@ def in_rows(xp: Any, work: Callable[[slice, slice], None], n: int, rows: int, mo
     parallel.for_chunks(share, n * rows, at_least=most)
 
 
-def maps_of(cells: Array) -> Array:
+def nchw_of(cells: Array) -> Array:
     """(N, H, W, C) → (N, C, H, W), a view."""
     return cells.transpose(0, 3, 1, 2)
+
+
+# Names until now.
+cells_of, maps_of, taps_of, weight_of = nhwc_of, nchw_of, hwio_of, oihw_of

@@ -12,7 +12,7 @@ from minirnn.autograd.tensor import together
 from minirnn.backend import Array, positive_part
 from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.convolution import on_host
-from minirnn.kernels.cpu.layout import cells_of
+from minirnn.kernels.cpu.layout import nhwc_of
 from minirnn.kernels.cpu.parallel import BLOCK
 from minirnn.kernels.cpu.passes import before_relu, sum_of_rows
 from minirnn.kernels.table import kernel
@@ -109,7 +109,7 @@ Place = tuple[slice, slice]
 def _rows_of(x: Array) -> Array:
     """(N, C, …) → (N, places, C), contiguous."""
     if x.ndim == 4:
-        cells = cells_of(x)
+        cells = nhwc_of(x)
     else:
         cells = np.ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))
     return cells.reshape(len(x), math.prod(x.shape[2:]), x.shape[1])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu.layout import cells_of, in_rows, maps_of
+from minirnn.kernels.cpu.layout import in_rows, nchw_of, nhwc_of
 from minirnn.kernels.cpu.parallel import BLOCK
 from minirnn.kernels.table import kernel as register
 from minirnn.ops.pooling import Pair, Windows, avg_pool2d, max_pool2d
@@ -101,7 +101,7 @@ def max_pool2d_in_blocks(
 ) -> tuple[Array, Callable]:
     """`minirnn.ops.pooling.max_pool2d`, for ceil_mode=False."""
     windows = _Blocks("max_pool2d", x.shape, kernel, stride, padding)
-    cells = cells_of(x)
+    cells = nhwc_of(x)
     y = np.empty((len(x), *windows.output, x.shape[1]), x.dtype)
 
     def forward(images: slice, rows: slice) -> None:
@@ -115,7 +115,7 @@ def max_pool2d_in_blocks(
     windows.run(cells, forward)
 
     def gradient(dy: Array) -> Array:
-        dy = cells_of(dy)
+        dy = nhwc_of(dy)
         dx = np.empty(cells.shape, dy.dtype)
 
         def backward(images: slice, rows: slice, part: Array) -> None:
@@ -129,9 +129,9 @@ def max_pool2d_in_blocks(
                 part[place] += own * met
 
         windows.spread(dx, backward)
-        return maps_of(dx)
+        return nchw_of(dx)
 
-    return maps_of(y), gradient
+    return nchw_of(y), gradient
 
 
 def _whole_kernel_counts(
@@ -162,7 +162,7 @@ def avg_pool2d_in_blocks(
 ) -> tuple[Array, Callable]:
     """`minirnn.ops.pooling.avg_pool2d` where each mean is over kh · kw values."""
     windows = _Blocks("avg_pool2d", x.shape, kernel, stride, padding)
-    cells = cells_of(x)
+    cells = nhwc_of(x)
     y = np.zeros((len(x), *windows.output, x.shape[1]), x.dtype)
     share = windows.kernel[0] * windows.kernel[1]
 
@@ -176,7 +176,7 @@ def avg_pool2d_in_blocks(
     shape = cells.shape
 
     def gradient(dy: Array) -> Array:
-        dy = cells_of(dy)
+        dy = nhwc_of(dy)
         dx = np.empty(shape, dy.dtype)
 
         def backward(images: slice, rows: slice, part: Array) -> None:
@@ -185,6 +185,6 @@ def avg_pool2d_in_blocks(
                 part[place] += own
 
         windows.spread(dx, backward)
-        return maps_of(dx)
+        return nchw_of(dx)
 
-    return maps_of(y), gradient
+    return nchw_of(y), gradient

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu.layout import cells_of, in_rows, maps_of
+from minirnn.kernels.cpu.layout import in_rows, nchw_of, nhwc_of
 from minirnn.kernels.cpu.parallel import BLOCK, in_blocks
 from minirnn.kernels.table import kernel
 from minirnn.ops.interpolation import nearest_index, neighbours, resize_positions
@@ -30,7 +30,7 @@ def nearest_in_blocks(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable
     if (height, width) == (2 * x.shape[2], 2 * x.shape[3]):
         return _double(x), _halve
     rows, columns = (nearest_index(n, m) for n, m in zip(x.shape[2:], (height, width), strict=True))
-    y = maps_of(cells_of(x)[:, xp.asarray(rows)][:, :, xp.asarray(columns)])
+    y = nchw_of(nhwc_of(x)[:, xp.asarray(rows)][:, :, xp.asarray(columns)])
 
     before = x.shape[2:]
 
@@ -45,7 +45,7 @@ def nearest_in_blocks(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable
 
 
 def _double(x: Array) -> Array:
-    xp, cells = xp_of(x), cells_of(x)
+    xp, cells = xp_of(x), nhwc_of(x)
     n, height, width, channels = cells.shape
     y = xp.empty((n, height, 2, width, 2, channels), x.dtype)
 
@@ -53,11 +53,11 @@ def _double(x: Array) -> Array:
         y[images, rows] = cells[images, rows, None, :, None]
 
     in_rows(xp, work, n, height, max(BLOCK // max(4 * width * channels, 1), 1))
-    return maps_of(y.reshape(n, 2 * height, 2 * width, channels))
+    return nchw_of(y.reshape(n, 2 * height, 2 * width, channels))
 
 
 def _halve(dy: Array) -> Array:
-    xp, cells = xp_of(dy), cells_of(dy)
+    xp, cells = xp_of(dy), nhwc_of(dy)
     n, height, width, channels = cells.shape
     squares = cells.reshape(n, height // 2, 2, width // 2, 2, channels)
     dx = xp.empty((n, height // 2, width // 2, channels), dy.dtype)
@@ -69,7 +69,7 @@ def _halve(dy: Array) -> Array:
         out += part[:, :, 1, :, 1]
 
     in_rows(xp, work, n, height // 2, max(BLOCK // max(2 * width * channels, 1), 1))
-    return maps_of(dx)
+    return nchw_of(dx)
 
 
 @kernel(bilinear, "cpu", reason="two cells for each reading, not a matrix product", applies=_sized)

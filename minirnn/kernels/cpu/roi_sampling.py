@@ -9,7 +9,7 @@ import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.kernels.cpu.channels import cells_first, in_channel_blocks, store
-from minirnn.kernels.cpu.layout import cells_of, maps_of
+from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
 from minirnn.kernels.cpu.parallel import for_chunks
 from minirnn.kernels.cpu.roi_matrix import sampling_matrix
 from minirnn.kernels.table import kernel
@@ -40,15 +40,15 @@ def _mean(
     features: Array, rows: Side, columns: Side, image_index: Array, bins: tuple[int, int]
 ) -> tuple[Array, Callable[[Array], Array]]:
     matrix = sampling_matrix(rows, columns, image_index, bins, features.shape, features.dtype)
-    cells = cells_of(features)
+    cells = nhwc_of(features)
     pooled = _product(matrix, cells.reshape(-1, cells.shape[3]))
     shape = cells.shape
 
     def gradient(dy: Array) -> Array:
-        dx = _product(matrix.T.tocsr(), cells_of(dy).reshape(-1, shape[3]))
-        return maps_of(dx.reshape(shape))
+        dx = _product(matrix.T.tocsr(), nhwc_of(dy).reshape(-1, shape[3]))
+        return nchw_of(dx.reshape(shape))
 
-    return maps_of(pooled.reshape(len(image_index), *bins, shape[3])), gradient
+    return nchw_of(pooled.reshape(len(image_index), *bins, shape[3])), gradient
 
 
 def _product(matrix: Any, cells: Array) -> Array:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from minirnn.backend import Array
-from minirnn.kernels.cpu.layout import planes_of, taps_of, weight_of
+from minirnn.kernels.cpu.layout import hwio_of, oihw_of, planes_of
 from minirnn.kernels.table import kernel
 from minirnn.ops import shape
 
@@ -14,7 +14,7 @@ from minirnn.ops import shape
 @kernel(shape.arranged, "cpu", reason="outputs side by side: a factor of the product as it lies")
 def arranged(weight: Array) -> Array:
     """`minirnn.ops.shape.arranged`."""
-    return weight_of(taps_of(weight)) if weight.ndim > 1 else weight
+    return oihw_of(hwio_of(weight)) if weight.ndim > 1 else weight
 
 
 @kernel(

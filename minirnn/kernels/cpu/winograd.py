@@ -37,7 +37,7 @@ import numpy as np
 
 from minirnn.backend import Array
 from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.columns import pad_to
+from minirnn.kernels.cpu.im2col import pad_to
 
 _B_T = np.array(
     [
@@ -78,7 +78,7 @@ _LEAST = 32  # tiles, below which the transforms of the kernels cost more than t
 _KERNELS = 4096  # kernels that are transformed at a time
 _mode = threading.local()
 
-Finish = Callable[[Array, tuple[slice, slice, slice], Array], None]
+Epilogue = Callable[[Array, tuple[slice, slice, slice], Array], None]
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def correlate(
     cells: Array,
     taps: Array,
     padding: tuple[int, int],
-    finish: Finish,
+    epilogue: Epilogue,
 ) -> Array:
     """The convolution of (N, H, W, C) with (3, 3, C, O), stride 1.
 
@@ -123,7 +123,7 @@ def correlate(
         cells: the map, channels last.
         taps: the kernels.
         padding: rings of zeros around the map.
-        finish: called with each block of the result, its place there and where to put it, to go on
+        epilogue: called with each block of the result, its place there and where to put it, to go on
             working on it while it is in the cache.
 
     Returns:
@@ -153,7 +153,7 @@ def correlate(
                 block = result.reshape(n, 4 * height, 4 * width, outputs)
                 part = y[piece.outputs]
                 block = block[:, : part.shape[1], : part.shape[2]]
-                finish(block, piece.outputs, part)
+                epilogue(block, piece.outputs, part)
 
         parallel.for_chunks(multiply, 36)
         parallel.for_chunks(write, len(pieces))

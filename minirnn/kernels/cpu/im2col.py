@@ -22,7 +22,7 @@ import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.layout import maps_of
+from minirnn.kernels.cpu.layout import nchw_of
 
 if TYPE_CHECKING:
     from minirnn.kernels.cpu.correlation import Geometry
@@ -32,7 +32,7 @@ _COPIED = 1 << 19  # numbers below which a thread costs more than it copies in t
 _SHORT = 32  # numbers in a run, below which a copy spends its time on beginning
 
 
-class Columns:
+class Patches:
     """The patches of a map, a block of images and output rows at a time.
 
     Args:
@@ -111,7 +111,7 @@ def _by_plane(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
     """
     (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
     (py, px), (height, width) = geometry.padding, geometry.input
-    maps, steps = maps_of(cells), -(-(width + 2 * px) // sx)
+    maps, steps = nchw_of(cells), -(-(width + 2 * px) // sx)
     planes = np.zeros((*maps.shape[:2], sx, height + 2 * py, steps), cells.dtype)
 
     def sort(start: int, stop: int) -> None:
