@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from minirnn.backend import Array, scatter_add, to_host, xp_of
+from minirnn.errors import InputError
 
 
 def crop(
@@ -40,7 +41,7 @@ def crop(
         (R, size, size) of the boxes' dtype, in [0, 1].
 
     Raises:
-        ValueError: a shape is wrong, or an index is not in 0…G-1.
+        InputError: a shape is wrong, or an index is not in 0…G-1.
 
     Source: He et al., Mask R-CNN (arXiv 1703.06870), section 3, "Mask Representation" and RoIAlign.
     """
@@ -53,11 +54,11 @@ def crop(
     # Box corners steer Python's loop and the slices: a few numbers, moved to the host once.
     index, corners = to_host(gt_index), to_host(boxes)
     if index.min() < 0 or index.max() >= len(masks):
-        raise ValueError(
+        raise InputError(
             f"gt_index holds {index.min()}…{index.max()}; there are {len(masks)} masks"
         )
     if not np.isfinite(corners).all():
-        raise ValueError("boxes holds a number that is not finite")
+        raise InputError("boxes holds a number that is not finite")
     for g in np.unique(index).tolist():
         members = np.flatnonzero(index == g)
         near = corners[members].astype(np.float64)
@@ -113,17 +114,17 @@ def _axis_weights(
 
 def _check(masks: Array, boxes: Array, gt_index: Array, size: int) -> None:
     if masks.ndim != 3:
-        raise ValueError(f"masks has shape {masks.shape}; it should be (G, H, W)")
+        raise InputError(f"masks has shape {masks.shape}; it should be (G, H, W)")
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes has shape {boxes.shape}; it should be (R, 4)")
+        raise InputError(f"boxes has shape {boxes.shape}; it should be (R, 4)")
     if boxes.dtype.kind != "f":
-        raise ValueError(f"boxes has dtype {boxes.dtype}; it should be float32 or float64")
+        raise InputError(f"boxes has dtype {boxes.dtype}; it should be float32 or float64")
     if gt_index.shape != (len(boxes),) or gt_index.dtype.kind not in "iu":
-        raise ValueError(
+        raise InputError(
             f"gt_index has shape {gt_index.shape} and dtype {gt_index.dtype}; "
             f"it should be ({len(boxes)},) whole numbers"
         )
     if size < 1:
-        raise ValueError(f"size is {size}; it should be at least 1")
+        raise InputError(f"size is {size}; it should be at least 1")
     if len(boxes) > 0 and 0 in masks.shape[1:]:
-        raise ValueError(f"masks has shape {masks.shape}; H and W should be at least 1")
+        raise InputError(f"masks has shape {masks.shape}; H and W should be at least 1")

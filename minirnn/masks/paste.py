@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, positive_part, to_host, xp_of
+from minirnn.errors import InputError
 from minirnn.kernels.cpu.parallel import for_chunks
 
 
@@ -49,7 +50,7 @@ def paste(
         (D, height, width) bool.
 
     Raises:
-        ValueError: a shape or the mode is wrong, or a box is not finite.
+        InputError: a shape or the mode is wrong, or a box is not finite.
 
     Source: He et al., Mask R-CNN (arXiv 1703.06870), section 3.1, "Inference"; "continuous" is
     Detectron2's `paste_masks_in_image`, "legacy" torchvision's.
@@ -63,7 +64,7 @@ def paste(
         mask_probabilities, boxes = _add_border(mask_probabilities, boxes)
     corners = to_host(boxes)
     if not np.isfinite(corners).all():
-        raise ValueError("boxes holds a number that is not finite")
+        raise InputError("boxes holds a number that is not finite")
     axis = _continuous_axis if mode == "continuous" else _legacy_axis
     cells, dtype = mask_probabilities.shape[-1], mask_probabilities.dtype
 
@@ -144,15 +145,15 @@ def _add_border(probabilities: Array, boxes: Array) -> tuple[Array, Array]:
 
 def _check(probabilities: Array, boxes: Array, height: int, width: int, mode: str) -> None:
     if mode not in ("continuous", "legacy"):
-        raise ValueError(f"mode is {mode!r}; it should be 'continuous' or 'legacy'")
+        raise InputError(f"mode is {mode!r}; it should be 'continuous' or 'legacy'")
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes has shape {boxes.shape}; it should be (D, 4)")
+        raise InputError(f"boxes has shape {boxes.shape}; it should be (D, 4)")
     shape = probabilities.shape
     if len(shape) != 3 or shape[0] != len(boxes) or shape[1] != shape[2] or shape[1] == 0:
-        raise ValueError(
+        raise InputError(
             f"mask_probabilities has shape {shape}; it should be ({len(boxes)}, M, M), M at least 1"
         )
     if probabilities.dtype.kind != "f":
-        raise ValueError(f"mask_probabilities has dtype {probabilities.dtype}; it should be float")
+        raise InputError(f"mask_probabilities has dtype {probabilities.dtype}; it should be float")
     if height < 0 or width < 0:
-        raise ValueError(f"height and width are {height} and {width}; they should not be negative")
+        raise InputError(f"height and width are {height} and {width}; they should not be negative")

@@ -35,10 +35,10 @@ def encode(mask: Array, *, compressed: bool = True) -> dict[str, Any]:
         {"size": [H, W], "counts": str or list of int}, ready for JSON.
 
     Raises:
-        ValueError: the mask does not have two axes.
+        InputError: the mask does not have two axes.
     """
     if mask.ndim != 2:
-        raise ValueError(f"mask has shape {mask.shape}; it should be (H, W)")
+        raise InputError(f"mask has shape {mask.shape}; it should be (H, W)")
     counts = _counts_of_mask(to_host(mask))
     size = [int(mask.shape[0]), int(mask.shape[1])]
     return {"size": size, "counts": pack(counts) if compressed else counts.tolist()}
@@ -48,10 +48,10 @@ def encode_many(masks: Array, *, compressed: bool = True) -> list[dict[str, Any]
     """`encode` of each of (D, H, W) masks; a device's masks are moved to the host in one piece.
 
     Raises:
-        ValueError: the masks do not have three axes.
+        InputError: the masks do not have three axes.
     """
     if masks.ndim != 3:
-        raise ValueError(f"masks has shape {masks.shape}; it should be (D, H, W)")
+        raise InputError(f"masks has shape {masks.shape}; it should be (D, H, W)")
     return [encode(mask, compressed=compressed) for mask in to_host(masks)]
 
 

@@ -40,8 +40,9 @@ def neighbours(positions: Array, cells: int) -> tuple[Array, Array, Array]:
         cells: how many there are.
     """
     xp = xp_of(positions)
-    low = xp.minimum(xp.floor(positions).astype(np.intp), cells - 1)
-    return low, xp.minimum(low + 1, cells - 1), positions - low
+    whole = xp.minimum(xp.floor(positions), cells - 1)
+    low = whole.astype(np.intp)
+    return low, xp.minimum(low + 1, cells - 1), positions - whole  # in the positions' dtype
 
 
 def resize_positions(before: int, after: int, align_corners: bool, dtype: Any) -> np.ndarray:
