@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
     "anchor_sizes": ((6,), (12,), (20,), (30,)),
     "rpn_pre_nms_test": 12,
     "rpn_post_nms_test": 14,
-    "roi_canonical_size": 6.0,  # the largest boxes would take the map of the RPN
+    "roi_canonical_size": 3.0,  # the largest boxes would take the map of the RPN
     "roi_canonical_level": 3,
     "box_pool": 2,
     "box_width": 6,
