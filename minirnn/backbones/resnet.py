@@ -48,11 +48,19 @@ class BasicBlock(Module):
     expansion = 1
 
     def __init__(
-        self, inputs: int, width: int, *, stride: int, norm: Norm, rng: np.random.Generator
+        self,
+        inputs: int,
+        width: int,
+        *,
+        stride: int,
+        norm: Norm,
+        rng: np.random.Generator,
+        dilation: int = 1,
     ) -> None:
-        self.conv1 = Conv2d(inputs, width, 3, stride=stride, bias=False, rng=rng)
+        wide = {"dilation": dilation, "padding": dilation, "bias": False, "rng": rng}
+        self.conv1 = Conv2d(inputs, width, 3, stride=stride, **wide)
         self.bn1 = norm(width)
-        self.conv2 = Conv2d(width, width, 3, bias=False, rng=rng)
+        self.conv2 = Conv2d(width, width, 3, **wide)
         self.bn2 = norm(width)
         self.downsample = _shortcut(inputs, width, stride, norm, rng)
 
@@ -77,11 +85,13 @@ class Bottleneck(Module):
         norm: Norm,
         rng: np.random.Generator,
         stride_in_1x1: bool = False,
+        dilation: int = 1,
     ) -> None:
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
         self.conv1 = Conv2d(inputs, width, 1, stride=first, bias=False, rng=rng)
         self.bn1 = norm(width)
-        self.conv2 = Conv2d(width, width, 3, stride=second, bias=False, rng=rng)
+        wide = {"dilation": dilation, "padding": dilation, "bias": False, "rng": rng}
+        self.conv2 = Conv2d(width, width, 3, stride=second, **wide)
         self.bn2 = norm(width)
         self.conv3 = Conv2d(width, width * 4, 1, bias=False, rng=rng)
         self.bn3 = norm(width * 4)
@@ -104,6 +114,57 @@ def _shortcut(
     return Sequential(Conv2d(inputs, outputs, 1, stride=stride, bias=False, rng=rng), norm(outputs))
 
 
+def stage_channels(depth: int, stage: int) -> int:
+    """Channels of map C2…C5 of a ResNet."""
+    return 64 * 2 ** (stage - 2) * (Bottleneck if DEPTHS[depth][1] else BasicBlock).expansion
+
+
+def resnet_stage(
+    depth: int,
+    stage: int,
+    *,
+    norm: Norm,
+    rng: np.random.Generator,
+    stride_in_1x1: bool = False,
+    dilated: bool = False,
+    dilated_first: bool = False,
+) -> Sequential:
+    """The blocks between two of a ResNet's maps, as a part that can also stand alone.
+
+    Args:
+        depth: 18, 34, 50 or 101.
+        stage: 2…5, the number of the map that comes out.
+        norm: makes the normalisation of a number of channels.
+        rng: draws the initial weights.
+        stride_in_1x1: as in `ResNet`, like the next two.
+        dilated: see there.
+        dilated_first: see there.
+
+    Raises:
+        InputError: no such depth or stage, or stride_in_1x1 for a depth without bottlenecks.
+    """
+    if depth not in DEPTHS:
+        raise InputError(f"depth is {depth}; it should be one of {sorted(DEPTHS)}")
+    if stage not in (2, 3, 4, 5):
+        raise InputError(f"stage is {stage}; it should be 2, 3, 4 or 5")
+    blocks, bottleneck = DEPTHS[depth]
+    if stride_in_1x1 and not bottleneck:
+        raise InputError(f"stride_in_1x1 is True; a ResNet-{depth} has no 1×1 in its blocks")
+    block: Any = Bottleneck if bottleneck else BasicBlock
+    settings = {"stride_in_1x1": True} if stride_in_1x1 else {}
+    width = 64 * 2 ** (stage - 2)
+    inputs = 64 if stage == 2 else width // 2 * block.expansion
+    parts = []
+    for index in range(blocks[stage - 2]):
+        stride = 2 if index == 0 and stage > 2 and not dilated else 1
+        dilation = 2 if dilated and (index > 0 or dilated_first) else 1
+        parts.append(
+            block(inputs, width, stride=stride, dilation=dilation, norm=norm, rng=rng, **settings)
+        )
+        inputs = width * block.expansion
+    return Sequential(*parts)
+
+
 class ResNet(Module):
     """The convolutional part of a ResNet. It declares the `channels` and `strides` of its maps.
 
@@ -115,10 +176,16 @@ class ResNet(Module):
             default is 2: stem and C2).
         stride_in_1x1: a bottleneck halves the map in its first 1×1 convolution (Detectron2) instead
             of in its 3×3 (torchvision).
+        last: "C5", or "C4" for a ResNet without its last stage.
+        dilated: C5 keeps C4's stride of 16, and its 3×3 convolutions look at every second pixel
+            instead, so that they see as much of the picture (the "DC5" of Dai et al., "Deformable
+            convolutional networks", 2017, section 4.1).
+        dilated_first: the first block of a dilated C5 does so too (Detectron2), not only those after
+            it (torchvision).
         rng: draws the initial weights.
 
     Raises:
-        InputError: no such depth, norm or number of stages, or stride_in_1x1 for a depth without
+        InputError: no such depth, norm, last map or number of stages, or stride_in_1x1 for a depth without
             bottlenecks (18 and 34).
     """
 
@@ -130,41 +197,44 @@ class ResNet(Module):
         eps: float = 1e-5,
         frozen_stages: int = 0,
         stride_in_1x1: bool = False,
+        last: str = "C5",
+        dilated: bool = False,
+        dilated_first: bool = False,
         rng: np.random.Generator,
     ) -> None:
         if depth not in DEPTHS:
             raise InputError(f"depth is {depth}; it should be one of {sorted(DEPTHS)}")
         if not 0 <= frozen_stages <= 5:
             raise InputError(f"frozen_stages is {frozen_stages}; it should be 0…5")
-        blocks, bottleneck = DEPTHS[depth]
-        if stride_in_1x1 and not bottleneck:
-            raise InputError(f"stride_in_1x1 is True; a ResNet-{depth} has no 1×1 in its blocks")
-        block: Any = Bottleneck if bottleneck else BasicBlock
-        settings = {"stride_in_1x1": True} if stride_in_1x1 else {}
+        if last not in ("C4", "C5"):
+            raise InputError(f"last is {last!r}; it should be 'C4' or 'C5'")
         make = make_norm(norm, eps)
         self.conv1 = Conv2d(3, 64, 7, stride=2, bias=False, rng=rng)
         self.bn1 = make(64)
         self.maxpool = MaxPool2d(3, 2, 1)
-        inputs = 64
-        for stage, count in enumerate(blocks):
-            width = 64 * 2**stage
-            parts = []
-            for index in range(count):
-                stride = 2 if index == 0 and stage > 0 else 1
-                parts.append(block(inputs, width, stride=stride, norm=make, rng=rng, **settings))
-                inputs = width * block.expansion
-            setattr(self, f"layer{stage + 1}", Sequential(*parts))
-        self.channels = {f"C{k}": 64 * 2 ** (k - 2) * block.expansion for k in range(2, 6)}
-        self.strides = {f"C{k}": 2**k for k in range(2, 6)}
+        numbers = range(2, int(last[1:]) + 1)
+        for number in numbers:
+            stage = resnet_stage(
+                depth,
+                number,
+                norm=make,
+                rng=rng,
+                stride_in_1x1=stride_in_1x1,
+                dilated=dilated and number == 5,
+                dilated_first=dilated_first,
+            )
+            setattr(self, f"layer{number - 1}", stage)
+        self.channels = {f"C{k}": stage_channels(depth, k) for k in numbers}
+        self.strides = {f"C{k}": 16 if dilated and k == 5 else 2**k for k in numbers}
         stem: list[Module] = [self.conv1, self.bn1]
         for part in [*stem, *self._stages()][: frozen_stages + 1 if frozen_stages else 0]:
             part.freeze()
 
     def _stages(self) -> list[Module]:
-        return [getattr(self, f"layer{i}") for i in range(1, 5)]
+        return [getattr(self, f"layer{i}") for i in range(1, len(self.strides) + 1)]
 
     def forward(self, x: Any) -> dict[str, Any]:
-        """(N, 3, H, W) → C2, C3, C4, C5 at strides 4, 8, 16, 32."""
+        """(N, 3, H, W) → C2, C3, C4 and, if it is there, C5, at `strides`."""
         x = self.maxpool(convolve_and_normalise(self.conv1, self.bn1, x, relu=True))
         maps = {}
         for name, stage in zip(self.strides, self._stages(), strict=True):

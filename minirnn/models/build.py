@@ -11,22 +11,26 @@ import numpy as np
 
 from minirnn.anchors import AnchorGenerator
 from minirnn.backbones.fpn import BackboneWithFPN
-from minirnn.backbones.resnet import ResNet
+from minirnn.backbones.resnet import ResNet, make_norm, resnet_stage, stage_channels
+from minirnn.backbones.single import SingleMap
 from minirnn.backbones.small import SmallBackbone
 from minirnn.errors import InputError
 from minirnn.heads.box import BoxHead, BoxPredictor, TwoLayerHead
 from minirnn.heads.head import Head
 from minirnn.heads.mask import MaskConvolutions, MaskHead, MaskPredictor
 from minirnn.heads.regions import RegionSampler
+from minirnn.heads.trunk import AveragePool, TrunkPooler
 from minirnn.matching import Matcher, Sampler
 from minirnn.models.config import Config
 from minirnn.models.presets import PRESETS
 from minirnn.models.rcnn import RCNN
+from minirnn.nn import Module, Sequential
 from minirnn.proposals.rpn import RegionProposalNetwork, RPNHead, Selection
 from minirnn.roi.pooler import RoIPooler
 from minirnn.transform import Transform
 
 Rng = np.random.Generator
+Features = BackboneWithFPN | SingleMap
 
 
 def build_model(name: str = "maskrcnn_resnet50_fpn", *, seed: int = 0, **overrides: Any) -> RCNN:
@@ -58,9 +62,12 @@ def detector(config: Config, rng: Rng) -> RCNN:
     config.check()
     features = backbone(config, rng)
     proposer = region_proposal_network(config, features, rng)
-    heads = [box_head(config, features, rng)]
+    shared = trunk(config, rng) if config.backbone.maps == "c4" else None
+    heads = [box_head(config, features, rng, shared)]
     if config.mask.enabled:
-        heads.append(mask_head(config, features, rng))
+        heads.append(mask_head(config, features, rng, shared))
+    if shared is not None:
+        heads[0].res5 = shared  # a part of the heads, and saved once: roi_heads.res5
     model = RCNN(transform(config), features, proposer, region_sampler(config), heads)
     model.config, model.builder = config, detector
     return model
@@ -81,7 +88,7 @@ def transform(config: Config) -> Transform:
     )
 
 
-def backbone(config: Config, rng: Rng) -> BackboneWithFPN:
+def backbone(config: Config, rng: Rng) -> Features:
     """The maps that everything else reads."""
     c = config.backbone
     body: Any
@@ -94,14 +101,17 @@ def backbone(config: Config, rng: Rng) -> BackboneWithFPN:
             eps=c.norm_eps,
             frozen_stages=c.frozen_stages,
             stride_in_1x1=c.stride_in_1x1,
+            last="C4" if c.maps == "c4" else "C5",
+            dilated=c.maps == "dc5",
+            dilated_first=c.dilated_first,
             rng=rng,
         )
+    if c.maps != "fpn":
+        return SingleMap(body)
     return BackboneWithFPN(body, config.fpn.channels, extra_level=config.fpn.extra_level, rng=rng)
 
 
-def region_proposal_network(
-    config: Config, features: BackboneWithFPN, rng: Rng
-) -> RegionProposalNetwork:
+def region_proposal_network(config: Config, features: Features, rng: Rng) -> RegionProposalNetwork:
     """Where something might be."""
     c, a = config.rpn, config.anchors
     anchors = AnchorGenerator(
@@ -133,10 +143,34 @@ def region_sampler(config: Config) -> RegionSampler:
     return RegionSampler(c.samples, c.positive_fraction, c.foreground_iou, c.crowd_overlap)
 
 
-def pooler(config: Config, features: BackboneWithFPN, size: int) -> RoIPooler:
-    """What a head sees of a region."""
+def trunk(config: Config, rng: Rng) -> Sequential:
+    """The stage of C5 as a part of the heads: regions' features of half the side."""
+    c = config.backbone
+    stage = resnet_stage(
+        int(c.name.removeprefix("resnet")),
+        5,
+        norm=make_norm(c.norm, c.norm_eps),
+        stride_in_1x1=c.stride_in_1x1,
+        rng=rng,
+    )
+    if c.frozen_stages == 5:
+        stage.freeze()
+    return stage
+
+
+def head_channels(config: Config, features: Features) -> int:
+    """Channels of what the heads are given."""
+    if config.backbone.maps == "c4":
+        return stage_channels(int(config.backbone.name.removeprefix("resnet")), 5)
+    return features.channels[features.region_levels[0]]
+
+
+def pooler(
+    config: Config, features: Features, size: int, shared: Module | None = None
+) -> RoIPooler | TrunkPooler:
+    """What a head sees of a region, behind the trunk if there is one."""
     c = config.roi
-    return RoIPooler(
+    plain = RoIPooler(
         c.operation,
         size,
         {name: features.strides[name] for name in features.region_levels},
@@ -147,16 +181,22 @@ def pooler(config: Config, features: BackboneWithFPN, size: int) -> RoIPooler:
         eps=c.level_eps,
         rule=c.level_rule,
     )
+    return plain if shared is None else TrunkPooler(plain, shared)
 
 
-def box_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
+def box_head(config: Config, features: Features, rng: Rng, shared: Module | None = None) -> Head:
     """What is in a region, and where it ends."""
     c, last = config.box, config.background_last
-    channels = features.channels[features.region_levels[0]]
+    channels = head_channels(config, features)
+    # Behind a trunk there is nothing left to do but to average.
+    width = c.width if shared is None else channels
+    network = (
+        TwoLayerHead(channels * c.pool**2, width, rng=rng) if shared is None else AveragePool()
+    )
     return BoxHead(
-        pooler(config, features, c.pool),
-        TwoLayerHead(channels * c.pool**2, c.width, rng=rng),
-        BoxPredictor(c.width, config.num_classes, background_last=last, rng=rng),
+        pooler(config, features, c.pool, shared),
+        network,
+        BoxPredictor(width, config.num_classes, background_last=last, rng=rng),
         num_classes=config.num_classes,
         background_last=last,
         box_weights=c.weights,
@@ -168,12 +208,12 @@ def box_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
     )
 
 
-def mask_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
+def mask_head(config: Config, features: Features, rng: Rng, shared: Module | None = None) -> Head:
     """Which pixels of a region are the object."""
     c, last = config.mask, config.background_last
-    channels = features.channels[features.region_levels[0]]
+    channels = head_channels(config, features)
     return MaskHead(
-        pooler(config, features, c.pool),
+        pooler(config, features, c.pool, shared),
         MaskConvolutions(channels, c.width, c.convolutions, rng=rng),
         MaskPredictor(
             c.width if c.convolutions else channels,

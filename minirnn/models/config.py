@@ -55,20 +55,27 @@ class BackboneConfig:
 
     Attributes:
         name: "resnet18", "resnet34", "resnet50", "resnet101" or "small".
+        maps: which maps are read: "fpn", a pyramid of them; "c4", C4 alone, with the stage of C5 as
+            the trunk of the heads; "c5", C5 alone (stride 32); "dc5", C5 with dilation (stride 16).
+            All but "fpn" need a ResNet.
         norm: "frozen_batch_norm" or "group_norm".
         norm_eps: added to the variance in the normalisation.
         frozen_stages: how many of stem, C2, C3, C4, C5 are not trained.
         stride_in_1x1: a bottleneck's stride is in its first 1×1 convolution (Detectron2) instead of
             in its 3×3 (torchvision); resnet50 and resnet101 only.
+        dilated_first: with "dc5", the first block of C5 is dilated too (Detectron2), not only those
+            after it (torchvision).
         small_widths: channels of the small backbone's stages.
         small_blocks: basic blocks of the small backbone's stages.
     """
 
     name: str = _named("backbone", "resnet50")
+    maps: str = _named("backbone_maps", "fpn")
     norm: str = "frozen_batch_norm"
     norm_eps: float = 1e-5
     frozen_stages: int = 0
     stride_in_1x1: bool = False
+    dilated_first: bool = False
     small_widths: tuple[int, ...] = (64, 128, 256)
     small_blocks: tuple[int, ...] = (1, 1, 1)
 
@@ -355,9 +362,31 @@ class Config:
         if min(self.transform.min_size, default=0) < 1 or self.transform.max_size < 1:
             _refuse("min_size", self.transform.min_size, "positive sizes")
         stages = len(backbone.small_widths) if backbone.name == "small" else 4
-        levels = stages + self.fpn.extra_level
+        pyramid = backbone.maps == "fpn"
+        levels = stages + self.fpn.extra_level if pyramid else 1
         if len(anchors.sizes) != levels:
-            _refuse("anchor_sizes", anchors.sizes, f"sizes for each of {levels} pyramid levels")
+            wanted = (
+                f"sizes for each of {levels} pyramid levels" if pyramid else "sizes for one map"
+            )
+            _refuse("anchor_sizes", anchors.sizes, wanted)
+        self._check_single_map()
+
+    def _check_single_map(self) -> None:
+        """Fields of a pyramid, or of heads without a trunk, must be left alone where there is none."""
+        maps = self.backbone.maps
+        if maps != "dc5" and self.backbone.dilated_first:
+            _refuse("dilated_first", True, "False, only 'dc5' is dilated")
+        if maps == "fpn":
+            return
+        if self.backbone.name == "small":
+            _refuse("backbone_maps", maps, "'fpn' with the small backbone")
+        idle = [name for name in FLAT if name.startswith(("fpn_", "roi_canonical_", "roi_level_"))]
+        for name in [*idle, "box_width"] if maps == "c4" else idle:
+            if self[name] != _DEFAULTS[name]:
+                why = "the heads have a trunk" if name == "box_width" else "there is no pyramid"
+                _refuse(name, self[name], f"left at {_DEFAULTS[name]!r}: with {maps!r} {why}")
+        if maps == "c4" and self.mask.enabled and self.mask.pool != self.box.pool:
+            _refuse("mask_pool", self.mask.pool, f"box_pool, {self.box.pool}: they share a trunk")
 
     def meanings(self) -> dict[str, str]:
         """What the docstrings of the sections say of each field, by flat name, on one line."""
@@ -376,6 +405,7 @@ class Config:
 
 
 _CHOICES = {
+    "backbone_maps": ("fpn", "c4", "c5", "dc5"),
     "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
     "norm": ("frozen_batch_norm", "group_norm"),
     "roi_operation": ("align", "warp", "pool"),
@@ -405,6 +435,9 @@ def _flat_names() -> dict[str, tuple[str, str]]:
 
 #: Flat name → (section, field); the section is "" for what belongs to the whole detector.
 FLAT: dict[str, tuple[str, str]] = _flat_names()
+
+
+_DEFAULTS = Config().flat()
 
 
 def _unknown(name: str, known: list[str]) -> None:

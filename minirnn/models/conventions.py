@@ -21,6 +21,8 @@ CONVENTIONS = (
     "image_std",
     "bgr",
     "stride_in_1x1",
+    "backbone_maps",
+    "dilated_first",
     "norm_eps",
     "anchor_sizes",
     "anchor_ratios",

@@ -18,6 +18,27 @@ _OTHERS = Config().replace(
     rpn_min_side=0.0,
 )
 
+# Detectron2's, without a pyramid: all anchors stand on one map of stride 16, and many more of them go
+# into the suppression. Its canvas is no larger than the largest picture.
+_DETECTRON2_SINGLE = _OTHERS.replace(
+    background_last=True,
+    image_mean=(103.53 / 255, 116.28 / 255, 123.675 / 255),
+    bgr=True,
+    min_size=(640, 672, 704, 736, 768, 800),
+    size_divisor=1,
+    backbone_maps="c5",
+    anchor_sizes=((32, 64, 128, 256, 512),),
+    rpn_pre_nms_train=12000,
+    rpn_pre_nms_test=6000,
+    rpn_beta=0.0,
+    roi_sampling=0,
+    roi_aligned=True,
+    box_beta=0.0,
+    mask_paste="continuous",
+)
+_C4 = _DETECTRON2_SINGLE.replace(backbone_maps="c4", box_pool=14, mask_pool=14, mask_convolutions=0)
+_DC5 = _DETECTRON2_SINGLE.replace(backbone_maps="dc5", dilated_first=True)
+
 #: The named models. torchvision's names mean torchvision's conventions.
 PRESETS: dict[str, Config] = {
     "maskrcnn_resnet50_fpn": _TORCHVISION,
@@ -39,6 +60,10 @@ PRESETS: dict[str, Config] = {
         box_beta=0.0,
         mask_paste="continuous",
     ),
+    "maskrcnn_resnet50_c4": _C4,
+    "maskrcnn_resnet101_c4": _C4.replace(backbone="resnet101"),
+    "maskrcnn_resnet50_dc5": _DC5,
+    "maskrcnn_resnet101_dc5": _DC5.replace(backbone="resnet101"),
     "maskrcnn_resnet50_fpn_chainercv": _OTHERS.replace(
         norm_eps=2e-5,
         image_mean=(123.15163084 / 255, 115.90288257 / 255, 103.0626238 / 255),

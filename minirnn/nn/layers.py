@@ -26,6 +26,7 @@ class Conv2d(Module):
         padding: rings of zeros; None keeps the size at stride 1 (for an odd kernel).
         bias: whether there is a bias (not where a normalisation follows, which takes it away again).
         groups: groups of channels that do not see each other.
+        dilation: distance between the pixels that the kernel looks at.
         initial: an initialisation of `minirnn.nn.init`.
     """
 
@@ -40,12 +41,14 @@ class Conv2d(Module):
         padding: int | None = None,
         bias: bool = True,
         groups: int = 1,
+        dilation: int = 1,
         initial: Any = init.kaiming_normal_fan_out,
     ) -> None:
         self.settings = {
             "stride": stride,
             "padding": kernel // 2 if padding is None else padding,
             "groups": groups,
+            "dilation": dilation,
         }
         self.weight = parameter(initial((outputs, inputs // groups, kernel, kernel), rng))
         self.bias = parameter(np.zeros(outputs, np.float32)) if bias else None

@@ -10,7 +10,7 @@ import numpy as np
 from minirnn.errors import InputError
 from minirnn.models import RCNN, Config, detector
 from minirnn.weights.files import WeightsFile, read_weights
-from minirnn.weights.names import BODY, as_backbone, is_resnet
+from minirnn.weights.names import BODY, TRUNK, as_backbone, is_resnet
 from minirnn.weights.recognise import (
     CONVENTIONS,
     differing_conventions,
@@ -26,7 +26,8 @@ _RESNET_CONVENTIONS = ("image_mean", "image_std", "bgr")
 def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = True) -> list[str]:
     """Put the weights of a file into a model.
 
-    A ResNet for classification goes into `backbone.body`, without its last layer. If the model has
+    A ResNet for classification goes into `backbone.body` (and, where the heads have a trunk, its last
+    stage into `roi_heads.res5`), without its last layer. If the model has
     no names for its classes and the file brings them (91 classes are COCO's), it gets them.
 
     Args:
@@ -108,8 +109,10 @@ def network_of(file: WeightsFile) -> str:
             return _resnet_in_words(file)
         return f"no detector that can be built here ({str(error).removeprefix(f'{file.path}: ')})"
     kind = "Mask R-CNN" if config.mask.enabled else "Faster R-CNN"
+    maps = config.backbone.maps.upper()
     return (
-        f"{kind} with {config.backbone.name} and FPN, {config.num_classes} classes with background"
+        f"{kind} with {config.backbone.name} and {maps}, "
+        f"{config.num_classes} classes with background"
     )
 
 
@@ -142,9 +145,9 @@ def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) 
     left_out: list[str] = []
     own = {name: tuple(array.shape) for name, array in model.state_dict().items()}
     if file.config is None and is_resnet(given):
-        given, classifier = as_backbone(given)
+        given, classifier = as_backbone(given, trunk=any(name.startswith(TRUNK) for name in own))
         left_out = [f"left out: {name} (tells ImageNet's classes apart)" for name in classifier]
-        own = {name: shape for name, shape in own.items() if name.startswith(BODY)}
+        own = {name: shape for name, shape in own.items() if name.startswith((BODY, TRUNK))}
     problems = [*problems]
     if _CLASSES in own and _CLASSES in given and own[_CLASSES][0] != given[_CLASSES].shape[0]:
         problems.insert(

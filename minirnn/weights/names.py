@@ -11,6 +11,7 @@ from minirnn.errors import InputError
 Value = TypeVar("Value")
 
 BODY = "backbone.body."
+TRUNK = "roi_heads.res5."
 COUNTER = ".num_batches_tracked"
 
 _RENAMED = [
@@ -56,7 +57,16 @@ def is_resnet(names: Iterable[str]) -> bool:
     )
 
 
-def as_backbone(arrays: Mapping[str, Value]) -> tuple[dict[str, Value], list[str]]:
-    """A ResNet's arrays under the names that they have in a detector, and what has no place there."""
+def as_backbone(
+    arrays: Mapping[str, Value], *, trunk: bool = False
+) -> tuple[dict[str, Value], list[str]]:
+    """A ResNet's arrays under the names that they have in a detector, and what has no place there.
+
+    Args:
+        arrays: of the ResNet, by its own names.
+        trunk: the detector has the last stage in its heads ("c4").
+    """
     kept = {BODY + name: value for name, value in arrays.items() if not name.startswith("fc.")}
+    if trunk:
+        kept = {name.replace(f"{BODY}layer4.", TRUNK): value for name, value in kept.items()}
     return kept, [name for name in arrays if name.startswith("fc.")]

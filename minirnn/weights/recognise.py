@@ -22,6 +22,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 CONVENTIONS = (
     "norm_eps",
     "stride_in_1x1",
+    "backbone_maps",
+    "dilated_first",
     "background_last",
     "image_mean",
     "image_std",
