@@ -18,7 +18,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
-from minirnn.heads.head import Found, Head
+from minirnn.heads.head import Found, Head, Pooler
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Linear, Module
 from minirnn.nn.init import normal
@@ -26,7 +26,6 @@ from minirnn.ops.activation import softmax
 from minirnn.ops.losses import LossTerm, cross_entropy, smooth_l1
 from minirnn.ops.shape import flatten, reshape, take
 from minirnn.record import note
-from minirnn.roi.pooler import RoIPooler
 from minirnn.transform import Batch
 
 
@@ -186,7 +185,7 @@ class BoxHead(Head):
 
     def __init__(
         self,
-        pooler: RoIPooler,
+        pooler: Pooler,
         box_head: Module,
         box_predictor: Module,
         *,

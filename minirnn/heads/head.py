@@ -41,6 +41,10 @@ class Found:
         return cls(boxes, nothing, nothing.astype(boxes.dtype))
 
 
+#: Maps by name and boxes (R_i, 4) of each image → features of the regions.
+Pooler = Callable[[Mapping[str, Any], Sequence[Array]], Any]
+
+
 class Head(Module):
     """A head: its network, what it learns, and how its output is read.
 
@@ -50,7 +54,7 @@ class Head(Module):
         pooler: reads its regions' features.
     """
 
-    pooler: Callable[[Mapping[str, Any], Sequence[Array]], Any]
+    pooler: Pooler
 
     def check(self, target: Target) -> None:
         """Refuse a target that this head cannot learn from.
@@ -89,7 +93,13 @@ class Head(Module):
 
 
 class RoIHeads(Module):
-    """The heads in their order. Their parts bear torchvision's names, `roi_heads.box_head.…`."""
+    """The heads in their order. Their parts bear torchvision's names, `roi_heads.box_head.…`.
+
+    Attributes:
+        res5: the trunk that they share, see `minirnn.heads.trunk`; None where they have none.
+    """
+
+    res5: Module | None = None
 
     def __init__(self, heads: Sequence[Head]) -> None:
         self.heads = tuple(heads)

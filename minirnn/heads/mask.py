@@ -19,14 +19,13 @@ from minirnn.backend import Array, xp_of
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
-from minirnn.heads.head import Found, Head
+from minirnn.heads.head import Found, Head, Pooler
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Conv2d, ConvTranspose2d, Module, Sequential
 from minirnn.ops.activation import sigmoid
 from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits
 from minirnn.ops.shape import take
 from minirnn.record import note
-from minirnn.roi.pooler import RoIPooler
 from minirnn.transform import Batch
 
 
@@ -146,7 +145,7 @@ class MaskHead(Head):
 
     def __init__(
         self,
-        pooler: RoIPooler,
+        pooler: Pooler,
         mask_head: Module,
         mask_predictor: Module,
         *,

@@ -66,9 +66,9 @@ def detector(config: Config, rng: Rng) -> RCNN:
     heads = [box_head(config, features, rng, shared)]
     if config.mask.enabled:
         heads.append(mask_head(config, features, rng, shared))
-    if shared is not None:
-        heads[0].res5 = shared  # a part of the heads, and saved once: roi_heads.res5
     model = RCNN(transform(config), features, proposer, region_sampler(config), heads)
+    if shared is not None:
+        model.roi_heads.res5 = shared  # a part of the heads, saved once
     model.config, model.builder = config, detector
     return model
 

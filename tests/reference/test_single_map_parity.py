@@ -11,7 +11,6 @@ pytestmark = pytest.mark.reference
 torch = pytest.importorskip("torch")
 
 
-
 def give(theirs, arrays):
     state = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
     missing, unexpected = theirs.load_state_dict(state, strict=False)
