@@ -57,7 +57,12 @@ class BasicBlock(Module):
         rng: np.random.Generator,
         dilation: int = 1,
     ) -> None:
-        wide = {"dilation": dilation, "padding": dilation, "bias": False, "rng": rng}
+        wide: dict[str, Any] = {
+            "dilation": dilation,
+            "padding": dilation,
+            "bias": False,
+            "rng": rng,
+        }
         self.conv1 = Conv2d(inputs, width, 3, stride=stride, **wide)
         self.bn1 = norm(width)
         self.conv2 = Conv2d(width, width, 3, **wide)
@@ -90,7 +95,12 @@ class Bottleneck(Module):
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
         self.conv1 = Conv2d(inputs, width, 1, stride=first, bias=False, rng=rng)
         self.bn1 = norm(width)
-        wide = {"dilation": dilation, "padding": dilation, "bias": False, "rng": rng}
+        wide: dict[str, Any] = {
+            "dilation": dilation,
+            "padding": dilation,
+            "bias": False,
+            "rng": rng,
+        }
         self.conv2 = Conv2d(width, width, 3, stride=second, **wide)
         self.bn2 = norm(width)
         self.conv3 = Conv2d(width, width * 4, 1, bias=False, rng=rng)
