@@ -63,7 +63,12 @@ def helper_lines(function: Callable) -> int:
             name = node.id if isinstance(node, ast.Name) else ""
             called = getattr(module, name, None) if name.startswith("_") else None
             own = inspect.isfunction(called) and called.__module__ == user.__module__
-            if own and name not in seen and not name.startswith(("_check", "_require")):
+            if (
+                own
+                and called is not None
+                and name not in seen
+                and not name.startswith(("_check", "_require"))
+            ):
                 seen[name] = called
                 visit(called)
 

@@ -152,7 +152,7 @@ def add_room(library: str, device: str, module: str) -> None:
 def _device_of(arrays: tuple) -> str | None:
     """The device of the first array that has one; None where no array's library has a room."""
     for array in arrays:
-        library = "numpy" if isinstance(array, np.ndarray) else _library_of(type(array))
+        library = "numpy" if isinstance(array, np.ndarray) else _library_of(array.__class__)
         if library in ROOMS:
             device, module = ROOMS[library]
             _open(module)
@@ -161,7 +161,7 @@ def _device_of(arrays: tuple) -> str | None:
 
 
 @functools.cache
-def _library_of(kind: type) -> str:
+def _library_of(kind: Any) -> str:
     # A number of NumPy's is no array: what is computed with it is done plainly.
     return "" if issubclass(kind, np.generic) else kind.__module__.partition(".")[0]
 

@@ -61,7 +61,12 @@ def conv2d(
         InputError: shapes do not fit together, there are no channels, or the kernel is larger than
             the padded map.
     """
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    settings: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
     size = check_conv2d(x, weight, bias, add, **settings)
     places = list(_places(weight.shape[2:], pair(stride), pair(dilation), size))
     padded, w = _grouped(_padded(x, pair(padding)), groups, 1), _grouped(weight, groups, 0)
@@ -113,7 +118,11 @@ def conv_transpose2d(
         InputError: shapes do not fit together, there are no channels, nothing is left of the result,
             or output_padding is not smaller than the stride.
     """
-    settings = {"stride": stride, "padding": padding, "output_padding": output_padding}
+    settings: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "output_padding": output_padding,
+    }
     height, width = check_conv_transpose2d(x, weight, bias, **settings)
     py, px = pair(padding)
     places = list(_places(weight.shape[2:], pair(stride), (1, 1), x.shape[2:]))
@@ -196,7 +205,7 @@ def _flat(maps: Array) -> Array:
 
 def _products(padded: Array, w: Array, places: Places, size: Any) -> Array:
     """A x: (N, G, C, H, W), (G, O, C, kh, kw) → (N, G, O, H'·W')."""
-    return sum(w[..., u, v] @ _flat(padded[place]) for u, v, place in places)  # type: ignore[return-value]
+    return sum(w[..., u, v] @ _flat(padded[place]) for u, v, place in places)
 
 
 def _stamps(dy: Array, w: Array, places: Places, shape: tuple[int, ...]) -> Array:

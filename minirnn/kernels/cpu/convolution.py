@@ -55,7 +55,12 @@ def conv2d(
     relu: bool = False,
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.convolution.conv2d`."""
-    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    settings: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+    }
     check_conv2d(x, weight, bias, add, **settings)
     geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), pair(dilation), x.shape[2:])
     epilogue = Epilogue(bias, None if add is None else nhwc_of(add), relu)
