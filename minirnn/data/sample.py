@@ -21,6 +21,8 @@ class Target:
         keypoints: (G, P, 3) float32, x, y and visibility 0, 1 or 2; None where there are none.
         image_id: the image's id in the data set.
         file_name: where it came from, for messages.
+        proposals: (P, 4) float32 boxes where something might be, for a detector that does not make
+            its own; None where there are none.
     """
 
     boxes: Array
@@ -30,6 +32,7 @@ class Target:
     keypoints: Array | None = None
     image_id: int = 0
     file_name: str = ""
+    proposals: Array | None = None
 
 
 @dataclass

@@ -78,8 +78,8 @@ def _flipped(sample: Sample, axis: int, keypoints: np.ndarray | None) -> Sample:
     """Flip image axis 0 (rows) or 1 (columns); `keypoints` is changed in place."""
     length = sample.image.shape[axis]
     low = 1 - axis  # the box's column with the lower coordinate: x1 is 0, y1 is 1
-    boxes, masks = sample.target.boxes.copy(), sample.target.masks
-    boxes[:, [low, low + 2]] = length - boxes[:, [low + 2, low]]
+    masks, proposals = sample.target.masks, sample.target.proposals
+    boxes = _mirrored(sample.target.boxes, length, low)
     if masks is not None:
         masks = np.flip(masks, axis + 1).copy()
     if keypoints is not None:
@@ -89,8 +89,21 @@ def _flipped(sample: Sample, axis: int, keypoints: np.ndarray | None) -> Sample:
         )
     return Sample(
         np.flip(sample.image, axis).copy(),
-        replace(sample.target, boxes=boxes, masks=masks, keypoints=keypoints),
+        replace(
+            sample.target,
+            boxes=boxes,
+            masks=masks,
+            keypoints=keypoints,
+            proposals=None if proposals is None else _mirrored(proposals, length, low),
+        ),
     )
+
+
+def _mirrored(boxes: np.ndarray, length: int, low: int) -> np.ndarray:
+    """Boxes (N, 4) in a picture of `length` flipped along the axis whose columns are low, low + 2."""
+    boxes = boxes.copy()
+    boxes[:, [low, low + 2]] = length - boxes[:, [low + 2, low]]
+    return boxes
 
 
 def _other_side(names: Sequence[str]) -> list[int]:
