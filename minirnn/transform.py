@@ -30,11 +30,13 @@ class Batch:
         images: (N, 3, H, W) float32, normalised, padded with zeros at the bottom and right.
         sizes: (height, width) of each image inside the canvas, after scaling.
         original_sizes: (height, width) of each image as it was given.
+        proposals: (P, 4) of each image, in the network's pixels; None where none were given.
     """
 
     images: Array
     sizes: list[tuple[int, int]]
     original_sizes: list[tuple[int, int]]
+    proposals: list[Array] | None = None
 
     def parts(self, pixels: int) -> Iterator[Batch]:
         """Yield batches of as many images as have so many pixels together, or of one image."""
@@ -42,7 +44,8 @@ class Batch:
         step = max(pixels // (height * width), 1)
         for start in range(0, len(self.sizes), step):
             some = slice(start, start + step)
-            yield Batch(self.images[some], self.sizes[some], self.original_sizes[some])
+            proposals = self.proposals and self.proposals[some]
+            yield Batch(self.images[some], self.sizes[some], self.original_sizes[some], proposals)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,11 @@ class Transform:
         return batch, truth
 
     def parts(
-        self, images: Sequence[np.ndarray], pixels: int, xp: Any = np
+        self,
+        images: Sequence[np.ndarray],
+        pixels: int,
+        xp: Any = np,
+        proposals: Sequence[np.ndarray] | None = None,
     ) -> Iterator[tuple[list[int], Batch]]:
         """Yield batches that together hold all images, each with the positions of its images.
 
@@ -120,16 +127,25 @@ class Transform:
             images: each (H, W, 3) uint8, of any size.
             pixels: a batch has at most so many, or one image.
             xp: array library of the batches.
+            proposals: (P, 4) of each image, in its pixels; None for none.
 
         Raises:
-            InputError: an image is not (H, W, 3) uint8; names its number.
+            InputError: an image is not (H, W, 3) uint8, or its proposals are no boxes; names its
+                number.
         """
+        if proposals is not None and len(proposals) != len(images):
+            raise InputError(f"{len(images)} images, but proposals of {len(proposals)}")
         together: dict[tuple[int, ...], list[int]] = {}
         for index, image in enumerate(images):
             check_image(image, f"image {index}")
             together.setdefault(image.shape[:2] if self.same_size_only else (), []).append(index)
         for indices in together.values():
             whole = self.batch([images[i] for i in indices], xp=xp)
+            if proposals is not None:
+                whole.proposals = [
+                    prepare_proposals(proposals[i], f"image {i}", old, new, xp)
+                    for i, old, new in zip(indices, whole.original_sizes, whole.sizes, strict=True)
+                ]
             start = 0
             for part in whole.parts(pixels):
                 yield indices[start : start + len(part.sizes)], part
@@ -237,6 +253,22 @@ def scale_masks(masks: Array, new_size: tuple[int, int]) -> Array:
     return masks[:, xp.asarray(rows)][:, :, xp.asarray(columns)]
 
 
+def prepare_proposals(
+    proposals: Array, name: str, size: tuple[int, int], new_size: tuple[int, int], xp: Any = np
+) -> Array:
+    """Given proposals of an image that was scaled from `size` to `new_size`, on its device.
+
+    Raises:
+        InputError: they are not (P, 4), or not finite; says of which image.
+    """
+    boxes = np.asarray(proposals, np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+        raise InputError(
+            f"{name}: proposals have shape {boxes.shape}; they should be (P, 4), finite numbers"
+        )
+    return scale_boxes(xp.asarray(boxes), size, new_size)
+
+
 def prepare_target(
     target: Target, size: tuple[int, int], new_size: tuple[int, int], xp: object = np
 ) -> Target:
@@ -280,4 +312,9 @@ def prepare_target(
         is_crowd=xp.asarray(crowd),  # type: ignore[attr-defined]
         image_id=target.image_id,
         file_name=target.file_name,
+        proposals=(
+            None
+            if target.proposals is None
+            else prepare_proposals(target.proposals, name, size, new_size, xp)
+        ),
     )

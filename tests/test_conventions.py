@@ -58,6 +58,7 @@ KNOWN = {
         "level_224": 4,
         "background": 0,
         "pasted": 25,
+        "edge": 0.5,
         "blind": False,
     },
     DETECTRON2: {
@@ -71,6 +72,7 @@ KNOWN = {
         "level_224": 3,
         "background": 3,
         "pasted": 16,
+        "edge": 1.0,
         "blind": True,
     },
     CHAINERCV: {
@@ -83,7 +85,8 @@ KNOWN = {
         "level_336": 4,
         "level_224": 4,
         "background": 0,
-        "pasted": 25,
+        "pasted": 16,
+        "edge": 1.0,
         "blind": True,
     },
     MATTERPORT: {
@@ -97,6 +100,7 @@ KNOWN = {
         "level_224": 4,
         "background": 0,
         "pasted": 16,
+        "edge": 1.0,
         "blind": True,
     },
 }
@@ -222,6 +226,22 @@ def test_which_score_is_background(preset):
     columns = 4 if background == 0 else 3  # and only the first has deltas and a mask
     assert predictor.bbox_pred.weight.shape == (4 * columns, 8)
     assert mask_head.mask_predictor.mask_fcn_logits.weight.shape[0] == columns
+
+
+@presets
+def test_mask_targets_and_the_half_pixel(preset):
+    """Of a mask of the first 5 of 10 pixels, ten bins over all: does the fifth read pixel 4, or 4½?"""
+    box_head, mask_head = small(preset).roi_heads
+    whole = np.array([[0, 0, 10, 10]], np.float32)
+    rois = sampling.SampledRois(whole, np.ones(1, int), np.zeros(1, int), 1)
+    masks = np.zeros((1, 10, 10), bool)
+    masks[:, :, :5] = True
+    cut, _ = mask.mask_targets(
+        [rois], [SimpleNamespace(masks=masks)], 10, aligned=mask_head.aligned
+    )
+    expected = [1, 1, 1, 1, KNOWN[preset]["edge"], 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(cut[0, 3], expected, atol=1e-6)
+    assert box_head.pooler is not mask_head.pooler
 
 
 @presets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minirnn.errors import InputError
 
@@ -35,6 +35,34 @@ class Subset:
     def image_ids(self) -> list[int]:
         """The ids of the images."""
         return [self.dataset.image_ids[place] for place in self.places]
+
+
+def with_proposals(images: Any, file: Path | None, config: Config) -> Any:
+    """A data set whose samples bring the proposals of a file, if the network takes given ones.
+
+    Raises:
+        InputError: there is a file and the network makes its own proposals, or the reverse; the file
+            cannot be read.
+    """
+    from minirnn.data.proposals import WithProposals, read_proposals
+
+    proposals_wanted(file, config)
+    return images if file is None else WithProposals(images, read_proposals(file))
+
+
+def proposals_wanted(file: Path | None, config: Config) -> None:
+    """Refuse proposals for a network that makes its own, and none for one that does not.
+
+    Raises:
+        InputError: see above.
+    """
+    if file is None and config.proposals == "given":
+        raise InputError("this network takes given proposals: --proposals FILE is missing")
+    if file is not None and config.proposals != "given":
+        raise InputError(
+            f"{file}: this network makes its own proposals; --preset fastrcnn_resnet50_fpn or "
+            "--set proposals=given takes given ones"
+        )
 
 
 def subset_of(dataset: CocoDataset, image_ids: Sequence[int] | None) -> Subset:

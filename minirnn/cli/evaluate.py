@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from minirnn.cli.datasets import open_dataset, subset_of
+from minirnn.cli.datasets import open_dataset, subset_of, with_proposals
 from minirnn.cli.networks import find_all, kinds_of, load_network
 from minirnn.cli.options import (
     FILE,
@@ -16,6 +16,7 @@ from minirnn.cli.options import (
     image_ids_option,
     json_option,
     print_json,
+    proposals_option,
     reporter,
     set_option,
     skip_invalid_option,
@@ -41,6 +42,7 @@ from minirnn.cli.options import (
     show_default=True,
     help="Images at a time.",
 )
+@proposals_option
 @image_ids_option
 @skip_invalid_option
 @device_option
@@ -52,6 +54,7 @@ def evaluate(
     split: str,
     out: Path | None,
     batch_size: int,
+    proposals: Path | None,
     image_ids: list[int] | None,
     skip_invalid: bool,
     device: str,
@@ -74,7 +77,7 @@ def evaluate(
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
     dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, config=model.config)
-    images = subset_of(dataset, image_ids)
+    images = with_proposals(subset_of(dataset, image_ids), proposals, model.config)
     found = find_all(model, dataset, images, batch_size=batch_size, say=say)
     out = out or weights.parent / f"detections_{split}.json"
     write_results(out, found.results)

@@ -100,7 +100,11 @@ def find_all(
             stop = min(start + batch_size, len(images))
             samples = [images[i] for i in range(start, stop)]
             begun = time.perf_counter()
-            found = model.predict([sample.image for sample in samples])
+            given = [sample.target.proposals for sample in samples]
+            found = model.predict(
+                [sample.image for sample in samples],
+                proposals=[boxes for boxes in given if boxes is not None] or None,
+            )
             findings.seconds += time.perf_counter() - begun
             for sample, detections in zip(samples, found, strict=True):
                 rows = to_results(detections, sample.target.image_id, dataset.label_to_category)

@@ -57,6 +57,14 @@ class PresetOption(click.Option):
 preset_option = click.option("--preset", metavar="NAME", cls=PresetOption)
 
 
+proposals_option = click.option(
+    "--proposals",
+    type=FILE,
+    metavar="FILE",
+    help="Boxes by image, JSON or .npz, for a network that takes given proposals.",
+)
+
+
 def set_option(example: str) -> Callable[[Any], Any]:
     """`--set NAME=VALUE`, with a field as an example that the command knows."""
     return click.option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from minirnn.cli.datasets import proposals_wanted
 from minirnn.cli.networks import load_network
 from minirnn.cli.options import (
     FILE,
@@ -16,6 +17,7 @@ from minirnn.cli.options import (
     device_option,
     json_option,
     print_json,
+    proposals_option,
     reporter,
     set_option,
 )
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 @click.option(
     "--skip-invalid", is_flag=True, help="Go on when a photo cannot be read, and count such photos."
 )
+@proposals_option
 @device_option
 @set_option("box_nms_iou=0.4")
 @json_option
@@ -58,6 +61,7 @@ def predict(
     out: Path,
     score: float,
     skip_invalid: bool,
+    proposals: Path | None,
     device: str,
     overrides: dict[str, Any],
     as_json: bool,
@@ -72,9 +76,12 @@ def predict(
     height in pixels) and segmentation (the mask as COCO's run lengths).
     """
     from minirnn.data import read_image
+    from minirnn.data.proposals import read_proposals
 
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
+    proposals_wanted(proposals, model.config)
+    given = read_proposals(proposals) if proposals else None
     out.mkdir(parents=True, exist_ok=True)
     reports, skipped = [], 0
     for photo, name in zip(photos, _names(photos), strict=True):
@@ -86,7 +93,11 @@ def predict(
             say(f"skipped: {error}")
             skipped += 1
             continue
-        (detections,) = model.predict([image], score_threshold=score)
+        (detections,) = model.predict(
+            [image],
+            proposals=None if given is None else [given.of(photo.name)],
+            score_threshold=score,
+        )
         report = _report(photo, image, detections, model.config)
         report["picture"] = str(out / f"{name}.detections.png")
         _draw(image, detections, model.config, out / f"{name}.detections.png")

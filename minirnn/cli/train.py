@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli.datasets import Subset, open_dataset, subset_of
+from minirnn.cli.datasets import Subset, open_dataset, subset_of, with_proposals
 from minirnn.cli.networks import find_all, kinds_of, network_of
 from minirnn.cli.options import (
     FILE,
@@ -20,6 +20,7 @@ from minirnn.cli.options import (
     json_option,
     preset_option,
     print_json,
+    proposals_option,
     reporter,
     set_option,
     skip_invalid_option,
@@ -65,6 +66,13 @@ SHOWN = 20  # lines about weights that do not fit
     metavar="STEPS",
     help="Measure AP on the val split every so many steps, and at the end.  [default: never]",
 )
+@proposals_option
+@click.option(
+    "--val-proposals",
+    type=FILE,
+    metavar="FILE",
+    help="The same of the val split, for --evaluate-every.",
+)
 @image_ids_option
 @skip_invalid_option
 @device_option
@@ -81,6 +89,8 @@ def train(
     stop_at: int | None,
     overwrite: bool,
     evaluate_every: int,
+    proposals: Path | None,
+    val_proposals: Path | None,
     image_ids: list[int] | None,
     skip_invalid: bool,
     device: str,
@@ -143,12 +153,14 @@ def train(
     else:
         model = _fresh_network(preset, fields, dataset, settings.seed, weights, say)
     model.to(device)
+    images = with_proposals(images, proposals, model.config)
     callback = None
     if evaluate_every:
         held_out = open_dataset(
             folder, "val", skip_invalid=skip_invalid, say=say, config=model.config
         )
-        callback = evaluator(held_out, subset_of(held_out, None))
+        measured = with_proposals(subset_of(held_out, None), val_proposals, model.config)
+        callback = evaluator(held_out, measured)
     say(
         f"training {preset} ({_millions(model)} M parameters) on {len(images)} images, "
         f"{settings.steps} steps of {settings.batch_size}"

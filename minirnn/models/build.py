@@ -25,6 +25,7 @@ from minirnn.models.config import Config
 from minirnn.models.presets import PRESETS
 from minirnn.models.rcnn import RCNN
 from minirnn.nn import Module, Sequential
+from minirnn.proposals.given import GivenProposals
 from minirnn.proposals.rpn import RegionProposalNetwork, RPNHead, Selection
 from minirnn.roi.pooler import RoIPooler
 from minirnn.transform import Transform
@@ -61,7 +62,11 @@ def detector(config: Config, rng: Rng) -> RCNN:
     """
     config.check()
     features = backbone(config, rng)
-    proposer = region_proposal_network(config, features, rng)
+    proposer: Any
+    if config.proposals == "given":
+        proposer = GivenProposals(min_side=config.rpn.min_side)
+    else:
+        proposer = region_proposal_network(config, features, rng)
     shared = trunk(config, rng) if config.backbone.maps == "c4" else None
     heads = [box_head(config, features, rng, shared)]
     if config.mask.enabled:

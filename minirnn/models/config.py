@@ -245,6 +245,8 @@ class Config:
         background_last: the last column of the class scores is background, which then has no deltas
             and no mask (Detectron2); False: the first is, and has both, unused (torchvision). A
             label is 1, 2, … and background 0 either way.
+        proposals: where the heads look: "rpn", where the network itself says; "given", at boxes that
+            come with each image (Fast R-CNN).
         categories: (id, name) of label 1, 2, … in the data set; empty for "1", "2", ….
         transform: how a photograph becomes an array.
         backbone: the network that makes maps of it.
@@ -259,6 +261,7 @@ class Config:
     num_classes: int = 91
     background_last: bool = False
     categories: tuple[tuple[int, str], ...] = ()
+    proposals: str = "rpn"
     transform: TransformConfig = TransformConfig()
     backbone: BackboneConfig = BackboneConfig()
     fpn: FPNConfig = FPNConfig()
@@ -406,6 +409,7 @@ class Config:
 
 _CHOICES = {
     "backbone_maps": ("fpn", "c4", "c5", "dc5"),
+    "proposals": ("rpn", "given"),
     "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
     "norm": ("frozen_batch_norm", "group_norm"),
     "roi_operation": ("align", "warp", "pool"),
@@ -426,7 +430,9 @@ _SECTIONS: dict[str, tuple[type, str]] = {
 
 
 def _flat_names() -> dict[str, tuple[str, str]]:
-    names = {name: ("", name) for name in ("num_classes", "background_last", "categories")}
+    names = {
+        name: ("", name) for name in ("num_classes", "background_last", "categories", "proposals")
+    }
     for section, (kind, prefix) in _SECTIONS.items():
         for part in dataclasses.fields(kind):
             names[part.metadata.get("flat", prefix + part.name)] = (section, part.name)

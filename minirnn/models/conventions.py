@@ -43,6 +43,7 @@ CONVENTIONS = (
     "background_last",
     "box_weights",
     "box_beta",
+    "mask_targets",
     "mask_paste",
 )
 _BEGIN = "<!-- made by python -m minirnn.models.conventions -->"

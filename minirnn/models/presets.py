@@ -46,6 +46,7 @@ PRESETS: dict[str, Config] = {
     "maskrcnn_resnet34_fpn": _TORCHVISION.replace(backbone="resnet34"),
     "maskrcnn_resnet18_fpn": _TORCHVISION.replace(backbone="resnet18"),
     "fasterrcnn_resnet50_fpn": _TORCHVISION.replace(mask=False),
+    "fastrcnn_resnet50_fpn": _TORCHVISION.replace(mask=False, proposals="given"),
     # The conventions of other libraries; docs/conventions.md names what is theirs and not here.
     "maskrcnn_resnet50_fpn_detectron2": _OTHERS.replace(
         background_last=True,
@@ -72,6 +73,9 @@ PRESETS: dict[str, Config] = {
         rpn_positive_fraction=0.25,
         rpn_drop_outside=True,
         box_beta=1.0,
+        # Its RoIAlign lacks the half pixel, its masks' targets and pasting do not.
+        mask_targets="aligned",
+        mask_paste="continuous",
     ),
     "maskrcnn_resnet101_fpn_matterport": _OTHERS.replace(
         backbone="resnet101",

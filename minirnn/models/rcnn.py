@@ -104,11 +104,18 @@ class RCNN(Module):
             losses |= head.losses(features, regions, truth)
         return losses
 
-    def predict(self, images: Sequence[np.ndarray], **wishes: Any) -> list[Detections]:
+    def predict(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        proposals: Sequence[np.ndarray] | None = None,
+        **wishes: Any,
+    ) -> list[Detections]:
         """Find the objects in images.
 
         Args:
             images: each (H, W, 3) uint8 RGB, of any size.
+            proposals: (P, 4) boxes of each image, in its pixels, for a model that takes given ones.
             **wishes: for the heads, for this call: `score_threshold` leaves out what scores less.
 
         Returns:
@@ -120,7 +127,7 @@ class RCNN(Module):
             InputError: an image is not (H, W, 3) uint8; names its number.
         """
         detections: dict[int, Detections] = {}
-        for indices, batch in self.transform.parts(images, _PIXELS, self.xp):
+        for indices, batch in self.transform.parts(images, _PIXELS, self.xp, proposals):
             detections.update(zip(indices, self._detect(batch, wishes), strict=True))
         return [detections[index] for index in range(len(images))]
 
