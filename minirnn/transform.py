@@ -143,7 +143,7 @@ class Transform:
             whole = self.batch([images[i] for i in indices], xp=xp)
             if proposals is not None:
                 whole.proposals = [
-                    prepare_proposals(proposals[i], f"image {i}", old, new, xp)
+                    _prepare_proposals(proposals[i], f"image {i}", old, new, xp)
                     for i, old, new in zip(indices, whole.original_sizes, whole.sizes, strict=True)
                 ]
             start = 0
@@ -253,7 +253,7 @@ def scale_masks(masks: Array, new_size: tuple[int, int]) -> Array:
     return masks[:, xp.asarray(rows)][:, :, xp.asarray(columns)]
 
 
-def prepare_proposals(
+def _prepare_proposals(
     proposals: Array, name: str, size: tuple[int, int], new_size: tuple[int, int], xp: Any = np
 ) -> Array:
     """Given proposals of an image that was scaled from `size` to `new_size`, on its device.
@@ -315,6 +315,6 @@ def prepare_target(
         proposals=(
             None
             if target.proposals is None
-            else prepare_proposals(target.proposals, name, size, new_size, xp)
+            else _prepare_proposals(target.proposals, name, size, new_size, xp)
         ),
     )
