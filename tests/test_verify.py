@@ -16,8 +16,9 @@ from minirnn.autograd.tensor import OPERATIONS
 from minirnn.cli import cli
 from minirnn.errors import InputError
 from minirnn.verify.comparison import compare
+from minirnn.verify.difference import as_arrays
 from minirnn.verify.gradient_cases import load_operations
-from minirnn.verify.references import REFERENCES, Reference, as_arrays
+from minirnn.verify.references import REFERENCES, Reference
 from minirnn.verify.subjects import subjects
 from minirnn.verify.table import NotCompared, Row, Table
 

@@ -12,6 +12,7 @@ L is smooth, and does not at a kink.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,12 +103,13 @@ def _check_input(
         raise ValueError(
             f"the gradient of input {position} has shape {gradient.shape}; it should be {x.shape}"
         )
-    centre = loss(position, x)
+    along = functools.partial(loss, position)
+    centre = along(x)
     analytical, numerical = [], []
     for element, direction in _directions(x.shape, rng):
         # The rounding error of L grows with L; a bend smaller than that is no kink.
-        slope, bend = _difference(loss, position, x, direction, step, centre)
-        _, half_bend = _difference(loss, position, x, direction, step / 2, centre)
+        slope, bend = central_difference(along, x, direction, step, centre)
+        _, half_bend = central_difference(along, x, direction, step / 2, centre)
         noise = 1e-13 * (1 + abs(centre)) / step
         if abs(bend - 2 * half_bend) > 1e-4 * (1 + abs(slope)) + noise:
             result.kinks.append((position, element))
@@ -137,14 +139,28 @@ def _directions(shape: tuple[int, ...], rng: np.random.Generator) -> list[tuple[
     return directions
 
 
-def _difference(
-    loss: Callable[[int, np.ndarray], float],
-    position: int,
+def central_difference(
+    function: Callable[[np.ndarray], float],
     x: np.ndarray,
     direction: np.ndarray,
     step: float,
-    centre: float,
+    centre: float | None = None,
 ) -> tuple[float, float]:
-    """(central difference, bend): first and second difference, both divided by the step."""
-    above, below = loss(position, x + step * direction), loss(position, x - step * direction)
-    return (above - below) / (2 * step), (above - 2 * centre + below) / step
+    """The slope of a function along a direction, and how far it bends there.
+
+        slope = (L(x + h v) - L(x - h v)) / 2h
+        bend = (L(x + h v) - 2 L(x) + L(x - h v)) / h
+
+    Args:
+        function: L, from an array to a number.
+        x: where.
+        direction: v, of x's shape.
+        step: h.
+        centre: L(x), where the bend is wanted; without it the bend is NaN.
+
+    Returns:
+        (slope, bend).
+    """
+    above, below = function(x + step * direction), function(x - step * direction)
+    bend = float("nan") if centre is None else (above - 2 * centre + below) / step
+    return (above - below) / (2 * step), bend

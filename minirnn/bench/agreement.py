@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.verify.partners import partners
+
 #: A partner has the same label, and is as near as this: pixels, and probability. Two libraries that
 #: resize an image a rounding error apart stay well within; another object does not.
 NEAR_BOX, NEAR_SCORE = 1.0, 0.01
@@ -62,27 +64,30 @@ def agreement(ours: Any, theirs: dict[str, np.ndarray]) -> Agreement:
         ours: `Detections` of an image.
         theirs: arrays "boxes", "labels", "scores" and "masks" (D, 1, H, W) of probabilities.
     """
-    free = np.ones(len(ours.boxes), bool)
-    box = score = 0.0
-    partners = wrong = pixels = 0
-    for k in range(len(theirs["boxes"])):
-        boxes = np.abs(ours.boxes - theirs["boxes"][k]).max(axis=1, initial=0)
-        scores = np.abs(ours.scores - theirs["scores"][k])
-        near = (boxes <= NEAR_BOX) & (scores <= NEAR_SCORE) & (ours.labels == theirs["labels"][k])
-        places = np.flatnonzero(near & free)
-        if not len(places):
-            continue
-        j = places[boxes[places].argmin()]
-        free[j] = False
-        partners += 1
-        box, score = max(box, float(boxes[j])), max(score, float(scores[j]))
-        if ours.masks is not None:
+    boxes, scores = theirs["boxes"], theirs["scores"]
+    places = partners(
+        ours, boxes, theirs["labels"], scores, near_box=NEAR_BOX, near_score=NEAR_SCORE
+    )
+    rows = np.flatnonzero(places >= 0)
+    matched = places[rows]
+    box = np.abs(ours.boxes[matched] - boxes[rows]).max(initial=0)
+    score = np.abs(ours.scores[matched] - scores[rows]).max(initial=0)
+    wrong = pixels = 0
+    if ours.masks is not None:
+        for j, k in zip(matched, rows, strict=True):
             mask = theirs["masks"][k, 0] > 0.5
             wrong += int((mask != ours.masks[j]).sum())
             pixels += int((mask | ours.masks[j]).sum())
     side = max(theirs["masks"].shape[-2:]) if "masks" in theirs else 1
-    sizes = len(ours.boxes), len(theirs["boxes"])
-    return Agreement(*sizes, partners, box, score, wrong / max(pixels, 1), side)
+    return Agreement(
+        ours=len(ours.boxes),
+        theirs=len(boxes),
+        partners=len(rows),
+        box=float(box),
+        score=float(score),
+        pixels=wrong / max(pixels, 1),
+        longer_side=side,
+    )
 
 
 def together(parts: list[Agreement]) -> Agreement:

@@ -11,6 +11,7 @@ import numpy as np
 from minirnn.bench.clock import take_turns
 from minirnn.bench.rows import Row
 from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
+from minirnn.verify.difference import difference
 
 #: Largest difference over the reference's largest number, after float32 sums of thousands of terms
 #: in another order (and Winograd's, whose error is a few times that of the plain sum).
@@ -59,26 +60,9 @@ class Case:
         )
 
 
-def as_arrays(answer: Any) -> list[np.ndarray]:
-    """The arrays in an answer: one, or several; of NumPy or of torch."""
-    if isinstance(answer, (tuple, list)):
-        return [array for part in answer for array in as_arrays(part)]
-    return [answer.detach().numpy() if hasattr(answer, "detach") else np.asarray(answer)]
-
-
 def largest_difference(ours: Any, theirs: Any) -> float:
     """Largest |ours - theirs| / max |theirs| over the arrays; infinite where shapes differ."""
-    worst = 0.0
-    mine, other = as_arrays(ours), as_arrays(theirs)
-    if len(mine) != len(other):
-        return float("inf")
-    for a, b in zip(mine, other, strict=True):
-        if a.shape != b.shape:
-            return float("inf")
-        if a.size:
-            scale = max(float(np.abs(b).max()), 1e-3)
-            worst = float(np.maximum(worst, float(np.abs(a - b).max()) / scale))  # keeps a NaN
-    return worst
+    return difference(ours, theirs).relative
 
 
 def share_that_differs(ours: Any, theirs: Any) -> float:

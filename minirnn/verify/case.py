@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from minirnn.autograd import Tensor
-from minirnn.verify.references import Reference, Skip, as_arrays
-from minirnn.verify.subjects import Subject
+from minirnn.autograd.check import central_difference
+from minirnn.verify.difference import as_arrays
+from minirnn.verify.references import Reference, Skip
+from minirnn.verify.subject import Subject
 
 _STEP = 1e-5  # of the difference quotient
 _DIRECTIONS = 3  # in which it is taken, for each input
@@ -104,15 +107,8 @@ def _slopes(
         x = inputs[position]
         directions = [np.asarray(rng.standard_normal(x.shape)) for _ in range(_DIRECTIONS)]
         directions = [v / max(float(np.linalg.norm(v)), 1e-9) for v in directions]
-        slopes.append(
-            np.array(
-                [
-                    (number(position, x + _STEP * v) - number(position, x - _STEP * v))
-                    / (2 * _STEP)
-                    for v in directions
-                ]
-            )
-        )
+        along = partial(number, position)
+        slopes.append(np.array([central_difference(along, x, v, _STEP)[0] for v in directions]))
         if gradient.shape == x.shape:
             said.append(np.array([float((gradient * v).sum()) for v in directions]))
         else:

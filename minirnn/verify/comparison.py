@@ -10,7 +10,6 @@ random cotangent c makes one number of the answer, L = Σ c · f(x), and dL/dx i
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -18,9 +17,11 @@ import numpy as np
 
 from minirnn.errors import InputError
 from minirnn.verify.case import as_type, ask, both_gradients, ours
+from minirnn.verify.difference import Difference, difference
 from minirnn.verify.references import REFERENCES, Reference, Skip
-from minirnn.verify.subjects import Subject, subjects
-from minirnn.verify.table import SMALLEST_SCALE, NotCompared, Row, Table
+from minirnn.verify.subject import Subject
+from minirnn.verify.subjects import subjects
+from minirnn.verify.table import NotCompared, Row, Table
 
 _SINGLE = 1e-6  # tolerance for a few operations in float32
 
@@ -112,48 +113,9 @@ def _choose_references(names: Sequence[str] | None) -> list[Reference]:
     return [r for key, r in by_name.items() if names is None or key in [n.lower() for n in names]]
 
 
-@dataclasses.dataclass
-class _Errors:
-    """The errors of the cases of one row."""
-
-    absolute: list[float] = dataclasses.field(default_factory=list)
-    relative: list[float] = dataclasses.field(default_factory=list)
-    note: str = ""
-    exact: bool = True
-
-    def add(self, ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> None:
-        """Enter one case."""
-        absolute = relative = 0.0
-        if len(ours) != len(theirs):
-            self.fail(f"{len(ours)} results and {len(theirs)}")
-            return
-        for a, b in zip(ours, theirs, strict=True):
-            if a.shape != b.shape:
-                self.fail(f"shapes {a.shape} and {b.shape}")
-                return
-            is_float = a.dtype.kind == "f" or b.dtype.kind == "f"
-            self.exact &= not is_float
-            if not a.size:
-                continue
-            difference = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
-            scale = max(float(np.abs(b).max()), SMALLEST_SCALE) if is_float else 1.0
-            # np.maximum, because max() would forget a NaN.
-            absolute = float(np.maximum(absolute, difference))
-            relative = float(np.maximum(relative, difference / scale))
-        self.absolute.append(absolute)
-        self.relative.append(relative)
-
-    def fail(self, note: str) -> None:
-        """Enter a case whose answers cannot be subtracted."""
-        short = " ".join(note.split())[:120]  # exceptions may tell long stories
-        self.note = self.note or f"({short})"
-        self.absolute.append(float("inf"))
-        self.relative.append(float("inf"))
-
-
 def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Row], list[str]]:
     """The rows of one function and one reference, and why cases are missing from them."""
-    found = {"forward": _Errors(), "gradient": _Errors()}
+    found: dict[str, list[Difference]] = {"forward": [], "gradient": []}
     skipped: list[str] = []
     for number, draw in enumerate(subject.draws):
         rng = np.random.default_rng([seed, zlib.crc32(subject.name.encode()), number])
@@ -165,13 +127,13 @@ def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Ro
             skipped.append(str(skip))
             continue
         except Exception as error:  # another version of it, say: to be seen, but not to end all
-            found["forward"].fail(f"{reference.name} raised {type(error).__name__}: {error}")
+            found["forward"].append(_failure(error, f"{reference.name} raised "))
             continue
         try:
             answer, gradients, cotangents = ours(subject, inputs, settings, rng)
-            found["forward"].add(answer, expected)
+            found["forward"].append(difference(answer, expected))
         except Exception as error:  # a bug of ours is a miss, too, and does not hide the rest
-            found["forward"].fail(f"{type(error).__name__}: {error}")
+            found["forward"].append(_failure(error))
             continue
         if subject.differentiable == () or reference.gradients == "none":
             continue
@@ -179,27 +141,35 @@ def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Ro
             own, goal = both_gradients(
                 reference, subject.name, inputs, settings, gradients, cotangents, rng
             )
-            found["gradient"].add(own, goal)
+            found["gradient"].append(difference(own, goal))
         except Exception as error:
-            found["gradient"].fail(f"{type(error).__name__}: {error}")
+            found["gradient"].append(_failure(error))
     rows = []
     for compared, errors in found.items():
-        if errors.absolute:
-            limits = (reference.tolerance, reference.gradient_tolerance)
-            limit = max(limits[compared == "gradient"], _SINGLE if subject.single else 0)
-            rows.append(
-                Row(
-                    stage=subject.stage,
-                    name=subject.name,
-                    compared=compared,
-                    reference=reference.name,
-                    cases=len(errors.absolute),
-                    absolute=float(np.max(errors.absolute)),
-                    relative=float(np.max(errors.relative)),
-                    tolerance=0.0 if errors.exact else limit,
-                    errors=tuple(errors.relative),
-                    note=errors.note,
-                )
+        if not errors:
+            continue
+        limits = (reference.tolerance, reference.gradient_tolerance)
+        limit = max(limits[compared == "gradient"], _SINGLE if subject.single else 0)
+        note = next((error.note for error in errors if error.note), "")
+        rows.append(
+            Row(
+                stage=subject.stage,
+                name=subject.name,
+                compared=compared,
+                reference=reference.name,
+                cases=len(errors),
+                absolute=float(np.max([error.absolute for error in errors])),
+                relative=float(np.max([error.relative for error in errors])),
+                tolerance=0.0 if all(error.exact for error in errors) else limit,
+                errors=tuple(error.relative for error in errors),
+                note=f"({note})" if note else "",
             )
-    part = "some" if found["forward"].absolute else "all"
+        )
+    part = "some" if found["forward"] else "all"
     return rows, [f"{part} of its inputs: {reason}" for reason in dict.fromkeys(skipped)]
+
+
+def _failure(error: Exception, who: str = "") -> Difference:
+    """A case whose answers cannot be subtracted, because one of the two raised an exception."""
+    story = " ".join(f"{who}{type(error).__name__}: {error}".split())[:120]  # some are long
+    return Difference(float("inf"), float("inf"), note=story)

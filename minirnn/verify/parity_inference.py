@@ -23,7 +23,9 @@ from minirnn.models import RCNN
 from minirnn.proposals.rpn import flatten
 from minirnn.record import recording
 from minirnn.transform import Batch
-from minirnn.verify.parity_rows import Comparison, Row, host
+from minirnn.verify.difference import host
+from minirnn.verify.parity_rows import Comparison, Row
+from minirnn.verify.partners import partners
 from minirnn.verify.torchvision_model import build_pair
 
 #: Errors of float32 after the up to 50 layers of the network, as a part of the largest number.
@@ -274,24 +276,14 @@ def compare_detections(comparison: Comparison, ours: Detections, theirs: dict[st
     stage = "final"
     boxes, labels, scores = (host(theirs[name]) for name in ("boxes", "labels", "scores"))
     comparison.arrays(stage, "number of detections", len(ours.boxes), len(boxes), absolute=0.0)
-    order, free = [], list(range(len(ours.boxes)))
-    for box, label, score in zip(boxes, labels, scores, strict=True):
-        candidates = [
-            j
-            for j in free
-            if ours.labels[j] == label
-            and abs(ours.scores[j] - score) <= SCORE_TOLERANCE
-            and np.abs(ours.boxes[j] - box).max() <= BOX_TOLERANCE
-        ]
-        if candidates:
-            free.remove(candidates[0])
-        order.append(candidates[0] if candidates else -1)
-    places = np.array(order, np.int64)
+    places = partners(
+        ours, boxes, labels, scores, near_box=BOX_TOLERANCE, near_score=SCORE_TOLERANCE
+    )
     rows = np.flatnonzero(places >= 0)
     note = "same label, box within 0.01 px, score within 1e-4"
     comparison.number(
         stage, "detections without a partner",
-        max(len(boxes) - len(rows), len(free)), cases=len(boxes), absolute=0.0, note=note,
+        max(len(boxes), len(ours.boxes)) - len(rows), cases=len(boxes), absolute=0.0, note=note,
     )  # fmt: skip
     matched = places[rows]
     comparison.arrays(stage, "labels", ours.labels[matched], labels[rows], absolute=0.0)

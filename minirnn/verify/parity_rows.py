@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-
-@dataclass
-class Row:
-    """One line of the table.
-
-    Attributes:
-        stage: part of the network.
-        what: the number or array that was compared.
-        reference: what it was compared with.
-        cases: numbers compared.
-        absolute: largest difference.
-        relative: the same over the largest number of the reference's array.
-        tolerance: what `measure` may be.
-        measure: which of the errors is judged, "absolute" or "relative".
-        note: what a reader should know besides.
-    """
-
-    stage: str
-    what: str
-    reference: str
-    cases: int
-    absolute: float
-    relative: float
-    tolerance: float
-    measure: str
-    note: str = ""
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the error is within the tolerance; not if it is NaN."""
-        return (self.absolute if self.measure == "absolute" else self.relative) <= self.tolerance
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON: the attributes and the verdict."""
-        return {**asdict(self), "verdict": "agrees" if self.agrees else "MISS"}
+from minirnn.verify.difference import difference, host
+from minirnn.verify.table import Row
 
 
 class Comparison:
@@ -76,31 +43,23 @@ class Comparison:
 
         Args:
             stage: see `Row`.
-            what: see `Row`.
+                what: the `name` of the row.
             ours: array.
             theirs: array or torch tensor; another shape is a miss.
             relative: tolerance for the relative error; or
             absolute: tolerance for the absolute one.
             note: see `Row`.
         """
-        ours, theirs = host(ours), host(theirs)
-        if ours.shape != theirs.shape:
-            shapes = f"shapes {ours.shape} and {theirs.shape}"
-            error, largest, note = np.inf, 1.0, f"{note}; {shapes}" if note else shapes
-        elif ours.size == 0:
-            error, largest = 0.0, 1.0
-        else:
-            error = float(np.abs(ours.astype(np.float64) - theirs).max())
-            largest = float(np.abs(theirs).max())
+        found = difference(ours, theirs, smallest_scale=0.0)
         self.number(
             stage,
             what,
-            error,
-            error / largest if largest else error,
-            cases=ours.size,
+            found.absolute,
+            found.relative,
+            cases=host(ours).size,
             relative=relative,
             absolute=absolute,
-            note=note,
+            note="; ".join(filter(None, (note, found.note))),
         )
 
     def number(
@@ -121,31 +80,29 @@ class Comparison:
         tolerance = relative if absolute is None else absolute
         assert tolerance is not None
         row = Row(
-            stage,
-            what,
-            self.reference,
-            cases,
-            float(error),
-            float(relative_error),
-            tolerance,
-            "relative" if absolute is None else "absolute",
-            note,
+            stage=stage,
+            name=what,
+            compared="",
+            reference=self.reference,
+            cases=cases,
+            absolute=float(error),
+            relative=float(relative_error),
+            tolerance=tolerance,
+            note=note,
+            measure="relative" if absolute is None else "absolute",
         )
         before = self._rows.get((stage, what))
         if before is not None:
-            judged = row.measure
-            if not note or getattr(before, judged) >= getattr(row, judged):
-                row.note = before.note or note
-            row.cases += before.cases
-            row.absolute = float(np.maximum(row.absolute, before.absolute))  # keeps NaN
-            row.relative = float(np.maximum(row.relative, before.relative))
-            row.tolerance = max(row.tolerance, before.tolerance)
+            keep = not note or getattr(before, row.measure) >= row.error
+            row = replace(
+                row,
+                note=before.note or note if keep else note,
+                cases=row.cases + before.cases,
+                absolute=float(np.maximum(row.absolute, before.absolute)),  # keeps NaN
+                relative=float(np.maximum(row.relative, before.relative)),
+                tolerance=max(row.tolerance, before.tolerance),
+            )
         self._rows[stage, what] = row
-
-
-def host(array: Any) -> np.ndarray:
-    """A NumPy array of an array or torch tensor."""
-    return array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
 
 
 def as_table(rows: Iterable[Row]) -> str:
@@ -156,7 +113,7 @@ def as_table(rows: Iterable[Row]) -> str:
     ]
     for row in rows:
         lines.append(
-            f"| {row.stage} | {row.what} | {row.cases} | {row.absolute:.1e} | {row.relative:.1e} | "
+            f"| {row.stage} | {row.name} | {row.cases} | {row.absolute:.1e} | {row.relative:.1e} | "
             f"{row.tolerance:.1e} {row.measure} | {row.as_dict()['verdict']} | {row.note} |"
         )
     return "\n".join(lines)

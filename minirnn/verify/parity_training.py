@@ -28,8 +28,9 @@ from minirnn import matching
 from minirnn.data.sample import Sample
 from minirnn.models import RCNN
 from minirnn.training.optimiser import SGD
+from minirnn.verify.difference import host
 from minirnn.verify.parity_inference import as_tensors, handed_over
-from minirnn.verify.parity_rows import Comparison, Row, host
+from minirnn.verify.parity_rows import Comparison, Row
 from minirnn.verify.torchvision_model import build_pair
 
 #: Our names of the losses, and torchvision's.

@@ -15,7 +15,7 @@ import numpy as np
 
 from minirnn.data.sample import Target
 from minirnn.verify import stage_draws as draw
-from minirnn.verify.subjects import Draw, Subject
+from minirnn.verify.subject import Draw, Subject
 
 
 def _of(module: str, name: str) -> Callable[[], Callable]:

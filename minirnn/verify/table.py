@@ -8,10 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-#: Errors are relative to the largest number of the reference's answer, or to this where it is larger:
-#: a result that is 0 but for rounding has no digits to compare.
-SMALLEST_SCALE = 1e-3
-
 HEADINGS = (
     "stage",
     "what",
@@ -27,20 +23,22 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Row:
-    """One function against one reference.
+    """One thing that was compared with one reference: a function, an array of a network, a loss.
 
     Attributes:
         stage: part of the library.
-        name: the function.
-        compared: "forward" or "gradient".
+        name: the function, array or number.
+        compared: "forward" or "gradient"; empty where the name says it.
         reference: what it was compared with.
         cases: drawn inputs that were compared.
         absolute: largest difference of two numbers.
         relative: the same over the largest number of the reference's answer to that case (or over
-            `SMALLEST_SCALE`, if that is larger).
-        tolerance: what `relative` may be; 0 where whole numbers, indices and masks must be equal.
+            `minirnn.verify.difference.SMALLEST_SCALE`, if that is larger).
+        tolerance: what the error may be; 0 where whole numbers, indices and masks must be equal.
         errors: the relative error of each case.
-        note: what went wrong, where it is more than a number: another shape, an exception.
+        note: what went wrong, where it is more than a number (another shape, an exception), or what a
+            reader should know besides.
+        measure: which error is held against the tolerance, "relative" or "absolute".
     """
 
     stage: str
@@ -53,11 +51,17 @@ class Row:
     tolerance: float
     errors: tuple[float, ...] = ()
     note: str = ""
+    measure: str = "relative"
+
+    @property
+    def error(self) -> float:
+        """The one that is held against the tolerance."""
+        return self.absolute if self.measure == "absolute" else self.relative
 
     @property
     def agrees(self) -> bool:
         """Whether the error is within the tolerance; not if it is NaN, nor if nothing was compared."""
-        return self.cases > 0 and self.relative <= self.tolerance
+        return self.cases > 0 and self.error <= self.tolerance
 
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON, which has no infinity: there it is null."""

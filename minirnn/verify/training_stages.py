@@ -14,7 +14,7 @@ import numpy as np
 from minirnn.autograd import Tensor
 from minirnn.training import optimiser, schedule
 from minirnn.training.settings import TrainingSettings
-from minirnn.verify.subjects import Draw, Subject
+from minirnn.verify.subject import Draw, Subject
 
 
 def sgd_steps(parameter: np.ndarray, gradients: np.ndarray, **settings: float) -> np.ndarray:

@@ -28,9 +28,9 @@ def check(rows):
     print("\n" + as_table(rows))
     missed = [row for row in rows if not row.agrees]
     assert not missed, "\n" + as_table(missed)
-    assert {row.what for row in rows} >= INTERMEDIATES
+    assert {row.name for row in rows} >= INTERMEDIATES
     assert all(row.cases > 0 for row in rows)
-    detections = next(r for r in rows if r.what == "labels" and r.stage == "final").cases
+    detections = next(r for r in rows if r.name == "labels" and r.stage == "final").cases
     assert detections >= 24, "too few detections to compare"
 
 
@@ -66,7 +66,7 @@ def test_a_wrong_weight_is_noticed_where_it_is(photographs):
     model.backbone.fpn.layer_blocks[0][0].bias.data[0] += 0.01
     comparison = Comparison("torchvision")
     compare_batch(comparison, reference, model, [photographs[3].image])
-    verdicts = {row.what: row.agrees for row in comparison.rows}
+    verdicts = {row.name: row.agrees for row in comparison.rows}
     assert verdicts["C5"]
     assert verdicts["P3"]
     assert not verdicts["P2"]
@@ -93,7 +93,7 @@ class TestDetections:
         )
         comparison = Comparison("drawn")
         compare_detections(comparison, ours, theirs)
-        return {row.what for row in comparison.rows if not row.agrees}
+        return {row.name for row in comparison.rows if not row.agrees}
 
     def test_equal(self):
         assert self.missed() == set()

@@ -70,7 +70,7 @@ def test_every_step_changes_as_ours_does(pictures):
 def test_a_comparison_that_was_stopped_goes_on(tmp_path, monkeypatch):
     arguments = {"steps": 1, "batch_size": 1, "train_images": 2, "val_images": 2}
     rows = learning_parity(tmp_path, [4], **arguments)
-    assert [(row.stage, row.what) for row in rows] == [
+    assert [(row.stage, row.name) for row in rows] == [
         ("bbox AP", "seed 4"), ("bbox AP", "mean"), ("segm AP", "seed 4"), ("segm AP", "mean")
     ]  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_means_that_differ_are_a_miss():
         "minirnn": [{"bbox": 0.60, "segm": 0.50}, {"bbox": 0.64, "segm": 0.50}],
         "torchvision": [{"bbox": 0.60, "segm": 0.51}, {"bbox": 0.58, "segm": 0.52}],
     }
-    verdicts = {(r.stage, r.what): r.agrees for r in parity_learning._rows([0, 1], runs)}
+    verdicts = {(r.stage, r.name): r.agrees for r in parity_learning._rows([0, 1], runs)}
     assert not verdicts["bbox AP", "mean"]
     assert verdicts["segm AP", "mean"]
     assert verdicts["bbox AP", "seed 1"]  # one run alone decides nothing

@@ -16,9 +16,9 @@ def check(rows):
     print("\n" + as_table(rows))
     missed = [row for row in rows if not row.agrees]
     assert not missed, "\n" + as_table(missed)
-    assert {row.what for row in rows if row.stage == "losses"} == {*LOSSES, "sum"}
+    assert {row.name for row in rows if row.stage == "losses"} == {*LOSSES, "sum"}
     # 53 convolutions in the backbone, 8 in the pyramid and all heads; every parameter is compared.
-    compared = sum(r.cases for r in rows if r.stage == "gradients" and "only" not in r.what)
+    compared = sum(r.cases for r in rows if r.stage == "gradients" and "only" not in r.name)
     assert compared == 95
 
 
@@ -33,7 +33,7 @@ def test_twenty_steps(photographs):
     samples = [photographs[3], photographs[4]]
     rows = training_parity(samples, 1, 128, steps=20, roi_samples=32)
     check(rows)
-    curve = next(row for row in rows if row.stage == "curves" and row.what == "sum")
+    curve = next(row for row in rows if row.stage == "curves" and row.name == "sum")
     assert curve.cases == 21
 
 
@@ -54,6 +54,6 @@ def test_another_loss_is_noticed(photographs, monkeypatch):
 
     monkeypatch.setattr(parity_training, "build_pair", other_beta)
     rows = training_parity([photographs[3]], 0, 96, steps=1, roi_samples=32)
-    missed = {(row.stage, row.what) for row in rows if not row.agrees}
+    missed = {(row.stage, row.name) for row in rows if not row.agrees}
     assert ("losses", "roi_box") in missed
     assert ("losses", "mask") not in missed

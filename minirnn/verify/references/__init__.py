@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.verify.difference import as_arrays
+
 
 class Skip(Exception):
     """A reference has nothing to say about this case; the message says why."""
@@ -112,22 +114,3 @@ REFERENCES: tuple[Reference, ...] = (
     ),
     Reference("pycocotools", "coco_functions", ("pycocotools",)),
 )
-
-
-def as_arrays(answer: Any) -> list[np.ndarray]:
-    """Arrays of whatever a function returns: numbers, arrays, tensors, run lengths, several of them."""
-    if isinstance(answer, (list, tuple)):
-        return [array for part in answer for array in as_arrays(part)]
-    if isinstance(answer, dict):  # run lengths: height and width, then the characters
-        counts = answer["counts"]
-        counts = counts.encode() if isinstance(counts, str) else counts
-        return [np.asarray(answer["size"]), np.frombuffer(counts, np.uint8)]
-    if hasattr(answer, "detach") and hasattr(answer, "cpu"):  # torch's
-        answer = answer.detach().cpu().numpy()
-    return [np.asarray(getattr(answer, "data", answer) if _is_tensor(answer) else answer)]
-
-
-def _is_tensor(answer: Any) -> bool:
-    from minirnn.autograd import Tensor
-
-    return isinstance(answer, Tensor)
