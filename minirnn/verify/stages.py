@@ -230,7 +230,7 @@ STAGES: tuple[Subject, ...] = (
         lambda rng: ((np.zeros(0, np.int64), 64, 0.5), {"seed": 1}),
     ),
     _stage(
-        *("rpn", "rpn_flatten", "rpn", "flatten"),
+        *("rpn", "rpn_flatten", "proposals.rpn", "flatten"),
         partial(draw.rpn_maps, images=2),
         partial(draw.rpn_maps, images=1),
     ),
