@@ -243,6 +243,16 @@ def scale_boxes(boxes: Array, size: tuple[int, int], new_size: tuple[int, int]) 
     return boxes * xp.asarray(np.array([x, y, x, y], np.float32)).astype(boxes.dtype)
 
 
+def scale_keypoints(keypoints: Array, size: tuple[int, int], new_size: tuple[int, int]) -> Array:
+    """Keypoints (G, P, 3) of an image of `size` (height, width), in an image of `new_size`.
+
+    x and y are scaled as those of boxes are, which is torchvision's rule; the third number stays.
+    """
+    xp = xp_of(keypoints)
+    y, x = (np.float32(b) / np.float32(a) for a, b in zip(size, new_size, strict=True))
+    return keypoints * xp.asarray(np.array([x, y, 1], np.float32)).astype(keypoints.dtype)
+
+
 def scale_masks(masks: Array, new_size: tuple[int, int]) -> Array:
     """Masks (G, H, W) → (G, H', W') by nearest neighbour, torch's rule: source = ⌊i · H / H'⌋."""
     (height, width), xp = masks.shape[1:], xp_of(masks)
@@ -304,12 +314,21 @@ def prepare_target(
                 f"{name}: masks have shape {masks.shape}; they should be {(len(boxes), *size)}"
             )
         masks = scale_masks(xp.asarray(masks), new_size)  # type: ignore[attr-defined]
+    keypoints = target.keypoints
+    if keypoints is not None:
+        points = np.asarray(keypoints, boxes.dtype)
+        if points.ndim != 3 or (len(points), points.shape[2]) != (len(boxes), 3):
+            raise InputError(
+                f"{name}: keypoints have shape {points.shape}; they should be ({len(boxes)}, P, 3)"
+            )
+        keypoints = scale_keypoints(xp.asarray(points), size, new_size)  # type: ignore[attr-defined]
     device_boxes = xp.asarray(boxes)  # type: ignore[attr-defined]
     return Target(
         boxes=scale_boxes(device_boxes, size, new_size),
         labels=xp.asarray(labels),  # type: ignore[attr-defined]
         masks=masks,
         is_crowd=xp.asarray(crowd),  # type: ignore[attr-defined]
+        keypoints=keypoints,
         image_id=target.image_id,
         file_name=target.file_name,
         proposals=(

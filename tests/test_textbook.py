@@ -21,6 +21,8 @@ TWINS = {
     "heads.regions": "heads",
     "heads.box": "heads",
     "heads.mask": "heads",
+    "heads.keypoint": "keypoints",
+    "ops.bicubic": "keypoints",
     "ops.roi_pool": "roi_pool",
     "ops.roi_warp": "roi_warp",
     "ops.roi_align": "roi_align",

@@ -17,6 +17,7 @@ from minirnn.backbones.small import SmallBackbone
 from minirnn.errors import InputError
 from minirnn.heads.box import BoxHead, BoxPredictor, TwoLayerHead
 from minirnn.heads.head import Head
+from minirnn.heads.keypoint import KeypointConvolutions, KeypointHead, KeypointPredictor
 from minirnn.heads.mask import MaskConvolutions, MaskHead, MaskPredictor
 from minirnn.heads.regions import RegionSampler
 from minirnn.heads.trunk import AveragePool, TrunkPooler
@@ -71,6 +72,8 @@ def detector(config: Config, rng: Rng) -> RCNN:
     heads = [box_head(config, features, rng, shared)]
     if config.mask.enabled:
         heads.append(mask_head(config, features, rng, shared))
+    if config.keypoint.enabled:
+        heads.append(keypoint_head(config, features, rng))
     model = RCNN(transform(config), features, proposer, region_sampler(config), heads)
     if shared is not None:
         model.roi_heads.res5 = shared  # a part of the heads, saved once
@@ -231,4 +234,16 @@ def mask_head(config: Config, features: Features, rng: Rng, shared: Module | Non
         aligned={"aligned": True, "unaligned": False}.get(c.targets, config.roi.aligned),
         paste_mode=c.paste,
         threshold=c.threshold,
+    )
+
+
+def keypoint_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
+    """Where in a region the keypoints are."""
+    c = config.keypoint
+    channels = features.channels[features.region_levels[0]]
+    return KeypointHead(
+        pooler(config, features, c.pool),
+        KeypointConvolutions(channels, c.width, c.convolutions, rng=rng),
+        KeypointPredictor(c.width, c.count, rng=rng),
+        count=c.count,
     )

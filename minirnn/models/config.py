@@ -237,6 +237,25 @@ class MaskConfig:
 
 
 @dataclass(frozen=True)
+class KeypointConfig:
+    """The keypoint head. Flat names: `keypoint` for `enabled`, else `keypoint_` and the field's.
+
+    Attributes:
+        enabled: whether there is a keypoint head.
+        count: how many keypoints an object has; COCO's people have 17.
+        pool: side of the keypoint head's features (its maps have four times that).
+        width: channels of the keypoint head.
+        convolutions: 3×3 convolutions in the keypoint head.
+    """
+
+    enabled: bool = _named("keypoint", False)
+    count: int = 17
+    pool: int = 14
+    width: int = 512
+    convolutions: int = 8
+
+
+@dataclass(frozen=True)
 class Config:
     """A detector: classes, and a section for each stage.
 
@@ -256,6 +275,7 @@ class Config:
         roi: which regions the heads see, and what of them.
         box: the box head.
         mask: the mask head.
+        keypoint: the keypoint head.
     """
 
     num_classes: int = 91
@@ -270,6 +290,7 @@ class Config:
     roi: RoIConfig = RoIConfig()
     box: BoxConfig = BoxConfig()
     mask: MaskConfig = MaskConfig()
+    keypoint: KeypointConfig = KeypointConfig()
 
     @staticmethod
     def names() -> list[str]:
@@ -356,6 +377,9 @@ class Config:
                 True,
                 "without anchors_rounded and anchor_integer_strides, which round otherwise",
             )
+        for name in ("keypoint_count", "keypoint_convolutions"):
+            if self[name] < 1:
+                _refuse(name, self[name], "at least 1")
         if self.num_classes < 2:
             _refuse("num_classes", self.num_classes, "at least 2, background and one more")
         if self.categories and len(self.categories) != self.num_classes - 1:
@@ -426,6 +450,7 @@ _SECTIONS: dict[str, tuple[type, str]] = {
     "roi": (RoIConfig, "roi_"),
     "box": (BoxConfig, "box_"),
     "mask": (MaskConfig, "mask_"),
+    "keypoint": (KeypointConfig, "keypoint_"),
 }
 
 

@@ -47,6 +47,13 @@ PRESETS: dict[str, Config] = {
     "maskrcnn_resnet18_fpn": _TORCHVISION.replace(backbone="resnet18"),
     "fasterrcnn_resnet50_fpn": _TORCHVISION.replace(mask=False),
     "fastrcnn_resnet50_fpn": _TORCHVISION.replace(mask=False, proposals="given"),
+    # People with COCO's 17 keypoints; `mask=True` adds the mask head (table 5 of the paper).
+    "keypointrcnn_resnet50_fpn": _TORCHVISION.replace(
+        num_classes=2,
+        mask=False,
+        keypoint=True,
+        min_size=(640, 672, 704, 736, 768, 800),
+    ),
     # The conventions of other libraries; docs/conventions.md names what is theirs and not here.
     "maskrcnn_resnet50_fpn_detectron2": _OTHERS.replace(
         background_last=True,
@@ -161,3 +168,13 @@ PRESETS: dict[str, Config] = {
         mask_paste="continuous",
     ),
 }
+# Stick figures (`minirnn data shapes --level people`): the same network with larger anchors, and points.
+PRESETS["keypointrcnn_shapes"] = PRESETS["maskrcnn_shapes"].replace(
+    num_classes=2,
+    mask=False,
+    keypoint=True,
+    keypoint_width=64,
+    keypoint_convolutions=4,
+    anchor_sizes=((24,), (48,), (96,)),
+    roi_canonical_size=64.0,
+)

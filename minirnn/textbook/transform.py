@@ -42,6 +42,18 @@ def scale_boxes(boxes: np.ndarray, size: tuple[int, int], new_size: tuple[int, i
     return result
 
 
+def scale_keypoints(
+    keypoints: np.ndarray, size: tuple[int, int], new_size: tuple[int, int]
+) -> np.ndarray:
+    """Keypoints (G, P, 3) likewise: x by the ratio of the widths, y by that of the heights."""
+    result = np.array(keypoints)
+    for g in range(keypoints.shape[0]):
+        for p in range(keypoints.shape[1]):
+            result[g, p, 0] = keypoints[g, p, 0] * new_size[1] / size[1]
+            result[g, p, 1] = keypoints[g, p, 1] * new_size[0] / size[0]
+    return result
+
+
 def scale_masks(masks: np.ndarray, new_size: tuple[int, int]) -> np.ndarray:
     """Masks (G, H, W) → (G, *new_size): each new pixel is the old one under its upper left corner."""
     count, height, width = masks.shape

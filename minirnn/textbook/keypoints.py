@@ -1,0 +1,77 @@
+"""Keypoints, one point and one cell at a time. Read this first, then `minirnn.heads.keypoint`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def keypoint_cells(keypoints: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
+    """The cell of a size × size grid over the box that each labelled point is in; -1 for none.
+
+    Source: He et al., Mask R-CNN (2017), section 5: a one-hot mask of one pixel.
+    """
+    cells = np.full(keypoints.shape[:2], -1, np.intp)
+    for r, (x1, y1, x2, y2) in enumerate(boxes):
+        for p, (x, y, visible) in enumerate(keypoints[r]):
+            column = size - 1 if x == x2 else math.floor((x - x1) * (size / (x2 - x1)))
+            row = size - 1 if y == y2 else math.floor((y - y1) * (size / (y2 - y1)))
+            if visible > 0 and 0 <= column < size and 0 <= row < size:
+                cells[r, p] = row * size + column
+    return cells
+
+
+def keypoint_loss(logits: np.ndarray, cells: np.ndarray) -> float:
+    """How surprised each map is by its point's cell, on average over the points that have one."""
+    surprises = []
+    for r in range(cells.shape[0]):
+        for p in range(cells.shape[1]):
+            if cells[r, p] >= 0:
+                z = logits[r, p].ravel() - logits[r, p].max()
+                surprises.append(math.log(sum(math.exp(v) for v in z)) - z[cells[r, p]])
+    return sum(surprises) / len(surprises) if surprises else 0.0
+
+
+def keypoints_of_maps(logits: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Resize each map to its box in whole pixels, and take the middle of the largest pixel."""
+    points = np.zeros((*logits.shape[:2], 3), logits.dtype)
+    for d, (x1, y1, x2, y2) in enumerate(boxes):
+        wide, high = max(x2 - x1, 1), max(y2 - y1, 1)
+        columns, rows = math.ceil(wide), math.ceil(high)
+        for p in range(logits.shape[1]):
+            large = bicubic(logits[d, p], size=(rows, columns))
+            best = (0, 0)
+            for i in range(rows):
+                for j in range(columns):
+                    if large[i, j] > large[best]:
+                        best = (i, j)
+            x = x1 + (best[1] + 0.5) * (wide / columns)
+            y = y1 + (best[0] + 0.5) * (high / rows)
+            points[d, p] = x, y, large[best]
+    return points
+
+
+def bicubic(x: np.ndarray, *, size: Sequence[int]) -> np.ndarray:
+    """Each output cell from the 16 input cells around it, weighted by their distance.
+
+    Source: Keys, "Cubic convolution interpolation", 1981, with a = -0.75.
+    """
+    height, width = x.shape[-2:]
+    y = np.zeros((*x.shape[:-2], *size), x.dtype)
+    for i in range(size[0]):
+        for j in range(size[1]):
+            row, column = (i + 0.5) * height / size[0] - 0.5, (j + 0.5) * width / size[1] - 0.5
+            for u in range(math.floor(row) - 1, math.floor(row) + 3):
+                for v in range(math.floor(column) - 1, math.floor(column) + 3):
+                    value = x[..., min(max(u, 0), height - 1), min(max(v, 0), width - 1)]
+                    y[..., i, j] += _cubic(abs(row - u)) * _cubic(abs(column - v)) * value
+    return y
+
+
+def _cubic(d: float) -> float:
+    a = -0.75
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
