@@ -47,10 +47,8 @@ def shapes(
     if as_json:
         print_json({"folder": out, "level": level, "seed": seed, **figures})
     else:
-        say(
-            "\nTrain on it:\n"
-            f"    minirnn train --data {out} --preset maskrcnn_shapes --out runs/NAME"
-        )
+        preset = "keypointrcnn_shapes" if level == "people" else "maskrcnn_shapes"
+        say(f"\nTrain on it:\n    minirnn train --data {out} --preset {preset} --out runs/NAME")
 
 
 @data.command()

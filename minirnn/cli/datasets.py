@@ -87,6 +87,7 @@ def open_dataset(
     skip_invalid: bool,
     say: Callable[[str], None],
     config: Config | None = None,
+    keypoints: bool = False,
 ) -> CocoDataset:
     """A split of a data set, with its labels as a trained model counts them.
 
@@ -96,16 +97,18 @@ def open_dataset(
         skip_invalid: leave out what cannot be used, and say how much.
         say: prints a line for a person.
         config: of the model; None takes the labels from the file.
+        keypoints: the file's keypoints are wanted, too; so they are where the model has such a head.
 
     Raises:
         InputError: the data set cannot be used, or not with this model.
     """
     from minirnn.data import CocoDataset
 
+    keypoints = keypoints or (config is not None and config.keypoint.enabled)
     categories = list(config.categories) if config else []
     if config and not categories:
         # A model that names no categories counts as COCO does: label 18 is category 18, a dog.
-        own = CocoDataset.from_folder(folder, split, skip_invalid=skip_invalid)
+        own = CocoDataset.from_folder(folder, split, skip_invalid=skip_invalid, keypoints=keypoints)
         names = dict(own.categories)
         highest = max(names)
         if highest >= config.num_classes:
@@ -115,7 +118,11 @@ def open_dataset(
             )
         categories = [(i, names.get(i, f"unused {i}")) for i in range(1, config.num_classes)]
     dataset = CocoDataset.from_folder(
-        folder, split, skip_invalid=skip_invalid, categories=categories or None
+        folder,
+        split,
+        skip_invalid=skip_invalid,
+        categories=categories or None,
+        keypoints=keypoints,
     )
     if dataset.skipped_summary:
         say(dataset.skipped_summary)

@@ -121,5 +121,7 @@ def find_all(
 
 
 def kinds_of(model: RCNN, dataset: CocoDataset) -> tuple[str, ...]:
-    """What can be evaluated: boxes, and masks where both sides have them."""
-    return ("bbox", "segm") if model.config.mask.enabled and dataset.has_masks else ("bbox",)
+    """What can be evaluated: boxes, and masks and keypoints where both sides have them."""
+    masks = model.config.mask.enabled and dataset.has_masks
+    keypoints = model.config.keypoint.enabled and dataset.keypoint_names is not None
+    return ("bbox", *(["segm"] if masks else []), *(["keypoints"] if keypoints else []))

@@ -144,13 +144,31 @@ def _report(
     return {"photo": str(photo), "height": height, "width": width, "detections": results}
 
 
+def _drawn_points(detections: Detections) -> np.ndarray | None:
+    """The keypoints with 1 in place of their score: a logit, whose sign says nothing."""
+    if detections.keypoints is None:
+        return None
+    points = detections.keypoints.copy()
+    points[..., 2] = 1
+    return points
+
+
 def _draw(image: np.ndarray, detections: Detections, config: Config, path: Path) -> None:
     from PIL import Image
 
+    from minirnn.data.people import KEYPOINTS, SKELETON
     from minirnn.draw import draw_instances
 
     names = [config.category(label)[1] for label in range(1, config.num_classes)]
+    points = _drawn_points(detections)
     picture = draw_instances(
-        image, detections.boxes, detections.labels, detections.scores, detections.masks, names
+        image,
+        detections.boxes,
+        detections.labels,
+        detections.scores,
+        detections.masks,
+        names,
+        keypoints=points,
+        skeleton=SKELETON if points is not None and points.shape[1] == len(KEYPOINTS) else None,
     )
     Image.fromarray(picture).save(path)

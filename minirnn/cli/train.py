@@ -30,7 +30,7 @@ from minirnn.errors import InputError
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset
-    from minirnn.models import RCNN
+    from minirnn.models import RCNN, Config
     from minirnn.training import TrainingSettings
 
 DEFAULT_STEPS = 1000
@@ -146,7 +146,8 @@ def train(
     if folder is None or out is None:
         raise click.UsageError(f"{'--data' if folder is None else '--out'} is missing")
 
-    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say)
+    keypoints = _config(preset, fields, stored).keypoint.enabled
+    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints)
     images = subset_of(dataset, image_ids)
     if stored:
         model = network_of(stored, fields)
@@ -237,20 +238,24 @@ def _fresh_network(
     return model
 
 
+def _config(preset: str | None, fields: dict[str, Any], stored: Mapping[str, Any] | None) -> Config:
+    """The network's configuration: a stored run's, or a preset's, with the fields that were given."""
+    from minirnn.models import PRESETS, Config
+
+    if stored:
+        return Config().replace(**stored["config"]).replace(**fields)
+    if preset in PRESETS:
+        return PRESETS[preset].replace(**fields)
+    raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
+
+
 def _description(
     preset: str | None,
     fields: dict[str, Any],
     settings: TrainingSettings,
     stored: Mapping[str, Any] | None,
 ) -> str:
-    from minirnn.models import PRESETS, Config
-
-    if stored:
-        config = Config().replace(**stored["config"]).replace(**fields)
-    elif preset in PRESETS:
-        config = PRESETS[preset].replace(**fields)
-    else:
-        raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
+    config = _config(preset, fields, stored)
     return (
         f"The network, {preset}:\n\n{describe_fields(config)}\n\n"
         f"The training:\n\n{describe_fields(settings)}"

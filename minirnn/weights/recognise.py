@@ -64,8 +64,6 @@ def torchvision_config(shapes: Shapes, *, trained_norm: bool, **overrides: Any) 
     Raises:
         InputError: it is another kind of network, or something must be given in `overrides`.
     """
-    if any(".keypoint_" in name for name in shapes):
-        raise InputError("it has a keypoint head, which this network does not have")
     if "roi_heads.box_head.0.0.weight" in shapes:
         raise InputError(
             "it is of torchvision's v2 detectors (convolutions in the box head, normalisation in "
@@ -88,11 +86,28 @@ def torchvision_config(shapes: Shapes, *, trained_norm: bool, **overrides: Any) 
     if mask:
         fields["mask_convolutions"] = _count(shapes, "roi_heads.mask_head.{}.0.weight")
         fields["mask_width"] = _shape(shapes, "roi_heads.mask_predictor.conv5_mask.weight", 4)[1]
+    preset = "maskrcnn_resnet50_fpn"
+    scores = "roi_heads.keypoint_predictor.kps_score_lowres.weight"
+    if any(".keypoint_" in name for name in shapes):
+        width, count = _shape(shapes, scores, 4)[:2]
+        convolutions = 0
+        while f"roi_heads.keypoint_head.{2 * convolutions}.weight" in shapes:
+            convolutions += 1
+        preset = "keypointrcnn_resnet50_fpn"
+        fields |= {
+            "keypoint_count": count,
+            "keypoint_width": width,
+            "keypoint_convolutions": convolutions,
+        }
+        if (classes, count) == (2, 17):  # of COCO's person_keypoints files
+            fields["categories"] = ((1, "person"),)
+            if not trained_norm:
+                fields["norm_eps"] = 0.0
     if classes == _COCO_CLASSES:
         fields["categories"] = COCO_CATEGORIES
         if not trained_norm:
             fields["norm_eps"] = 0.0
-    config = PRESETS["maskrcnn_resnet50_fpn"].replace(**(fields | overrides))
+    config = PRESETS[preset].replace(**(fields | overrides))
     anchors = _shape(shapes, "rpn.head.cls_logits.weight", 4)[0]
     wanted = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
     if anchors != wanted:
