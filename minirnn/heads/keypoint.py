@@ -18,7 +18,7 @@ import numpy as np
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
-from minirnn.heads.head import Found, Head
+from minirnn.heads.head import Found, Head, Pooler
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Conv2d, Module
 from minirnn.nn.init import kaiming_normal_fan_out
@@ -29,7 +29,6 @@ from minirnn.ops.losses import LossTerm, cross_entropy
 from minirnn.ops.resize import bilinear
 from minirnn.ops.shape import reshape
 from minirnn.record import note
-from minirnn.roi.pooler import RoIPooler
 from minirnn.transform import Batch, scale_keypoints
 
 
@@ -156,7 +155,7 @@ class KeypointHead(Head):
     """
 
     def __init__(
-        self, pooler: RoIPooler, keypoint_head: Module, keypoint_predictor: Module, *, count: int
+        self, pooler: Pooler, keypoint_head: Module, keypoint_predictor: Module, *, count: int
     ) -> None:
         self.pooler, self.count = pooler, count
         self.keypoint_head, self.keypoint_predictor = keypoint_head, keypoint_predictor
@@ -183,14 +182,12 @@ class KeypointHead(Head):
         """keypoint, see `keypoint_loss`, over the regions that are objects."""
         boxes = [each.boxes[: each.positives] for each in regions]
         logits = self(features, boxes)
-        cells = xp_of(boxes[0]).concatenate(
-            [
-                keypoint_cells(
-                    target.keypoints[each.matched[: each.positives]], own, logits.shape[2]
-                )
-                for each, own, target in zip(regions, boxes, truth, strict=True)
-            ]
-        )
+        cells: Any = []
+        for each, own, target in zip(regions, boxes, truth, strict=True):
+            assert target.keypoints is not None  # see `check`
+            points = target.keypoints[each.matched[: each.positives]]
+            cells.append(keypoint_cells(points, own, logits.shape[2]))
+        cells = xp_of(boxes[0]).concatenate(cells)
         note("keypoint_targets", cells)
         return {"keypoint": LossTerm(keypoint_loss(logits, cells), int((cells >= 0).sum()))}
 

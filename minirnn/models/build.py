@@ -237,7 +237,7 @@ def mask_head(config: Config, features: Features, rng: Rng, shared: Module | Non
     )
 
 
-def keypoint_head(config: Config, features: BackboneWithFPN, rng: Rng) -> Head:
+def keypoint_head(config: Config, features: Features, rng: Rng) -> Head:
     """Where in a region the keypoints are."""
     c = config.keypoint
     channels = features.channels[features.region_levels[0]]
