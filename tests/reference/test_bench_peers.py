@@ -104,6 +104,7 @@ def test_a_wrong_gradient_is_noticed(monkeypatch):
     def other(folder):
         model = build(folder)
         model.config = model.config.replace(box_beta=1.0)
+        next(iter(model.roi_heads)).beta = 1.0
         return model
 
     monkeypatch.setattr(train, "our_network", other)

@@ -50,6 +50,7 @@ def test_another_loss_is_noticed(photographs, monkeypatch):
     def other_beta(*arguments, **settings):
         reference, model = build(*arguments, **settings)
         model.config = model.config.replace(box_beta=1.0)
+        next(iter(model.roi_heads)).beta = 1.0
         return reference, model
 
     monkeypatch.setattr(parity_training, "build_pair", other_beta)
