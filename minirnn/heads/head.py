@@ -24,7 +24,8 @@ class Found:
         scores: (D,), by falling score.
         masks: (D, M, M) probabilities inside each box; None where there is no mask head. After
             `finish` (D, H, W) bool in the image.
-        keypoints: (D, P, 3), x, y and score; None where there is no keypoint head.
+        keypoints: (D, P, 3), x, y in pixels of the image as it was given, and score; None where there
+            is no keypoint head.
     """
 
     boxes: Array

@@ -1,4 +1,4 @@
-"""The region proposal network's stages, one anchor at a time. Read this first, then `minirnn.rpn`.
+"""The region proposal network's stages, one anchor at a time. Then read `minirnn.proposals.rpn`.
 
 Source: Ren et al., Faster R-CNN (2015).
 """

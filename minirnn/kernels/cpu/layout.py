@@ -125,7 +125,3 @@ def in_rows(xp: Any, work: Callable[[slice, slice], None], n: int, rows: int, mo
 def nchw_of(cells: Array) -> Array:
     """(N, H, W, C) → (N, C, H, W), a view."""
     return cells.transpose(0, 3, 1, 2)
-
-
-# Names until now.
-cells_of, maps_of, taps_of, weight_of = nhwc_of, nchw_of, hwio_of, oihw_of
