@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
-from minirnn.data.images import EXIF_ORIENTATION, check_image, path_inside, read_image
+from minirnn.data.images import EXIF_ORIENTATION, FORMATS, check_image, path_inside, read_image
 from minirnn.errors import InputError
 
 
@@ -23,6 +24,37 @@ def save_turned(path: Path, picture: np.ndarray, orientation: int) -> None:
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
     Image.fromarray(picture).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_that_is_promised_is_read(tmp_path, picture, name):
+    big = np.kron(picture[:, :, :1], np.ones((8, 8, 3), np.uint8))  # grey: GIF has 256 colours
+    Image.fromarray(big).save(tmp_path / "a", format=name, quality=95)
+    read = read_image(tmp_path / "a", size=big.shape[:2])
+    assert abs(read.astype(int) - big).mean() < 3
+    check_image(tmp_path / "a", size=big.shape[:2])
+
+
+def test_a_photo_of_a_phone_that_holds_several(tmp_path, picture):
+    """An MPO begins as a JPEG, and the first picture in it is the photo."""
+    first = Image.fromarray(np.kron(picture, np.ones((8, 8, 1), np.uint8)))
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[first])
+    assert read_image(tmp_path / "a.jpg").shape == (32, 48, 3)
+
+
+@pytest.mark.parametrize("check", [read_image, lambda path: check_image(path, size=(10, 10))])
+def test_an_image_cannot_start_another_program(tmp_path, monkeypatch, check):
+    """An EPS is a program; Pillow hands it to Ghostscript, whatever the file is called."""
+    (tmp_path / "a.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    )
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(a))
+    monkeypatch.setattr(subprocess, "check_call", lambda *a, **k: started.append(a))
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    with pytest.raises(InputError, match=r"a\.jpg: not a readable image, or of another format"):
+        check(tmp_path / "a.jpg")
+    assert not started
 
 
 # For each orientation, how a camera stores the upright picture (EXIF 2.32, table 6).

@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from minirnn.errors import InputError
 
+#: The formats that are read. Pillow knows forty, and for some of them starts another program
+#: (Ghostscript for EPS, whatever the file is called): an image is somebody else's file.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 EXIF_ORIENTATION = 0x0112
 # What undoes each value of EXIF's orientation; 1, and values that EXIF does not define: nothing.
 UPRIGHT = {
@@ -36,7 +39,7 @@ def read_image(path: str | os.PathLike, *, size: tuple[int, int] | None = None) 
       that a file keeps under a transparent pixel is arbitrary.)
 
     Args:
-        path: the file, in any format that Pillow reads.
+        path: the file, in one of `FORMATS`, told by its content.
         size: (height, width) that the result must have.
 
     Returns:
@@ -47,13 +50,17 @@ def read_image(path: str | os.PathLike, *, size: tuple[int, int] | None = None) 
     """
     path = Path(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             turn = _turn(image, path, size)
             picture = _to_rgb(image, path)
     except (InputError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise InputError(f"{path}: the image file is missing") from error
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{path}: not a readable image, or of another format than {', '.join(FORMATS)}"
+        ) from error
     except Exception as error:  # Pillow's readers raise a dozen types for broken files
         raise InputError(f"{path}: not a readable image: {error}") from error
     if turn is not None:
@@ -64,7 +71,7 @@ def read_image(path: str | os.PathLike, *, size: tuple[int, int] | None = None) 
 def check_image(path: str | os.PathLike, *, size: tuple[int, int]) -> None:
     """Raise what `read_image` would raise, in less time where the format allows it."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             _turn(image, Path(path), size)
             if image.format == "JPEG":
                 # All of the file is read, but only an eighth of the resolution is computed.
