@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, xp_of
-from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.ops.resize import bilinear
 from minirnn.record import note
+from minirnn.structures import Target
 
 
 @dataclass
@@ -155,10 +155,11 @@ class Transform:
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
     """Size after scaling the shorter side to `min_size`, the longer to no more than `max_size`.
 
-    scale = min(min_size / min(h, w), max_size / max(h, w)), and sides are rounded down.
+    scale = min(min_size / min(h, w), max_size / max(h, w)), and sides are rounded down, to 1 at least:
+    a picture of 1 × 5000 pixels stays one.
     """
     scale = min(min_size / min(height, width), max_size / max(height, width))
-    return math.floor(height * scale), math.floor(width * scale)
+    return max(math.floor(height * scale), 1), max(math.floor(width * scale), 1)
 
 
 def normalise(image: Array, mean: Sequence[float], std: Sequence[float]) -> Array:
@@ -222,8 +223,6 @@ def make_batch(
         channels = image[:, :, ::-1] if bgr else image
         plane = normalise(xp.asarray(channels), mean, std)  # type: ignore[attr-defined]
         size = scaled_size(height, width, min_size, max_size)
-        if min(size) < 1:
-            raise InputError(f"image {index} of shape {image.shape} is too narrow to be scaled")
         if size != (height, width):
             plane = bilinear(plane[None], size=size)[0]
         planes.append(plane)

@@ -11,12 +11,14 @@ import numpy as np
 def scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
     """(height, width) scaled: the shorter side to min_size, but the longer to max_size at most.
 
+    No side gets less than a pixel.
+
     Source: Lin et al., Feature pyramid networks (2017), section 5.
     """
     scale = min_size / min(height, width)
     if scale * max(height, width) > max_size:
         scale = max_size / max(height, width)
-    return math.floor(height * scale), math.floor(width * scale)
+    return max(math.floor(height * scale), 1), max(math.floor(width * scale), 1)
 
 
 def normalise(image: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
