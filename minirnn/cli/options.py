@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +14,31 @@ from typing import Any
 
 import click
 
+from minirnn.fields import suggestion
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1. Not NaN, which is neither below 0 nor above 1."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number.
+
+        Raises:
+            click.BadParameter: it is another, or none.
+        """
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+        return number
+
 
 device_option = click.option(
     "--device",
@@ -139,10 +162,7 @@ def split_overrides(overrides: Mapping[str, Any], *kinds: Any) -> list[dict[str,
     fields = [_names_of(kind) for kind in kinds]
     for name in overrides:
         if not any(name in names for names in fields):
-            close = difflib.get_close_matches(
-                name, [name for names in fields for name in names], n=3
-            )
-            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            hint = suggestion(name, [name for names in fields for name in names])
             raise click.BadParameter(f"there is no field {name!r}{hint}", param_hint="--set")
     return [{name: overrides[name] for name in names if name in overrides} for names in fields]
 

@@ -11,14 +11,14 @@ A field has two names: its place, `config.rpn.nms_iou`, and one flat name, `rpn_
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from minirnn.errors import InputError
+from minirnn.fields import fitting, kinds_of, refuse, suggestion
 
 
 def _named(flat: str, default: Any) -> Any:
@@ -319,7 +319,9 @@ class Config:
         changed: dict[str, dict[str, Any]] = {}
         for name, value in self._by_flat_name(overrides).items():
             section, place = FLAT[name]
-            changed.setdefault(section, {})[place] = fitting(name, value, self[name])
+            if name == "min_size" and isinstance(value, int):
+                value = (value,)
+            changed.setdefault(section, {})[place] = fitting(name, value, KINDS[name])
         parts = {
             section: dataclasses.replace(getattr(self, section), **fields)
             for section, fields in changed.items()
@@ -342,12 +344,12 @@ class Config:
             if inside and isinstance(value, Mapping):
                 for place, inner in value.items():
                     if place not in inside:
-                        _unknown(f"{name}.{place}", [f"{name}.{known}" for known in inside])
+                        raise _unknown(f"{name}.{place}", [f"{name}.{other}" for other in inside])
                     named[inside[place]] = inner
             elif name in FLAT:
                 named[name] = value
             else:
-                _unknown(name, list(FLAT))
+                raise _unknown(name, FLAT)
         return named
 
     def check(self) -> None:
@@ -358,36 +360,36 @@ class Config:
         """
         for name, allowed in _CHOICES.items():
             if self[name] not in allowed:
-                _refuse(name, self[name], f"one of {', '.join(allowed)}")
+                refuse(name, self[name], f"one of {', '.join(allowed)}")
         for name, value in self.flat().items():
             if name.endswith(("_iou", "_fraction", "_threshold")) and not 0 <= value <= 1:
-                _refuse(name, value, "between 0 and 1")
+                refuse(name, value, "between 0 and 1")
             if name.endswith("_crowd_overlap") and not 0 < value <= 1:
-                _refuse(name, value, "more than 0, and at most 1")
+                refuse(name, value, "more than 0, and at most 1")
             if name.endswith(("_nms_train", "_nms_test", "_samples", "_width", "_pool")) and (
                 value < 1
             ):
-                _refuse(name, value, "at least 1")
+                refuse(name, value, "at least 1")
         backbone, anchors = self.backbone, self.anchors
         if backbone.stride_in_1x1 and backbone.name not in ("resnet50", "resnet101"):
-            _refuse("stride_in_1x1", True, f"False, {backbone.name} has no bottlenecks")
+            refuse("stride_in_1x1", True, f"False, {backbone.name} has no bottlenecks")
         if anchors.cell_rounded and (anchors.rounded or anchors.integer_strides):
-            _refuse(
+            refuse(
                 "anchors_cell_rounded",
                 True,
                 "without anchors_rounded and anchor_integer_strides, which round otherwise",
             )
         for name in ("keypoint_count", "keypoint_convolutions"):
             if self[name] < 1:
-                _refuse(name, self[name], "at least 1")
+                refuse(name, self[name], "at least 1")
         if self.num_classes < 2:
-            _refuse("num_classes", self.num_classes, "at least 2, background and one more")
+            refuse("num_classes", self.num_classes, "at least 2, background and one more")
         if self.categories and len(self.categories) != self.num_classes - 1:
-            _refuse("categories", self.categories, f"{self.num_classes - 1} pairs (id, name)")
+            refuse("categories", self.categories, f"{self.num_classes - 1} pairs (id, name)")
         if len(backbone.small_widths) != len(backbone.small_blocks):
-            _refuse("small_blocks", backbone.small_blocks, "as long as small_widths")
+            refuse("small_blocks", backbone.small_blocks, "as long as small_widths")
         if min(self.transform.min_size, default=0) < 1 or self.transform.max_size < 1:
-            _refuse("min_size", self.transform.min_size, "positive sizes")
+            refuse("min_size", self.transform.min_size, "positive sizes")
         stages = len(backbone.small_widths) if backbone.name == "small" else 4
         pyramid = backbone.maps == "fpn"
         levels = stages + self.fpn.extra_level if pyramid else 1
@@ -395,25 +397,25 @@ class Config:
             wanted = (
                 f"sizes for each of {levels} pyramid levels" if pyramid else "sizes for one map"
             )
-            _refuse("anchor_sizes", anchors.sizes, wanted)
+            refuse("anchor_sizes", anchors.sizes, wanted)
         self._check_single_map()
 
     def _check_single_map(self) -> None:
         """Fields of a pyramid, or of heads without a trunk, must be left alone where there is none."""
         maps = self.backbone.maps
         if maps != "dc5" and self.backbone.dilated_first:
-            _refuse("dilated_first", True, "False, only 'dc5' is dilated")
+            refuse("dilated_first", True, "False, only 'dc5' is dilated")
         if maps == "fpn":
             return
         if self.backbone.name == "small":
-            _refuse("backbone_maps", maps, "'fpn' with the small backbone")
+            refuse("backbone_maps", maps, "'fpn' with the small backbone")
         idle = [name for name in FLAT if name.startswith(("fpn_", "roi_canonical_", "roi_level_"))]
         for name in [*idle, "box_width"] if maps == "c4" else idle:
             if self[name] != _DEFAULTS[name]:
                 why = "the heads have a trunk" if name == "box_width" else "there is no pyramid"
-                _refuse(name, self[name], f"left at {_DEFAULTS[name]!r}: with {maps!r} {why}")
+                refuse(name, self[name], f"left at {_DEFAULTS[name]!r}: with {maps!r} {why}")
         if maps == "c4" and self.mask.enabled and self.mask.pool != self.box.pool:
-            _refuse("mask_pool", self.mask.pool, f"box_pool, {self.box.pool}: they share a trunk")
+            refuse("mask_pool", self.mask.pool, f"box_pool, {self.box.pool}: they share a trunk")
 
     def meanings(self) -> dict[str, str]:
         """What the docstrings of the sections say of each field, by flat name, on one line."""
@@ -467,37 +469,13 @@ def _flat_names() -> dict[str, tuple[str, str]]:
 #: Flat name → (section, field); the section is "" for what belongs to the whole detector.
 FLAT: dict[str, tuple[str, str]] = _flat_names()
 
-
+#: The kind of each field, by flat name.
+KINDS: dict[str, Any] = {
+    name: kinds_of(_SECTIONS[section][0] if section else Config)[place]
+    for name, (section, place) in FLAT.items()
+}
 _DEFAULTS = Config().flat()
 
 
-def _unknown(name: str, known: list[str]) -> None:
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f"; did you mean {', '.join(close)}?" if close else ""
-    raise InputError(f"the configuration has no field {name!r}{hint}")
-
-
-def _refuse(name: str, value: object, wanted: str) -> None:
-    raise InputError(f"{name} is {value!r}; it should be {wanted}")
-
-
-def fitting(name: str, value: Any, like: Any) -> Any:
-    """`value` as the kind that `like` is, or an error."""
-    if isinstance(like, bool):
-        if isinstance(value, bool):
-            return value
-    elif isinstance(like, int):
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    elif isinstance(like, float):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-    elif isinstance(like, str):
-        if isinstance(value, str):
-            return value
-    elif isinstance(like, tuple):
-        if isinstance(value, (list, tuple)):
-            return tuple(tuple(v) if isinstance(v, (list, tuple)) else v for v in value)
-        if name == "min_size" and isinstance(value, int):
-            return (value,)
-    raise InputError(f"{name} is {value!r}; it should be of the kind of {like!r}")
+def _unknown(name: str, known: Iterable[str]) -> InputError:
+    return InputError(f"the configuration has no field {name!r}{suggestion(name, known)}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
-import operator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from minirnn.errors import InputError
+from minirnn.fields import fitting, kinds_of, refuse, suggestion
 
 SCHEDULES = ("constant", "step", "cosine")
 
@@ -69,12 +67,12 @@ class TrainingSettings:
     timeout: float = 120.0
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = _fit(field.name, getattr(self, field.name), str(field.type))
-            object.__setattr__(self, field.name, value)
-            _check_range(field.name, value)
+        for name, kind in kinds_of(type(self)).items():
+            value = fitting(name, getattr(self, name), kind)
+            object.__setattr__(self, name, value)
+            _check_range(name, value)
         if self.schedule == "step" and not self.milestones:
-            _refuse("milestones", self.milestones, "at least one step, for schedule 'step'")
+            refuse("milestones", self.milestones, "at least one step, for schedule 'step'")
 
     def replace(self, **overrides: Any) -> TrainingSettings:
         """A copy with some fields changed; lists may stand for tuples, whole numbers for floats.
@@ -85,8 +83,7 @@ class TrainingSettings:
         names = [field.name for field in dataclasses.fields(self)]
         for name in overrides:
             if name not in names:
-                close = difflib.get_close_matches(name, names, n=3)
-                hint = f"; did you mean {', '.join(close)}?" if close else ""
+                hint = suggestion(name, names)
                 raise InputError(f"the training settings have no field {name!r}{hint}")
         return dataclasses.replace(self, **overrides)
 
@@ -117,39 +114,12 @@ def _check_range(name: str, value: Any) -> None:
     if name in _LEAST:
         least, allowed = _LEAST[name]
         if value < least or (value == least and not allowed):
-            _refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
+            refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
     if name in ("warmup_factor", "gamma", "final_fraction", "flip") and value > 1:
-        _refuse(name, value, "at most 1")
+        refuse(name, value, "at most 1")
     if name == "momentum" and value >= 1:
-        _refuse(name, value, "less than 1")
+        refuse(name, value, "less than 1")
     if name == "schedule" and value not in SCHEDULES:
-        _refuse(name, value, f"one of {', '.join(SCHEDULES)}")
+        refuse(name, value, f"one of {', '.join(SCHEDULES)}")
     if name == "milestones" and not all(a < b for a, b in zip((0, *value), value, strict=False)):
-        _refuse(name, value, "growing numbers of steps, the first at least 1")
-
-
-def _fit(name: str, value: Any, kind: str) -> Any:
-    """`value` as the kind that the field's annotation names, or an error."""
-    if kind == "str" and isinstance(value, str):
-        return value
-    if kind == "int" and _is_whole(value):
-        return operator.index(value)
-    if kind == "float" and not isinstance(value, (bool, str)):
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    if kind.startswith("tuple") and isinstance(value, (list, tuple)) and all(map(_is_whole, value)):
-        return tuple(map(operator.index, value))
-    words = {"int": "a whole number", "float": "a finite number", "str": "a text"}
-    _refuse(name, value, words.get(kind, "whole numbers"))
-
-
-def _is_whole(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
-
-
-def _refuse(name: str, value: object, wanted: str) -> NoReturn:
-    raise InputError(f"{name} is {value!r}; it should be {wanted}")
+        refuse(name, value, "growing numbers of steps, the first at least 1")

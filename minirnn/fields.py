@@ -1,0 +1,87 @@
+"""Fields that somebody sets by name: a value of the field's kind, or an error that says what would fit.
+
+The kind is the field's own annotation. What comes from a command line or from JSON is taken for what is
+meant: a list for a tuple, a whole number for a float, a number of NumPy's for one of Python's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+
+from minirnn.errors import InputError
+
+_WORDS = {
+    bool: ("True or False", "True or False"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a finite number", "finite numbers"),
+    str: ("a text", "texts"),
+}
+
+
+def kinds_of(dataclass: type) -> dict[str, Any]:
+    """The kind of each field: `int`, `tuple[float, ...]`, …."""
+    return get_type_hints(dataclass)
+
+
+def fitting(name: str, value: Any, kind: Any) -> Any:
+    """`value` as the kind that a field has.
+
+    Args:
+        name: of the field, for the message.
+        value: what somebody gave.
+        kind: bool, int, float, str, or a tuple of such.
+
+    Raises:
+        InputError: it is of another kind, or a number that is not finite; says what it should be.
+    """
+    try:
+        return _fitted(value, kind)
+    except (TypeError, ValueError, OverflowError):
+        refuse(name, value, _in_words(kind)[0])
+
+
+def refuse(name: str, value: object, wanted: str) -> NoReturn:
+    """The error about a field: its name, its value, and what it should be."""
+    raise InputError(f"{name} is {value!r}; it should be {wanted}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: "; did you mean …?", or "" if none is close."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {', '.join(close)}?" if close else ""
+
+
+def _fitted(value: Any, kind: Any) -> Any:
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError
+        *kinds, last = get_args(kind)
+        kinds = kinds * len(value) if last is Ellipsis else [*kinds, last]
+        return tuple(_fitted(part, k) for part, k in zip(value, kinds, strict=True))
+    if kind is str or kind is bool:
+        if not isinstance(value, kind):
+            raise TypeError
+        return value
+    if isinstance(value, bool | str):
+        raise TypeError
+    if kind is int:
+        return operator.index(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _in_words(kind: Any) -> tuple[str, str]:
+    """One of the kind, and several."""
+    if get_origin(kind) is not tuple:
+        return _WORDS[kind]
+    parts = get_args(kind)
+    if parts[-1] is Ellipsis:
+        several = _in_words(parts[0])[1]
+        return several, f"lists of {several}"
+    return "", "pairs of " + " and ".join(_in_words(part)[0] for part in parts)
