@@ -42,10 +42,11 @@ demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (abo
 test: env  ## run the tests, but those of `make parity` (about 2 minutes on 2 cores)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_FLAGS) --ignore tests/reference
 
-lint: env  ## check style, formatting and types
+lint: env  ## check style, formatting, types, and that nothing imports upwards
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 verify: env  ## compare every operation and stage with what is installed to compare with
 	$(BIN)/minirnn verify
@@ -77,6 +78,6 @@ upgrade: env  ## install the newest versions that pyproject.toml allows and writ
 	@git --no-pager diff --stat -- constraints.txt
 
 clean:  ## remove caches and builds (keeps .venv, data and runs)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find minirnn tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

@@ -30,7 +30,7 @@ class DivergenceError(FloatingPointError):
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM ended training between two steps, and a checkpoint was written.
+    """Ctrl-C, SIGTERM or SIGHUP ended training between two steps, and a checkpoint was written.
 
     Attributes:
         step: the number of steps that the checkpoint holds.

@@ -12,9 +12,9 @@ import numpy as np
 
 from minirnn import boxes as box_ops
 from minirnn.backend import Array, to_host, xp_of
-from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.parallel import in_blocks
+from minirnn.structures import Target
 
 BACKGROUND = -1
 IGNORE = -2

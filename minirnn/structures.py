@@ -1,4 +1,7 @@
-"""What a data set hands out: an image and what there is to find in it."""
+"""What the stages hand on to each other about one image: its truth, and what was found in it.
+
+They stand below everything else, so that a head can take a `Target` without knowing of data sets.
+"""
 
 from __future__ import annotations
 

@@ -586,6 +586,13 @@ def test_predict_with_nothing_to_show(shapes, weights, tmp_path):
     assert (tmp_path / "000002.detections.png").is_file()
 
 
+@pytest.mark.parametrize("score", ["nan", "-0.1", "1.5"])
+def test_predict_with_a_score_that_is_none(shapes, weights, tmp_path, score):
+    photo = shapes / "val/000002.jpg"
+    arguments = ["predict", photo, "--weights", weights, "--out", tmp_path / "out"]
+    fail(2, rf"'--score': {score} is not in the range 0<=x<=1", *arguments, "--score", score)
+
+
 def test_predict_keeps_apart_photos_of_one_name_and_the_photos_themselves(
     shapes, weights, tmp_path
 ):

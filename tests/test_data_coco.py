@@ -103,6 +103,15 @@ def test_reads_boxes_masks_and_crowd(folder):
     assert np.argwhere(target.masks[2].T.ravel()).ravel().tolist() == list(range(100, 140))
 
 
+def test_the_fingerprint_is_that_of_the_content(folder, tmp_path):
+    first = folder.read().fingerprint
+    assert folder.read().fingerprint == first
+    assert folder.read(keypoints=True).fingerprint != first
+    assert folder.read(categories=[(5, "plane"), (18, "dog"), (1, "x")]).fingerprint != first
+    folder.content["annotations"][0]["category_id"] = 5
+    assert folder.read().fingerprint != first
+
+
 def test_image_without_instances(folder):
     target = folder.read()[1].target
     assert target.boxes.shape == (0, 4)

@@ -20,7 +20,7 @@ MEANT = {
     "masks/rle.py",  # counts of pixels
     "data/people.py",  # coordinates
     "data/scenes.py",
-    "weights/safetensors_file.py",
+    "files/safetensors_file.py",
     "weights/torch_file.py",
 }
 ELSEWHERE = ("verify/", "bench/", "textbook/", "draw/")

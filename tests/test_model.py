@@ -72,11 +72,37 @@ def test_presets_build_and_survive_json():
         ({"min_size": ()}, "min_size"),
         ({"roi_samples": 0}, "roi_samples is 0"),
         ({"small_blocks": (1, 1)}, "small_blocks"),
+        ({"image_mean": (0.5, "dark", 0.5)}, "image_mean is .*; it should be finite numbers"),
+        ({"roi_canonical_size": float("nan")}, "roi_canonical_size is nan; .* a finite number"),
     ],
 )
 def test_bad_configurations_are_refused(overrides, message):
     with pytest.raises(InputError, match=message):
         _tiny(**overrides)
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])
+def test_a_picture_of_one_row_of_pixels(shape):
+    """Scaled down it would have no row left. It is trained on and looked at like any other."""
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    height, width = shape
+    target = Target(
+        boxes=np.array([[0, 0, min(width, 900), min(height, 900)]], np.float32),
+        labels=np.array([1]),
+        masks=np.ones((1, height, width), bool),
+        is_crowd=np.array([False]),
+    )
+    model = _tiny(box_score_threshold=0.0)
+    assert all(np.isfinite(float(loss)) for loss in model.losses([image], [target]).values())
+    (found,) = model.predict([image])
+    assert found.masks.shape[1:] == shape
+    assert (found.boxes[:, 2:] <= [width, height]).all()
+
+
+@pytest.mark.parametrize("score", [float("nan"), -0.1, 2])
+def test_a_score_threshold_that_is_no_share(score):
+    with pytest.raises(InputError, match=r"score_threshold is .*between 0 and 1"):
+        _tiny().predict([scene(0)[0]], score_threshold=score)
 
 
 def test_unknown_preset_names_the_known():

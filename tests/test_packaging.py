@@ -101,9 +101,15 @@ def test_constraints_cover_every_direct_dependency_within_its_bound():
 def test_constraints_cover_what_the_dependencies_need():
     """Walks the installed metadata from the direct dependencies down."""
     pins, waiting = from_constraints(), list(from_pyproject())
-    seen = set(waiting)
+    seen, absent = set(waiting), []
     while waiting:
-        for line in metadata.requires(waiting.pop()) or []:
+        package = waiting.pop()
+        try:
+            needs = metadata.requires(package) or []
+        except metadata.PackageNotFoundError:
+            absent.append(package)
+            continue
+        for line in needs:
             name, _, marker = line.partition(";")
             name = requirement(re.split(r"[<>=!~ (]", name)[0])[0]
             if name in seen or "extra ==" in marker:
@@ -116,6 +122,8 @@ def test_constraints_cover_what_the_dependencies_need():
             assert name in pins, f"{name} is not in constraints.txt"
             waiting.append(name)
     assert len(seen) > len(from_pyproject()) + 20  # the walk did go down
+    if absent:
+        pytest.skip(f"an environment older than pyproject.toml: {', '.join(absent)} is missing")
 
 
 def test_cupy_is_an_extra_for_each_cuda_version():

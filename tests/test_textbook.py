@@ -125,4 +125,4 @@ def test_textbook_stands_alone():
                 names = [node.module or ""]
             for name in names:
                 if name.startswith("minirnn"):
-                    assert name.startswith(("minirnn.textbook", "minirnn.data.sample")), path
+                    assert name.startswith(("minirnn.textbook", "minirnn.structures")), path

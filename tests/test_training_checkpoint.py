@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import stat
+import tracemalloc
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,8 @@ from safetensors.numpy import save, save_file
 
 from minirnn.backend import to_host
 from minirnn.errors import InputError
+from minirnn.files import checkpoint, remove_leftovers, whole, write_safetensors
 from minirnn.nn import Module, parameter
-from minirnn.training import checkpoint
 from minirnn.training.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from minirnn.training.optimiser import SGD
 from minirnn.training.settings import TrainingSettings
@@ -186,7 +187,14 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
             read_checkpoint(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"sha256": "x"}', '{"sha256": 1, "step": 2}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["", "[]", "{}", '{"sha256": "x"}', '{"sha256": 1, "step": 2}'],
+        '{"sha256": 1, "format_version": 1, "step": NaN}',
+        "[" * 100_000,
+    ],
+)
 def test_metadata_that_are_not_ours_are_refused(tmp_path, text):
     path = tmp_path / "c.safetensors"
     path.write_bytes(save({"weight": np.zeros(3)}, {"minirnn": text}))
@@ -290,6 +298,22 @@ def test_trap_37_lost_optimiser_state_is_noticed(tmp_path):
         restore_checkpoint(tmp_path / "c", model, SGD(model))
 
 
+@pytest.mark.parametrize("broken", ["weight", "optimiser/bias"])
+def test_weights_and_velocities_that_are_not_finite_are_refused_by_name(tmp_path, broken):
+    model, optimiser = trained()
+    if broken == "weight":
+        model.weight.data[0, 1] = np.nan
+    else:
+        optimiser._velocities["bias"][:] = np.inf
+    write(tmp_path / "c", model, optimiser)
+    other = Net(value=5.0)
+    momentum = SGD(other)
+    before = content(other, momentum)
+    with pytest.raises(InputError, match=rf"c holds weights that are not finite:\n  {broken}: "):
+        restore_checkpoint(tmp_path / "c", other, momentum, SETTINGS, 7)
+    assert content(other, momentum) == before
+
+
 # ------------------------------------------------------------ writing is safe
 
 
@@ -302,7 +326,7 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, monkeypatch, broken):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.os, broken, fail)
+    monkeypatch.setattr(whole.os, broken, fail)
     with pytest.raises(OSError, match="No space left"):
         write(path, *trained(value=2.0))
     assert path.read_bytes() == before
@@ -321,17 +345,88 @@ def test_the_content_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
         calls.append("name")
         rename(a, b)
 
-    monkeypatch.setattr(checkpoint.os, "fsync", note_fsync)
-    monkeypatch.setattr(checkpoint.os, "replace", note_replace)
+    monkeypatch.setattr(whole.os, "fsync", note_fsync)
+    monkeypatch.setattr(whole.os, "replace", note_replace)
     write(tmp_path / "c", *trained())
     assert calls == ["content", "name", "folder"]
 
 
-def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
-    (tmp_path / ".c.tmp").write_bytes(b"half a check")
-    write(tmp_path / "c", *trained())
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    path = tmp_path / "c.safetensors"
+    write(path, *trained())
+    for name in (".c.safetensors.0a1b2c3d.tmp", ".d.safetensors.0a1b2c3d.tmp", "c.tmp"):
+        (tmp_path / name).write_bytes(b"half a check")
+    remove_leftovers(path)
+    assert sorted(os.listdir(tmp_path)) == [".d.safetensors.0a1b2c3d.tmp", "c.safetensors", "c.tmp"]
+
+
+def test_two_that_write_one_file_do_not_write_into_each_others_half(tmp_path):
+    with whole.replacing(tmp_path / "c") as first:
+        first.write(b"first ")
+        with whole.replacing(tmp_path / "c") as second:
+            second.write(b"second")
+        first.write(b"and whole")
+    assert (tmp_path / "c").read_bytes() == b"first and whole"
     assert os.listdir(tmp_path) == ["c"]
-    read_checkpoint(tmp_path / "c")
+
+
+def test_a_name_of_full_length_can_be_written(tmp_path):
+    write(tmp_path / ("ä" * 127), *trained())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full disk to write to")
+def test_a_full_disk_is_named(tmp_path, monkeypatch):
+    real = open
+    monkeypatch.setattr(whole, "open", lambda *_: real("/dev/full", "wb"), raising=False)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path / "c", *trained())
+    assert caught.value.filename == str(tmp_path / "c")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_files_are_those_of_the_formats_own_library(tmp_path, kind):
+    arrays = {
+        'a "name"': np.arange(6, dtype=kind).reshape(2, 3),
+        "ü": np.zeros((0, 2), kind),
+        "b": np.array(1.5, kind),
+    }
+    write_safetensors(tmp_path / "c", arrays, {"text": '{"über": [1, "\\n"]}\n'})
+    assert (tmp_path / "c").read_bytes() == save(arrays, {"text": '{"über": [1, "\\n"]}\n'})
+
+
+def test_writing_takes_no_more_memory_than_the_largest_array(tmp_path):
+    state = {str(i): np.full((512, 1024), i, np.float32).T for i in range(16)}  # 2 MB each
+    tracemalloc.start()
+    save_checkpoint(tmp_path / "c", state, Config())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5e6  # of 32 MB: one in rows, and what goes to the file
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": []},
+        {"config": None},
+        {"step": -1},
+        {"step": 1.5},
+        {"step": True},
+        {"settings": []},
+        {"has_optimiser": 1},
+        {"images": "7"},
+        {"preset": 3},
+        {"step": None},
+    ],
+)
+def test_metadata_with_a_right_checksum_and_wrong_content_are_refused(tmp_path, changes):
+    given = {"preset": None, "config": {}, "step": 0, "settings": None, "has_optimiser": False}
+    metadata = {"format_version": 1, "images": None, **given, **changes}
+    arrays = {"weight": np.zeros(3)}
+    metadata["sha256"] = checkpoint._digest(arrays, metadata)
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(save(arrays, {"minirnn": checkpoint.as_text(metadata)}))
+    with pytest.raises(InputError, match=r"c\.safetensors is damaged: its "):
+        read_checkpoint(path)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from test_training_loop import metrics, outcome, run
 
+from minirnn.errors import InputError
 from minirnn.training import read_checkpoint
 
 # A child sees its moment in MOMENT: at the so-many-th passage of a place, it kills itself.
@@ -23,7 +24,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the backgro
 sys.path.insert(0, sys.argv[1])
 from test_training_loop import run
 from minirnn.errors import TrainingInterrupted
-from minirnn.training import checkpoint, log
+from minirnn.files import whole
+from minirnn.training import log
 
 place, _, count = os.environ.get("MOMENT", "").partition(":")
 passed = {"half": 0, "before": 0, "after": 0, "metrics": 0}
@@ -46,7 +48,7 @@ def replace(a, b):
 
 class HalfFile:
     def __init__(self, file):
-        self.file = file
+        self.file, self.ends_here = file, here("half")
     def __enter__(self):
         return self
     def __exit__(self, *_):
@@ -54,7 +56,7 @@ class HalfFile:
     def __getattr__(self, name):
         return getattr(self.file, name)
     def write(self, data):
-        if here("half"):
+        if self.ends_here:
             self.file.write(data[: len(data) // 2])
             self.file.flush()
             die()
@@ -69,7 +71,7 @@ def write(self, record):
 
 os.replace = replace
 log.MetricsLog.write = write
-checkpoint.open = lambda *a: HalfFile(real_open(*a))  # as write_atomically sees it
+whole.open = lambda *a: HalfFile(real_open(*a))  # as a checkpoint is written
 
 def tell(step, model):
     print(step, flush=True)
@@ -85,13 +87,13 @@ except TrainingInterrupted as error:
 """
 
 
-def child(folder, **environment):
+def child(folder, stderr=subprocess.PIPE, **environment):
     """A process that begins the run in the folder, or goes on with it."""
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder)],
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
     )
 
@@ -158,7 +160,7 @@ def test_trap_37_kill_at_any_time(tmp_path, whole):
     assert outcome(tmp_path) == outcome(whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, whole, number):
     process = child(tmp_path, SLOW="0.05")
     wait_for_step(process, 6)
@@ -172,6 +174,36 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, whole, numbe
     assert [record["step"] for record in metrics(tmp_path)] == list(range(1, step + 1))
     run(tmp_path, resume=True)
     assert outcome(tmp_path) == outcome(whole)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
+def test_a_closed_terminal_loses_no_step(tmp_path, whole):
+    """The shell passes SIGHUP on, and what is written to the terminal fails."""
+    ours, theirs = os.openpty()
+    process = child(tmp_path, SLOW="0.05", stderr=theirs)
+    os.close(theirs)
+    wait_for_step(process, 6)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    step = read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"]
+    assert 6 <= step < 12
+    run(tmp_path, resume=True)
+    assert outcome(tmp_path) == outcome(whole)
+
+
+def test_two_runs_in_one_folder(tmp_path, whole):
+    """The second is refused, whatever it was asked to do; the first does not notice."""
+    process = child(tmp_path, SLOW="0.1")
+    wait_for_step(process, 2)
+    for how in ({"overwrite": True}, {"resume": True}, {}):
+        with pytest.raises(InputError, match="is in use: another run"):
+            run(tmp_path, **how)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert outcome(tmp_path) == outcome(whole)
+    run(tmp_path, resume=True, steps=13)  # and the lock has gone with it
 
 
 def test_ctrl_c_twice_stops_at_once(tmp_path, whole):

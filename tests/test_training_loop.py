@@ -130,6 +130,7 @@ def make_settings(**changes):
 PASSED = (
     "resume",
     "overwrite",
+    "other_data",
     "callback",
     "callback_every",
     "make_loader",
@@ -565,10 +566,41 @@ def test_another_run_is_not_gone_on_with(tmp_path, changes, message):
     assert outcome(tmp_path) == before
 
 
+def test_changed_data_are_not_gone_on_with_unless_that_is_wanted(tmp_path, whole):
+    def data(fingerprint):
+        made = TinyData()
+        made.fingerprint = fingerprint
+        return made
+
+    run(tmp_path, data=data("as it was"), stop_at=4)
+    run(tmp_path, data=data("as it was"), resume=True, stop_at=6)
+    with pytest.raises(InputError, match=r"the data set has changed .*other_data"):
+        run(tmp_path, data=data("other labels"), resume=True)
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] == 6
+    run(tmp_path, data=data("other labels"), resume=True, other_data=True)
+    assert metrics(tmp_path) == metrics(whole)
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["data"] == "other labels"
+
+
 def test_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file; it should be the run's folder"):
         run(tmp_path / "file")
+
+
+def test_a_run_in_another_thread_of_this_process_keeps_its_folder(tmp_path):
+    def begin_another(step, model):
+        if step == 1:
+            with pytest.raises(InputError, match="is in use: another run"):
+                run(tmp_path, overwrite=True)
+
+    run(tmp_path, callback=begin_another, callback_every=1)
+
+
+def test_an_error_on_the_way_gives_the_folder_back(tmp_path):
+    with pytest.raises(Stopped):
+        run(tmp_path, model=FailsAt(2, Stopped))
+    run(tmp_path, resume=True)
 
 
 def test_a_negative_callback_every(tmp_path):

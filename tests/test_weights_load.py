@@ -284,6 +284,26 @@ def test_loaded_weights_are_the_models_own_memory(tmp_path, narrow):
     assert not np.shares_memory(first.data, second.data)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(value, tmp_path, narrow):
+    """Else the network would find nothing, and say that with exit code 0."""
+    state = host(narrow)
+    name = "roi_heads.box_predictor.bbox_pred.bias"
+    state[name] = state[name].copy()
+    state[name][:2] = value
+    path, model = tmp_path / "net.safetensors", resnet18_detector()
+    message = rf"net\.safetensors holds weights .*\n  {name}: 2 of {state[name].size} numbers"
+    before = host(model)
+    for write in (save_file, lambda state, path: save_checkpoint(path, state, narrow.config)):
+        write(state, path)
+        for strict in (True, False):
+            with pytest.raises(InputError, match=message):
+                load_weights(model, path, strict=strict)
+    with pytest.raises(InputError, match=message):
+        model_from(path)
+    assert same_state(host(model), before)
+
+
 def test_coco_weights_bring_the_names_of_the_classes(tmp_path):
     model = resnet18_detector(num_classes=91)
     path = tmp_path / "net.pth"

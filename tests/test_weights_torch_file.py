@@ -18,8 +18,9 @@ from test_weights_pickle import Attack
 from weights_cases import FIXTURES, checkpoint, state, storage, stream_file, tensor, text, zip_file
 
 from minirnn.errors import InputError
+from minirnn.files.safetensors_file import widen_bfloat16
 from minirnn.weights import read_weights
-from minirnn.weights.torch_file import read_torch_file, widen_bfloat16
+from minirnn.weights.torch_file import read_torch_file
 
 FORMATS = ["zip", "stream"]
 

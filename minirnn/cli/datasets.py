@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,11 @@ class Subset:
     def describe(self, index: int) -> str:
         """What to call image number `index` in a message."""
         return self.dataset.describe(self.places[index])
+
+    @property
+    def fingerprint(self) -> str:
+        """Another for other data, see `minirnn.data.loader.Dataset`."""
+        return f"{self.dataset.fingerprint} {zlib.crc32(repr(self.places).encode()):08x}"
 
     @property
     def image_ids(self) -> list[int]:

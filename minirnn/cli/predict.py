@@ -14,6 +14,7 @@ from minirnn.cli.networks import load_network
 from minirnn.cli.options import (
     FILE,
     FOLDER,
+    Share,
     device_option,
     json_option,
     print_json,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--score",
-    type=click.FloatRange(0, 1),
+    type=Share(),
     default=0.5,
     show_default=True,
     help="Leave out what the network is less sure of.",

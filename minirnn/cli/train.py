@@ -53,6 +53,11 @@ SHOWN = 20  # lines about weights that do not fit
 @click.option("--seed", type=int, help="Same seed, same numbers.  [default: 0]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 @click.option(
+    "--other-data",
+    is_flag=True,
+    help="With --resume: go on though the data set has changed since (else it is refused).",
+)
+@click.option(
     "--stop-at",
     type=int,
     metavar="STEP",
@@ -86,6 +91,7 @@ def train(
     out: Path | None,
     weights: Path | None,
     resume: bool,
+    other_data: bool,
     stop_at: int | None,
     overwrite: bool,
     evaluate_every: int,
@@ -122,6 +128,8 @@ def train(
     say = reporter(as_json)
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
+    if other_data and not resume:
+        raise click.UsageError("--other-data needs --resume")
     if resume:
         if out is None:
             raise click.UsageError("--resume needs --out, the folder of the run")
@@ -174,6 +182,7 @@ def train(
         resume=resume,
         stop_at=stop_at,
         overwrite=overwrite,
+        other_data=other_data,
         preset=preset,
         callback=callback,
         callback_every=evaluate_every,

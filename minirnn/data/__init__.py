@@ -6,10 +6,10 @@ CocoDataset or generate → (horizontal_flip, color_jitter) → Loader → a bat
 from minirnn.data.coco import CocoDataset
 from minirnn.data.images import read_image
 from minirnn.data.loader import Loader
-from minirnn.data.sample import Detections, Sample, Target
 from minirnn.data.synthetic import generate, make_scene
 from minirnn.data.transforms import color_jitter, horizontal_flip, vertical_flip
 from minirnn.data.workers import WorkerError
+from minirnn.structures import Detections, Sample, Target
 
 __all__ = [
     "CocoDataset",

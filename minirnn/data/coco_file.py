@@ -6,6 +6,7 @@ does not stop at its last epoch because of a wrong number.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -46,7 +47,7 @@ class CocoFile:
         self.skip_invalid = skip_invalid
         self.skipped: Counter[str] = Counter()
         self.keypoint_names: tuple[str, ...] | None = None
-        content = _read_json(self.file)
+        content, self._digest = _read_json(self.file)
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: the folder of the images is missing")
 
@@ -61,6 +62,12 @@ class CocoFile:
         )
         self._annotations: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
         self._read_annotations(content["annotations"], _ids_of(content["images"]))
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two that hold the same pictures (by name and size), annotations and categories."""
+        used = [self._digest, self.categories, self.keypoint_names, self.image_ids]
+        return hashlib.sha256(json.dumps(used).encode()).hexdigest()
 
     @property
     def skipped_summary(self) -> str:
@@ -225,10 +232,11 @@ class CocoFile:
         return InputError(f"{self.file}: {place}: {problem.reason}: {problem.detail}")
 
 
-def _read_json(path: Path) -> dict:
-    """The file's content, if it has the outer form of COCO's format."""
+def _read_json(path: Path) -> tuple[dict, str]:
+    """The file's content, if it has the outer form of COCO's format, and the SHA-256 of its bytes."""
     try:
-        content = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        content = json.loads(data)
     except FileNotFoundError as error:
         raise InputError(f"{path}: the annotation file is missing") from error
     except OSError as error:
@@ -244,7 +252,7 @@ def _read_json(path: Path) -> dict:
         if not isinstance(content.get(key), list):
             kind = type(content[key]).__name__ if key in content else "missing"
             raise InputError(f"{path}: not COCO's format: {key!r} is {kind}; it should be a list")
-    return content
+    return content, hashlib.sha256(data).hexdigest()
 
 
 def _ids_of(records: list) -> set[int]:

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from minirnn.data.people import KEYPOINTS
-from minirnn.data.sample import Sample
 from minirnn.data.transforms import horizontal_flip
 from minirnn.data.workers import WorkerError, WorkerPool
 from minirnn.errors import InputError
+from minirnn.structures import Sample
 
 # How many batches each process may be ahead of the training.
 AHEAD = 2
@@ -28,7 +28,8 @@ class Dataset(Protocol):
     """What the loader needs of a data set.
 
     If it has `describe(index) -> str`, messages call an item by that; if it has `keypoint_names`,
-    flips exchange left and right by them.
+    flips exchange left and right by them; if it has `fingerprint`, a text that is another for other
+    data, a training goes on with the same data only.
     """
 
     def __len__(self) -> int:

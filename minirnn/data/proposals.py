@@ -10,6 +10,7 @@ everywhere: x2 is where the box ends, not its last pixel.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -20,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.data.sample import Sample
 from minirnn.errors import InputError
+from minirnn.structures import Sample
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class Proposals:
 
     file: Path
     boxes: Mapping[str, np.ndarray]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal boxes."""
+        digest = hashlib.sha256()
+        for name in sorted(self.boxes):
+            digest.update(f"{name} {self.boxes[name].shape}".encode() + self.boxes[name].tobytes())
+        return digest.hexdigest()
 
     def of(self, image: int | str) -> np.ndarray:
         """The (P, 4) of an image.
@@ -84,6 +93,12 @@ class WithProposals:
 
     dataset: Any
     proposals: Proposals
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The data set's together with the proposals'; None if it has none."""
+        own = getattr(self.dataset, "fingerprint", None)
+        return None if own is None else f"{own} with {self.proposals.fingerprint}"
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from minirnn.data.people import KEYPOINTS
-from minirnn.data.sample import Sample
+from minirnn.structures import Sample
 
 
 def horizontal_flip(sample: Sample, keypoint_names: Sequence[str] = KEYPOINTS) -> Sample:

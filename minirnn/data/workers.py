@@ -249,8 +249,10 @@ def _serve(connection: Connection) -> None:
 
 
 def _prepare() -> None:
-    """Leave Ctrl-C and the other cores to the parent, and end with it."""
+    """Leave Ctrl-C, a closed terminal and the other cores to the parent, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.environ["MINIRNN_THREADS"] = "1"
     from threadpoolctl import threadpool_limits
 

@@ -15,10 +15,10 @@ from PIL import Image, ImageColor, ImageDraw
 
 from minirnn.backend import Array
 from minirnn.boxes import crowd_iou, iou
-from minirnn.data.sample import Detections, Sample
 from minirnn.draw.boxes import PALETTE, host_array, host_boxes, host_image
 from minirnn.draw.pencil import draw_keypoints, draw_outline, paint_masks, write_labels
 from minirnn.errors import InputError
+from minirnn.structures import Detections, Sample
 
 # K names, names[label - 1], or a mapping from the label.
 Names: TypeAlias = Sequence[str] | Mapping[int, str]

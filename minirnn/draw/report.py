@@ -20,11 +20,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from minirnn.data.sample import Detections, Sample
 from minirnn.draw.boxes import host_array
 from minirnn.draw.curves import curves_figure, read_metrics
 from minirnn.draw.detections import Names, Skeleton, match_objects, pair_of_pictures
 from minirnn.errors import InputError
+from minirnn.structures import Detections, Sample
 
 # COCO's numbers, box and mask first, then those that only keypoints have.
 EXPLANATIONS = {

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minirnn.backend import to_host
-from minirnn.data.sample import Detections
 from minirnn.errors import InputError
+from minirnn.files import write_whole
 from minirnn.masks import rle
+from minirnn.structures import Detections
 
 
 def to_results(
@@ -73,20 +73,11 @@ def write_results(path: str | os.PathLike[str], results: Sequence[Mapping[str, A
         text = json.dumps(list(results), allow_nan=False)
     except ValueError:
         raise InputError(f"{path}: the results hold a number that is not finite") from None
-    # Written beside its place and moved there: a reader never meets half a file.
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(draft, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
+        write_whole(path, text)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _category_of(

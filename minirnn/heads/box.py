@@ -15,7 +15,6 @@ import numpy as np
 
 from minirnn import boxes as box_ops
 from minirnn.backend import Array, xp_of
-from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
 from minirnn.heads.head import Found, Head, Pooler
@@ -26,6 +25,7 @@ from minirnn.ops.activation import softmax
 from minirnn.ops.losses import LossTerm, cross_entropy, smooth_l1
 from minirnn.ops.shape import flatten, reshape, take
 from minirnn.record import note
+from minirnn.structures import Target
 from minirnn.transform import Batch
 
 
@@ -244,7 +244,13 @@ class BoxHead(Head):
         score_threshold: float | None = None,
         **_: Any,
     ) -> list[Found]:
-        """Each image's detections instead of its proposals, see `detections_of_image`."""
+        """Each image's detections instead of its proposals, see `detections_of_image`.
+
+        Raises:
+            InputError: score_threshold is not between 0 and 1.
+        """
+        if score_threshold is not None and not 0 <= score_threshold <= 1:
+            raise InputError(f"score_threshold is {score_threshold}; it should be between 0 and 1")
         proposals = [each.boxes for each in found]
         logits, deltas = self(features, proposals)
         return self.detections(logits, deltas, proposals, batch, score_threshold=score_threshold)

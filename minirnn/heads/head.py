@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from minirnn.backend import Array, xp_of
-from minirnn.data.sample import Target
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Module
 from minirnn.ops.losses import LossTerm
+from minirnn.structures import Target
 from minirnn.transform import Batch
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array, to_host, xp_of
-from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.heads.head import Found, Head, Pooler
 from minirnn.heads.regions import SampledRois
@@ -29,6 +28,7 @@ from minirnn.ops.losses import LossTerm, cross_entropy
 from minirnn.ops.resize import bilinear
 from minirnn.ops.shape import reshape
 from minirnn.record import note
+from minirnn.structures import Target
 from minirnn.transform import Batch, scale_keypoints
 
 

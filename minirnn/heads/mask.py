@@ -16,7 +16,6 @@ import numpy as np
 
 from minirnn import masks as mask_ops
 from minirnn.backend import Array, xp_of
-from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
 from minirnn.heads.head import Found, Head, Pooler
@@ -26,6 +25,7 @@ from minirnn.ops.activation import sigmoid
 from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits
 from minirnn.ops.shape import take
 from minirnn.record import note
+from minirnn.structures import Target
 from minirnn.transform import Batch
 
 

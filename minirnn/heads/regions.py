@@ -13,7 +13,7 @@ import numpy as np
 
 from minirnn import matching
 from minirnn.backend import Array, xp_of
-from minirnn.data.sample import Target
+from minirnn.structures import Target
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 
 from minirnn.backend import Array
 from minirnn.boxes import clip, large_enough
-from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.nn import Module
 from minirnn.ops.losses import LossTerm
 from minirnn.record import note
+from minirnn.structures import Target
 from minirnn.transform import Batch
 
 

@@ -21,12 +21,12 @@ from minirnn import matching
 from minirnn.anchors import AnchorGenerator, inside_image
 from minirnn.autograd import data_of
 from minirnn.backend import Array, by_falling_score, to_host, xp_of
-from minirnn.data.sample import Target
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import normal
 from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits, smooth_l1
 from minirnn.ops.shape import concatenate, reshape, take, transpose
 from minirnn.record import note
+from minirnn.structures import Target
 from minirnn.transform import Batch
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.data.sample import Target
+from minirnn.structures import Target
 from minirnn.textbook import boxes as box_ops
 from minirnn.textbook.activation import log_softmax, sigmoid
 from minirnn.textbook.losses import binary_cross_entropy_with_logits, smooth_l1

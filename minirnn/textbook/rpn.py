@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minirnn.data.sample import Target
+from minirnn.structures import Target
 from minirnn.textbook import boxes as box_ops
 from minirnn.textbook.activation import sigmoid_of_number
 from minirnn.textbook.losses import binary_cross_entropy_with_logits, smooth_l1

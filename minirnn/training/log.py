@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from minirnn.training.checkpoint import write_atomically
+from minirnn.files import write_whole
 
 
 class MetricsLog:
@@ -39,7 +39,7 @@ class MetricsLog:
                 kept.append(line.rstrip() + b"\n")
                 self.last = record
         if b"".join(kept) != old:
-            write_atomically(path, b"".join(kept))
+            write_whole(path, b"".join(kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
 
     @property
@@ -123,10 +123,10 @@ def _record(line: bytes) -> dict[str, Any] | None:
     """A line's record; None if it is cut short or none of ours."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     whole = isinstance(record, dict) and isinstance(record.get("step"), int)
-    return record if whole and "elapsed" in record else None
+    return record if whole and isinstance(record.get("elapsed"), int | float) else None
 
 
 def _number(value: Any) -> Any:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from minirnn.data.sample import Sample
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
+from minirnn.files import alone_in, remove_leftovers
 from minirnn.kernels.cpu.parallel import thread_count
+from minirnn.structures import Sample
 from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
 from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar
 from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
+from minirnn.training.stop import StopRequest
 from minirnn.training.team import Team, losses_of
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -65,6 +65,7 @@ def train(
     resume: bool = False,
     stop_at: int | None = None,
     overwrite: bool = False,
+    other_data: bool = False,
     preset: str | None = None,
     progress: bool = True,
     callback: Callable[[int, Any], Mapping[str, Any] | None] | None = None,
@@ -77,7 +78,8 @@ def train(
     gradient_norm (before clipping), seconds (a step), images_per_s, elapsed (seconds in all), and
     evaluation where a callback has returned something. A checkpoint is written before the first
     step, every `settings.checkpoint_every` steps, at the end, and when something stops the run.
-    Ctrl-C and SIGTERM let the current step end first; a second one stops at once.
+    Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) let the current step end first; a second
+    one stops at once. While a run goes on, its folder is locked against others.
 
     Args:
         model: see `minirnn.models.RCNN`; on its device already.
@@ -88,6 +90,7 @@ def train(
         stop_at: stop after this step, as if Ctrl-C had been pressed then: the schedule is that of
             all `settings.steps`, and `resume` goes on to them with the same numbers.
         overwrite: the folder may hold another run, which is deleted.
+        other_data: go on with a data set that has changed since, see `Dataset.fingerprint`.
         preset: the name of the model's configuration, for the checkpoint.
         progress: show a bar on standard error.
         callback: called as `callback(step, model)`, for an evaluation.
@@ -96,10 +99,11 @@ def train(
 
     Raises:
         InputError: the folder holds a run and neither resume nor overwrite is given; there is none
-            to go on with; or it is one of another model, with other settings or data.
+            to go on with; it is one of another model, with other settings or data; or another process
+            is in the folder.
         DivergenceError: a loss or a gradient is not finite. The weights were not changed by it, and
             the checkpoint is the one before: the steps just behind are part of the trouble.
-        TrainingInterrupted: Ctrl-C or SIGTERM; the checkpoint holds all steps.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the checkpoint holds all steps.
     """
     if stop_at is not None and stop_at < 1:
         raise InputError(f"stop_at is {stop_at}; it should be at least 1")
@@ -108,7 +112,7 @@ def train(
         raise InputError(f"callback_every is {callback_every}; it should be at least 0")
     folder = Path(folder)
     path = folder / CHECKPOINT
-    images = len(dataset)
+    data: dict[str, Any] = {"images": len(dataset), "data": getattr(dataset, "fingerprint", None)}
     optimiser = SGD(model, settings.momentum, settings.weight_decay)
 
     def save(step: int) -> None:
@@ -120,40 +124,45 @@ def train(
             step=step,
             settings=settings,
             optimiser_state=optimiser.state_dict(),
-            images=images,
+            **data,
         )
 
-    done = 0
-    if resume:
-        if not path.exists():
-            raise InputError(f"{path} is not there: there is no run to resume")
-        done = restore_checkpoint(path, model, optimiser, settings, images)["step"]
-    processes = _processes(model, settings)
-    loader = _loader(make_loader, dataset, settings, done)  # refuses bad data before we delete
-    if not resume:
-        _clear(folder, overwrite)
-        save(0)  # the initial weights; and a disk that is full or closed shows now, not in an hour
-    saved, whole, cause = done, True, None
-
     with contextlib.ExitStack() as stack:
+        done = 0
+        if resume:
+            if not path.exists():
+                raise InputError(f"{path} is not there: there is no run to resume")
+            stack.enter_context(alone_in(folder))
+            same = {} if other_data else data
+            done = restore_checkpoint(path, model, optimiser, settings, **same)["step"]
+        processes = _processes(model, settings)
+        loader = _loader(make_loader, dataset, settings, done)  # refuses bad data before we delete
+        if not resume:
+            stack.enter_context(alone_in(folder))
+            _clear(folder, overwrite)
+        remove_leftovers(path)
+        if not resume:
+            save(0)  # the initial weights; a disk that is full or closed shows now, not in an hour
+        saved, whole, cause = done, True, None
+
         log = MetricsLog(folder / METRICS, done)
         stack.callback(log.close)
         stack.callback(loader.close)
         team = stack.enter_context(Team(model, processes)) if processes > 1 else None
         bar = stack.enter_context(progress_bar(settings.steps, done, progress))
         stop = stack.enter_context(StopRequest())
-        # Every loss and gradient is looked at; NumPy's warnings would only stand before our message.
-        stack.enter_context(np.errstate(over="ignore", invalid="ignore", divide="ignore"))
         clock = Clock(log.elapsed)
         try:
             batches = iter(loader)
             while done < limit and not stop.requested:
                 clock.start()
                 batch = _next(batches, done)
-                losses, norm = _gradients(model, team, optimiser, batch, done, settings)
                 rate = learning_rate(done, settings)
-                whole = False  # while the optimiser works, the weights are between two steps
-                optimiser.step(rate)
+                # Losses and gradients are looked at: NumPy's warnings would only repeat our message.
+                with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                    losses, norm = _gradients(model, team, optimiser, batch, done, settings)
+                    whole = False  # while the optimiser works, the weights are between two steps
+                    optimiser.step(rate)
                 done, whole = done + 1, True
                 clock.stop(len(batch))
 
@@ -203,7 +212,8 @@ def train(
             f"stopped after step {done} of {settings.steps}; {path} holds everything. To go on, "
             "run the same again with --resume (in Python: train(..., resume=True))."
         )
-        print(message, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            print(message, file=sys.stderr, flush=True)
         raise TrainingInterrupted(message, step=done) from cause
     end = log.last or {"losses": {}, "total": math.nan}
     return TrainingSummary(
@@ -217,40 +227,6 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     The loader's streams are [seed, 0, …] and [seed, 1, …]; the 2 keeps this one apart from them.
     """
     return np.random.default_rng([seed, 2, step])
-
-
-class StopRequest:
-    """Turns Ctrl-C and SIGTERM into a wish that the loop grants between two steps.
-
-    The second time, the signal does what it did before. Signals that were ignored stay ignored (a
-    job in the background), and outside the main thread, which gets no signals, nothing is changed.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-        self._process = os.getpid()
-
-    def __enter__(self) -> StopRequest:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._note) or signal.SIG_DFL
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
-
-    def _note(self, number: int, frame: Any) -> None:
-        # A forked child has inherited this handler, but the wish is not meant for it.
-        if self.requested or os.getpid() != self._process:
-            signal.signal(number, self._before[number])
-            signal.raise_signal(number)
-            return
-        self.requested = True
-        with contextlib.suppress(OSError):  # print could be in the middle of a line of its own
-            os.write(2, b"\nstopping after this step; once more stops at once\n")
 
 
 def _processes(model: Any, settings: TrainingSettings) -> int:
@@ -340,8 +316,6 @@ def _next(batches: Iterator[list[Sample]], step: int) -> list[Sample]:
 
 def _clear(folder: Path, overwrite: bool) -> None:
     """Make the folder ready for a new run."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; it should be the run's folder")
     old = [folder / name for name in (CHECKPOINT, METRICS) if (folder / name).exists()]
     if old and not overwrite:
         raise InputError(
@@ -350,4 +324,3 @@ def _clear(folder: Path, overwrite: bool) -> None:
         )
     for path in old:
         path.unlink()
-    folder.mkdir(parents=True, exist_ok=True)

@@ -34,13 +34,13 @@ import numpy as np
 
 from minirnn.autograd import Tensor
 from minirnn.backend import Array
-from minirnn.data.sample import Target
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
 from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.layout import hwio_of, oihw_of
 from minirnn.kernels.cpu.passes import added
 from minirnn.ops.arithmetic import add
+from minirnn.structures import Target
 
 _ALIGNED = 64  # bytes: arrays begin where a cache line begins
 

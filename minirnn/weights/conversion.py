@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from safetensors.numpy import save
-
 from minirnn.errors import InputError
+from minirnn.files import save_checkpoint, write_safetensors
 from minirnn.weights.contents import Description, describe
 from minirnn.weights.files import read_weights
 from minirnn.weights.load import model_of
@@ -42,8 +40,6 @@ def convert(
             there already, or its folder is missing; an override is no field or does not fit.
         OSError: the target cannot be written.
     """
-    from minirnn.training.checkpoint import save_checkpoint, write_atomically
-
     source, target = Path(source), Path(target)
     if target.suffix != ".safetensors":
         raise InputError(f"{target} should end in .safetensors")
@@ -59,8 +55,7 @@ def convert(
     except InputError:
         if overrides or file.config is not None:
             raise
-        plain = {k: np.array(v, order="C") for k, v in file.arrays.items()}
-        write_atomically(target, save(plain, {"source": source.name}))
+        write_safetensors(target, file.arrays, {"source": source.name})
     else:
         save_checkpoint(target, model.state_dict(), model.config)
     return describe(target)

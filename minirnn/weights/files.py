@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import InputError
+from minirnn.files.checkpoint import KEY, read_checkpoint
+from minirnn.files.safetensors_file import read_safetensors
 from minirnn.weights.names import COUNTER, modern
-from minirnn.weights.safetensors_file import read_safetensors
 from minirnn.weights.torch_file import read_torch_file
 
 #: In bytes: no header of a safetensors file may be longer, says the format.
@@ -120,10 +121,8 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _read_safetensors(path: Path) -> WeightsFile:
-    from minirnn.training.checkpoint import read_checkpoint
-
     arrays, dtypes, metadata = read_safetensors(path)
-    if "minirnn" not in metadata:
+    if KEY not in metadata:
         return _renamed(path, "safetensors", arrays, dtypes)
     # Once more through the reader that knows the checksum and leaves out the optimiser's state.
     arrays, ours = read_checkpoint(path)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import InputError
+from minirnn.files.finite import check_finite
 from minirnn.models import RCNN, Config, detector
 from minirnn.weights.files import WeightsFile, read_weights
 from minirnn.weights.names import BODY, TRUNK, as_backbone, is_resnet
@@ -44,7 +45,8 @@ def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = Tr
 
     Raises:
         InputError: the file cannot be read (see `read_weights`); strict, and something does not fit
-            (lists it); or nothing fits. The model is unchanged then.
+            (lists it); nothing fits; or an array holds NaN or infinite numbers (names it). The model
+            is unchanged then.
     """
     file = read_weights(path)
     expected = _conventions_of(file)
@@ -171,6 +173,7 @@ def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) 
     lines = [line for group in groups for line in group]
     if not fitting or (strict and lines):
         raise InputError(_refusal(file, groups, nothing=not fitting))
+    check_finite(file.path, fitting)
     model.load_state_dict(fitting, strict=False)
     return left_out + lines
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.errors import InputError
+from minirnn.files.safetensors_file import widen_bfloat16
 from minirnn.weights.pickle_reader import Named, mapping, read_pickle
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -232,11 +233,6 @@ def _numbers(storage: Storage, data: Any, order: str) -> np.ndarray:
         return widen_bfloat16(np.frombuffer(data, f"{order}u2"))
     kind = np.dtype(storage.dtype)
     return np.frombuffer(data, f"{order}{kind.str[1:]}").astype(kind, copy=False)
-
-
-def widen_bfloat16(halves: np.ndarray) -> np.ndarray:
-    """bfloat16, given as uint16, in float32: a bfloat16 is the upper half of a float32."""
-    return (halves.astype(np.uint32) << 16).view(np.float32)
 
 
 def _view(tensor: Tensor, numbers: np.ndarray) -> np.ndarray:

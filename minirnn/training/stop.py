@@ -1,0 +1,49 @@
+"""Stopping between two steps, so that nothing of the training is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from typing import Any
+
+#: Those that ask a program to end; Windows has no SIGHUP.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+class StopRequest:
+    """Turns Ctrl-C, SIGTERM and SIGHUP into a wish that the loop grants between two steps.
+
+    SIGHUP comes when a terminal is closed. The second time, the signal does what it did before.
+    Signals that were ignored stay ignored (a job in the background), and outside the main thread,
+    which gets no signals, nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[int, Any] = {}
+        self._process = os.getpid()
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note) or signal.SIG_DFL
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _note(self, number: int, frame: Any) -> None:
+        # A forked child has inherited this handler, but the wish is not meant for it.
+        if self.requested or os.getpid() != self._process:
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
+        self.requested = True
+        with contextlib.suppress(OSError):  # print could be in the middle of a line of its own
+            os.write(2, b"\nstopping after this step; once more stops at once\n")
