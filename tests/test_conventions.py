@@ -253,7 +253,7 @@ def test_pasted_pixels(preset):
         np.ones(1),
         np.ones((1, 28, 28), np.float32),
     )
-    detections = small(preset).finish(found, (10, 10), (10, 10))
+    detections = small(preset).roi_heads.finish(found, (10, 10), (10, 10))
     assert detections.masks.sum() == KNOWN[preset]["pasted"]
     assert detections.masks[0, 2:6, 2:6].all()
 

@@ -12,6 +12,7 @@ from minirnn.backend import to_host
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
 from minirnn.models import PRESETS, Config, build_model
+from minirnn.models.build import finds, in_words
 from minirnn.training.optimiser import SGD, clip_gradients
 
 TINY = {
@@ -79,6 +80,49 @@ def test_presets_build_and_survive_json():
 def test_bad_configurations_are_refused(overrides, message):
     with pytest.raises(InputError, match=message):
         _tiny(**overrides)
+
+
+def test_every_number_of_the_configuration_has_limits():
+    """A new field without them would take any number, and who builds the network never come back."""
+    from minirnn.models.check import _limits_of
+    from minirnn.models.config import KINDS
+
+    words = {"categories", *(name for name, kind in KINDS.items() if kind in (str, bool))}
+    free = {"anchor_offset", "roi_canonical_level", "roi_level_eps"}
+    assert {name for name in KINDS if _limits_of(name) is None} == words | free
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("size_divisor", 0), ("fpn_channels", 0), ("rpn_convolutions", 2**70)),
+        *(("image_mean", ()), ("image_mean", (0.5,)), ("image_std", (0.0, 1.0, 1.0))),
+        *(("anchor_sizes", ((), (), ())), ("anchor_ratios", ()), ("anchor_ratios", (-1.0,))),
+        *(("box_weights", (1.0, 1.0)), ("small_widths", (0, 1, 2)), ("box_max_detections", 0)),
+        *(("norm_eps", -1.0), ("frozen_stages", 6), ("roi_sampling", -1), ("mask_pool", 10**6)),
+    ],
+)
+def test_numbers_that_nothing_can_be_built_of_are_refused_by_name(field, value):
+    with pytest.raises(InputError, match=rf"^{field} is .*; it should be "):
+        _tiny(**{field: value})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["maskrcnn_shapes", "keypointrcnn_shapes", "fasterrcnn_resnet50_fpn", "fastrcnn_resnet50_fpn"],
+)
+def test_a_model_says_what_it_is(name):
+    fields = {"backbone": "resnet18", "box_width": 8} if "resnet" in name else {}
+    model = build_model(name, **fields)
+    masks, keypoints = "mask" in name, "keypoint" in name
+    wanted = ("boxes", *(["masks"] if masks else []), *(["keypoints"] if keypoints else []))
+    assert model.finds == finds(model.config) == wanted
+    assert model.takes_proposals == name.startswith("fastrcnn")
+    assert model.categories[0] == (1, "1")
+    assert len(model.categories) == model.config.num_classes - 1
+    assert in_words(model.config).startswith(
+        {"mask": "Mask", "keyp": "Keypoint", "fast": "Fast"}[name[:4]]
+    )
 
 
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1)])

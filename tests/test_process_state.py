@@ -68,6 +68,7 @@ def state():
         "limits": (sys.getrecursionlimit(), gc.get_threshold(), gc.isenabled(), sys.getswitchinterval()),
         "log": (logging.root.level, list(logging.root.handlers)),
         "start of processes": multiprocessing.get_start_method(allow_none=True),
+        "threads": [t.name for t in threading.enumerate() if not t.name.startswith("minirnn")],
         "children": multiprocessing.active_children(),
         "path": list(sys.path),
     }
@@ -105,10 +106,13 @@ def main(folder):
     optimiser.step(0.01)
     unchanged("a step of training")
 
-    from minirnn.data import Sample
+    from minirnn.data import Sample, generate
+    generate(folder + "-data", train=2, val=1, size=32, workers=2, progress=True)
+    unchanged("making a data set")
+
     inside = []
     settings = TrainingSettings(steps=1, batch_size=2, workers=1, processes=2)
-    train(model, [Sample(image, target)] * 2, settings, folder, progress=False,
+    train(model, [Sample(image, target)] * 2, settings, folder,
           callback=lambda step, model: inside.append(np.geterr()), callback_every=1)
     unchanged("a run")
     assert inside == [np.geterr()], "the callback of a run saw other settings of NumPy"

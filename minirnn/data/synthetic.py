@@ -22,13 +22,13 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from minirnn.data.scenes import LEVELS, Scene, categories_of, make_scene, window_of
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.parallel import thread_count
 from minirnn.masks import encode
+from minirnn.progress import Bar
 
 # Goes up when the same settings give other pictures, so that old sets are not taken for new ones.
 VERSION = 1
@@ -173,7 +173,7 @@ def _write(folder: Path, settings: Settings, workers: int, progress: bool) -> No
     content: dict[str, dict[str, list]] = {s: {"images": [], "annotations": []} for s in SPLITS}
     maker = _ChunkMaker(folder, settings)
     total = settings.train + settings.val
-    with tqdm(total=total, unit=" images", desc="generating", disable=not progress) as bar:
+    with Bar(total=total, unit=" images", desc="generating", disable=not progress) as bar:
         for (split, start, stop), records in zip(
             chunks, _made(maker, chunks, workers), strict=True
         ):

@@ -128,7 +128,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with _ctrl_c_held_back():
+        with _ctrl_c_held_back(), _start_method_kept():
             self._process.start()
         theirs.close()  # so that the pipe ends when the process does
         self.pid: int = self._process.pid or 0
@@ -214,6 +214,17 @@ def _ctrl_c_held_back() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _start_method_kept() -> Iterator[None]:
+    """Starting any process decides for good how Python starts others; that is the program's to decide."""
+    before = multiprocessing.get_start_method(allow_none=True)
+    try:
+        yield
+    finally:
+        if before is None:
+            multiprocessing.set_start_method(None, force=True)
 
 
 # From here on: in the helper process

@@ -183,6 +183,8 @@ class BoxHead(Head):
         min_side: smallest side of a detection, in pixels.
     """
 
+    finds = "boxes"
+
     def __init__(
         self,
         pooler: Pooler,

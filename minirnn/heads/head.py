@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, to_host, xp_of
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Module
 from minirnn.ops.losses import LossTerm
-from minirnn.structures import Target
-from minirnn.transform import Batch
+from minirnn.structures import Detections, Target
+from minirnn.transform import Batch, scale_boxes
 
 
 @dataclass
@@ -53,9 +53,11 @@ class Head(Module):
 
     Attributes:
         pooler: reads its regions' features.
+        finds: what it says of a detection: "boxes", "masks", "keypoints", or a word of your own.
     """
 
     pooler: Pooler
+    finds: str
 
     def check(self, target: Target) -> None:
         """Refuse a target that this head cannot learn from.
@@ -111,3 +113,22 @@ class RoIHeads(Module):
 
     def __iter__(self) -> Iterator[Head]:
         return iter(self.heads)
+
+    def finish(self, found: Found, size: tuple[int, int], original: tuple[int, int]) -> Detections:
+        """Back from the network's pixels to the image as it was given, on the host.
+
+        Args:
+            found: of one image.
+            size: (height, width) as the network saw it.
+            original: (height, width) as it was given.
+        """
+        found.boxes = scale_boxes(found.boxes, size, original)
+        for head in self.heads:
+            head.finish(found, original)
+        return Detections(
+            to_host(found.boxes),
+            to_host(found.labels),
+            to_host(found.scores),
+            None if found.masks is None else to_host(found.masks),
+            None if found.keypoints is None else to_host(found.keypoints),
+        )

@@ -154,6 +154,8 @@ class KeypointHead(Head):
         count: P, how many keypoints.
     """
 
+    finds = "keypoints"
+
     def __init__(
         self, pooler: Pooler, keypoint_head: Module, keypoint_predictor: Module, *, count: int
     ) -> None:

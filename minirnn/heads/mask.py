@@ -143,6 +143,8 @@ class MaskHead(Head):
         threshold: a pixel belongs to the object from this probability on.
     """
 
+    finds = "masks"
+
     def __init__(
         self,
         pooler: Pooler,

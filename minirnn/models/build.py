@@ -77,8 +77,37 @@ def detector(config: Config, rng: Rng) -> RCNN:
     model = RCNN(transform(config), features, proposer, region_sampler(config), heads)
     if shared is not None:
         model.roi_heads.res5 = shared  # a part of the heads, saved once
-    model.config, model.builder = config, detector
+    model.config, model.builder, model.facts = config, detector, facts(config)
     return model
+
+
+def finds(config: Config) -> tuple[str, ...]:
+    """What the detector of a configuration says of an object, without building it: `RCNN.finds`."""
+    masks, keypoints = config.mask.enabled, config.keypoint.enabled
+    return ("boxes", *(["masks"] if masks else []), *(["keypoints"] if keypoints else []))
+
+
+def facts(config: Config) -> dict[str, Any]:
+    """What there is to say of the detector in a report, by name."""
+    c = config.backbone
+    maps = f"FPN of {config.fpn.channels} channels" if c.maps == "fpn" else c.maps.upper()
+    return {
+        "backbone": f"{c.name}, {maps}",
+        "normalisation": c.norm,
+        "RoI operation": config.roi.operation,
+        "mask head": config.mask.enabled,
+        "keypoint head": config.keypoint.enabled,
+    }
+
+
+def in_words(config: Config) -> str:
+    """The detector in one line: "Mask R-CNN with resnet50 and FPN, 91 classes with background"."""
+    extra = [name for name in ("Mask", "Keypoint") if f"{name.lower()}s" in finds(config)]
+    kind = " and ".join(extra) or ("Fast" if config.proposals == "given" else "Faster")
+    return (
+        f"{kind} R-CNN with {config.backbone.name} and {config.backbone.maps.upper()}, "
+        f"{config.num_classes} classes with background"
+    )
 
 
 def transform(config: Config) -> Transform:
@@ -119,17 +148,22 @@ def backbone(config: Config, rng: Rng) -> Features:
     return BackboneWithFPN(body, config.fpn.channels, extra_level=config.fpn.extra_level, rng=rng)
 
 
+def anchor_generator(config: Config) -> AnchorGenerator:
+    """The boxes that the region proposal network starts from."""
+    c = config.anchors
+    return AnchorGenerator(
+        c.sizes,
+        c.ratios,
+        rounded=c.rounded,
+        cell_rounded=c.cell_rounded,
+        offset=c.offset,
+        integer_strides=c.integer_strides,
+    )
+
+
 def region_proposal_network(config: Config, features: Features, rng: Rng) -> RegionProposalNetwork:
     """Where something might be."""
-    c, a = config.rpn, config.anchors
-    anchors = AnchorGenerator(
-        a.sizes,
-        a.ratios,
-        rounded=a.rounded,
-        cell_rounded=a.cell_rounded,
-        offset=a.offset,
-        integer_strides=a.integer_strides,
-    )
+    c, anchors = config.rpn, anchor_generator(config)
     common = {"nms_iou": c.nms_iou, "min_side": c.min_side, "score_threshold": c.score_threshold}
     channels = next(iter(features.channels.values()))
     return RegionProposalNetwork(

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minirnn.errors import InputError
-from minirnn.fields import fitting, kinds_of, refuse, suggestion
+from minirnn.fields import fitting, kinds_of, suggestion
+from minirnn.models.check import check
 
 
 def _named(flat: str, default: Any) -> Any:
@@ -358,64 +359,7 @@ class Config:
         Raises:
             InputError: names the field, its value and what it should be.
         """
-        for name, allowed in _CHOICES.items():
-            if self[name] not in allowed:
-                refuse(name, self[name], f"one of {', '.join(allowed)}")
-        for name, value in self.flat().items():
-            if name.endswith(("_iou", "_fraction", "_threshold")) and not 0 <= value <= 1:
-                refuse(name, value, "between 0 and 1")
-            if name.endswith("_crowd_overlap") and not 0 < value <= 1:
-                refuse(name, value, "more than 0, and at most 1")
-            if name.endswith(("_nms_train", "_nms_test", "_samples", "_width", "_pool")) and (
-                value < 1
-            ):
-                refuse(name, value, "at least 1")
-        backbone, anchors = self.backbone, self.anchors
-        if backbone.stride_in_1x1 and backbone.name not in ("resnet50", "resnet101"):
-            refuse("stride_in_1x1", True, f"False, {backbone.name} has no bottlenecks")
-        if anchors.cell_rounded and (anchors.rounded or anchors.integer_strides):
-            refuse(
-                "anchors_cell_rounded",
-                True,
-                "without anchors_rounded and anchor_integer_strides, which round otherwise",
-            )
-        for name in ("keypoint_count", "keypoint_convolutions"):
-            if self[name] < 1:
-                refuse(name, self[name], "at least 1")
-        if self.num_classes < 2:
-            refuse("num_classes", self.num_classes, "at least 2, background and one more")
-        if self.categories and len(self.categories) != self.num_classes - 1:
-            refuse("categories", self.categories, f"{self.num_classes - 1} pairs (id, name)")
-        if len(backbone.small_widths) != len(backbone.small_blocks):
-            refuse("small_blocks", backbone.small_blocks, "as long as small_widths")
-        if min(self.transform.min_size, default=0) < 1 or self.transform.max_size < 1:
-            refuse("min_size", self.transform.min_size, "positive sizes")
-        stages = len(backbone.small_widths) if backbone.name == "small" else 4
-        pyramid = backbone.maps == "fpn"
-        levels = stages + self.fpn.extra_level if pyramid else 1
-        if len(anchors.sizes) != levels:
-            wanted = (
-                f"sizes for each of {levels} pyramid levels" if pyramid else "sizes for one map"
-            )
-            refuse("anchor_sizes", anchors.sizes, wanted)
-        self._check_single_map()
-
-    def _check_single_map(self) -> None:
-        """Fields of a pyramid, or of heads without a trunk, must be left alone where there is none."""
-        maps = self.backbone.maps
-        if maps != "dc5" and self.backbone.dilated_first:
-            refuse("dilated_first", True, "False, only 'dc5' is dilated")
-        if maps == "fpn":
-            return
-        if self.backbone.name == "small":
-            refuse("backbone_maps", maps, "'fpn' with the small backbone")
-        idle = [name for name in FLAT if name.startswith(("fpn_", "roi_canonical_", "roi_level_"))]
-        for name in [*idle, "box_width"] if maps == "c4" else idle:
-            if self[name] != _DEFAULTS[name]:
-                why = "the heads have a trunk" if name == "box_width" else "there is no pyramid"
-                refuse(name, self[name], f"left at {_DEFAULTS[name]!r}: with {maps!r} {why}")
-        if maps == "c4" and self.mask.enabled and self.mask.pool != self.box.pool:
-            refuse("mask_pool", self.mask.pool, f"box_pool, {self.box.pool}: they share a trunk")
+        check(self)
 
     def meanings(self) -> dict[str, str]:
         """What the docstrings of the sections say of each field, by flat name, on one line."""
@@ -433,16 +377,6 @@ class Config:
         return self.categories[label - 1] if self.categories else (label, str(label))
 
 
-_CHOICES = {
-    "backbone_maps": ("fpn", "c4", "c5", "dc5"),
-    "proposals": ("rpn", "given"),
-    "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
-    "norm": ("frozen_batch_norm", "group_norm"),
-    "roi_operation": ("align", "warp", "pool"),
-    "roi_level_rule": ("floor", "round"),
-    "mask_targets": ("as_features", "aligned", "unaligned"),
-    "mask_paste": ("continuous", "legacy"),
-}
 _SECTIONS: dict[str, tuple[type, str]] = {
     "transform": (TransformConfig, ""),
     "backbone": (BackboneConfig, ""),
@@ -474,7 +408,6 @@ KINDS: dict[str, Any] = {
     name: kinds_of(_SECTIONS[section][0] if section else Config)[place]
     for name, (section, place) in FLAT.items()
 }
-_DEFAULTS = Config().flat()
 
 
 def _unknown(name: str, known: Iterable[str]) -> InputError:

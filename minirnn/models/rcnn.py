@@ -11,13 +11,12 @@ networks", 2017.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minirnn.autograd import Tensor, no_grad
-from minirnn.backend import to_host
 from minirnn.heads.head import Found, Head, RoIHeads
 from minirnn.heads.regions import RegionSampler
 from minirnn.models.config import Config
@@ -25,7 +24,7 @@ from minirnn.nn import Module
 from minirnn.ops.losses import LossTerm
 from minirnn.record import note, recording
 from minirnn.structures import Detections, Target
-from minirnn.transform import Batch, Transform, scale_boxes
+from minirnn.transform import Batch, Transform
 
 # Pixels that go through the network at a time in `predict`: one large image, or many small ones. More
 # large ones are no quicker together, and their maps take half a gigabyte each.
@@ -47,10 +46,12 @@ class RCNN(Module):
     Attributes:
         config: what it was built from.
         builder: makes the same model anew, of a configuration and a generator.
+        facts: what there is to say of it in a report, by name.
     """
 
     config: Config
     builder: Callable[[Config, np.random.Generator], RCNN]
+    facts: Mapping[str, Any]
 
     def __init__(
         self,
@@ -65,6 +66,21 @@ class RCNN(Module):
         self.rpn = proposer
         self.sampler = sampler
         self.roi_heads = RoIHeads(heads)
+
+    @property
+    def finds(self) -> tuple[str, ...]:
+        """What it says of an object: "boxes", and "masks", "keypoints" where it has such heads."""
+        return tuple(head.finds for head in self.roi_heads)
+
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether boxes have to be given with each image."""
+        return self.rpn.takes_proposals
+
+    @property
+    def categories(self) -> list[tuple[int, str]]:
+        """(id, name) of label 1, 2, …; the label for both where they have no names."""
+        return [self.config.category(label) for label in range(1, self.config.num_classes)]
 
     def losses(
         self, images: Sequence[np.ndarray], targets: Sequence[Target], rng: Rngs = None
@@ -132,7 +148,7 @@ class RCNN(Module):
             detections.update(zip(indices, self._detect(batch, wishes), strict=True))
         return [detections[index] for index in range(len(images))]
 
-    def _detect(self, batch: Batch, wishes: dict[str, Any]) -> list[Detections]:
+    def _detect(self, batch: Batch, wishes: Mapping[str, Any]) -> list[Detections]:
         with no_grad():
             features = self.backbone(batch.images)
             proposals = self.rpn.propose(features, batch)
@@ -140,20 +156,7 @@ class RCNN(Module):
             for head in self.roi_heads:
                 found = head.predict(features, found, batch, **wishes)
         sizes = zip(found, batch.sizes, batch.original_sizes, strict=True)
-        return [self.finish(each, size, original) for each, size, original in sizes]
-
-    def finish(self, found: Found, size: tuple[int, int], original: tuple[int, int]) -> Detections:
-        """Back from the network's pixels to the image as it was given, on the host."""
-        found.boxes = scale_boxes(found.boxes, size, original)
-        for head in self.roi_heads:
-            head.finish(found, original)
-        return Detections(
-            to_host(found.boxes),
-            to_host(found.labels),
-            to_host(found.scores),
-            None if found.masks is None else to_host(found.masks),
-            None if found.keypoints is None else to_host(found.keypoints),
-        )
+        return [self.roi_heads.finish(*each) for each in sizes]
 
     def stages(self, image: np.ndarray, **wishes: Any) -> dict[str, Any]:
         """Everything that `predict` computes on its way for one image, by name, and "detections".

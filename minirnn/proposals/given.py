@@ -32,6 +32,8 @@ class GivenProposals(Module):
             what is left of those outside the image, are dropped.
     """
 
+    takes_proposals = True
+
     def __init__(self, *, min_side: float = 1e-3) -> None:
         self.min_side = min_side
 

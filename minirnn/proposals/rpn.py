@@ -269,6 +269,8 @@ class RegionProposalNetwork(Module):
         drop_outside: anchors that reach out of the image are not trained.
     """
 
+    takes_proposals = False  # it makes its own
+
     def __init__(
         self,
         head: RPNHead,

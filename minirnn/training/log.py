@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from minirnn.files import write_whole
+from minirnn.progress import Bar
 
 
 class MetricsLog:
@@ -101,14 +100,14 @@ def progress_bar(steps: int, done: int, enabled: bool) -> Any:
     """A bar on standard error: steps, losses, speed and remaining time."""
     # Where nobody watches, each state of the bar is a line of its own: then one in half a minute.
     interval = 0.2 if sys.stderr.isatty() else 30.0
-    return tqdm(
+    return Bar(
         total=steps,
         initial=done,
         disable=not enabled,
         desc="training",
         unit="step",
         mininterval=interval,
-        maxinterval=2 * interval,
+        miniters=1,  # so that it looks at the clock at every step
         dynamic_ncols=True,
     )
 

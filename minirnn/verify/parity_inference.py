@@ -206,7 +206,7 @@ def _compare_stages(
         same = Found(
             boxes[index], host(given["labels"]), host(given["scores"]), host(given["masks"])[:, 0]
         )
-        pasted = model.finish(same, batch.sizes[index], batch.original_sizes[index])
+        pasted = model.roi_heads.finish(same, batch.sizes[index], batch.original_sizes[index])
         arrays("paste", "boxes in the image", pasted.boxes, wanted["boxes"], absolute=1e-3)
         assert pasted.masks is not None
         _compare_masks(comparison, "paste", pasted.masks, host(wanted["masks"])[:, 0])

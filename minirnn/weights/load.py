@@ -10,6 +10,7 @@ import numpy as np
 from minirnn.errors import InputError
 from minirnn.files.finite import check_finite
 from minirnn.models import RCNN, Config, detector
+from minirnn.models.build import in_words
 from minirnn.weights.files import WeightsFile, read_weights
 from minirnn.weights.names import BODY, TRUNK, as_backbone, is_resnet
 from minirnn.weights.recognise import (
@@ -110,12 +111,7 @@ def network_of(file: WeightsFile) -> str:
         if is_resnet(file.arrays):
             return _resnet_in_words(file)
         return f"no detector that can be built here ({str(error).removeprefix(f'{file.path}: ')})"
-    kind = "Mask R-CNN" if config.mask.enabled else "Faster R-CNN"
-    maps = config.backbone.maps.upper()
-    return (
-        f"{kind} with {config.backbone.name} and {maps}, "
-        f"{config.num_classes} classes with background"
-    )
+    return in_words(config)
 
 
 def _resnet_in_words(file: WeightsFile) -> str:
@@ -135,7 +131,7 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
             return {}
         return {name: Config()[name] for name in _RESNET_CONVENTIONS}
     known = {name: config[name] for name in CONVENTIONS}
-    if file.config is None and config.backbone.norm_eps and not file.norm_was_trained:
+    if file.config is None and config["norm_eps"] and not file.norm_was_trained:
         # Other classes on a frozen norm: 0 if it began from COCO's weights, 1e-5 if from ImageNet's.
         del known["norm_eps"]
     return known

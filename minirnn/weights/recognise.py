@@ -13,6 +13,7 @@ from typing import Any
 from minirnn.backbones.resnet import DEPTHS
 from minirnn.errors import InputError
 from minirnn.models import PRESETS, Config
+from minirnn.models.build import anchor_generator
 from minirnn.weights.coco import COCO_CATEGORIES
 from minirnn.weights.names import BODY
 
@@ -109,7 +110,7 @@ def torchvision_config(shapes: Shapes, *, trained_norm: bool, **overrides: Any) 
             fields["norm_eps"] = 0.0
     config = PRESETS[preset].replace(**(fields | overrides))
     anchors = _shape(shapes, "rpn.head.cls_logits.weight", 4)[0]
-    wanted = len(config.anchors.sizes[0]) * len(config.anchors.ratios)
+    wanted = anchor_generator(config).per_place
     if anchors != wanted:
         raise InputError(
             f"it has {anchors} anchors at each pixel, not {wanted}; their sizes and ratios are not "
