@@ -376,12 +376,14 @@ def test_stages_are_what_predict_computes():
         )
     wanted = {
         "input", "C2", "C3", "C4", "P2", "P3", "P4", "anchors", "objectness", "anchor_deltas",
-        "proposals_before_nms", "proposals", "proposal_logits", "regions", "region_levels",
+        "proposals_before_nms", "proposals", "proposal_logits", "box_regions", "box_levels",
+        "box_features", "mask_regions", "mask_levels", "mask_features",
         "class_logits", "box_deltas", "detections_before_nms", "mask_logits", "masks",
     }  # fmt: skip
     assert wanted <= set(stages)
     assert len(stages["masks"][0]) == len(detections.boxes)
-    assert len(stages["region_levels"]) == len(stages["regions"])
+    assert len(stages["box_levels"]) == len(stages["box_regions"]) == len(stages["box_features"])
+    assert len(stages["mask_levels"]) == len(detections.boxes)
     assert sum(len(level) for level in stages["anchors"]) == stages["objectness"].shape[1]
 
 

@@ -128,7 +128,7 @@ def test_trains_and_predicts(kind):
     stages = model.stages(image)
     name = "C4" if kind == "c4" else "C5"
     assert {name, "anchors", "proposals", "class_logits", "mask_logits"} <= set(stages)
-    assert ("trunk_features" in stages) == (kind == "c4")
+    assert ("box_trunk_features" in stages) == (kind == "c4")
     again = tiny(kind, seed=5)
     again.load_state_dict(model.state_dict())
     (same,) = again.predict([image])

@@ -24,17 +24,21 @@ class TrunkPooler:
     Args:
         pooler: reads the regions' features.
         trunk: (R, C, S, S) → (R, C', S / 2, S / 2). It is a part of the heads and saved there.
+        reader: the head that it reads for, as it is named in `model.stages`.
     """
 
     def __init__(
-        self, pooler: Callable[[Mapping[str, Any], Sequence[Array]], Any], trunk: Module
+        self,
+        pooler: Callable[[Mapping[str, Any], Sequence[Array]], Any],
+        trunk: Module,
+        reader: str = "box",
     ) -> None:
-        self.pooler, self.trunk = pooler, trunk
+        self.pooler, self.trunk, self.reader = pooler, trunk, reader
 
     def __call__(self, features: Mapping[str, Any], boxes: Sequence[Array]) -> Any:
         """Maps by name and boxes (R_i, 4) of each image → (ΣR_i, C', S / 2, S / 2)."""
         seen = self.trunk(self.pooler(features, boxes))
-        note("trunk_features", seen)
+        note(f"{self.reader}_trunk_features", seen)
         return seen
 
 

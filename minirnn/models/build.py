@@ -208,14 +208,15 @@ def head_channels(config: Config, features: Features) -> int:
 
 
 def pooler(
-    config: Config, features: Features, size: int, shared: Module | None = None
+    config: Config, features: Features, size: int, reader: str, shared: Module | None = None
 ) -> RoIPooler | TrunkPooler:
-    """What a head sees of a region, behind the trunk if there is one."""
+    """What a head, the `reader`, sees of a region; behind the trunk if there is one."""
     c = config.roi
     plain = RoIPooler(
         c.operation,
         size,
         {name: features.strides[name] for name in features.region_levels},
+        reader=reader,
         sampling_ratio=c.sampling,
         aligned=c.aligned,
         canonical_size=c.canonical_size,
@@ -223,7 +224,7 @@ def pooler(
         eps=c.level_eps,
         rule=c.level_rule,
     )
-    return plain if shared is None else TrunkPooler(plain, shared)
+    return plain if shared is None else TrunkPooler(plain, shared, reader)
 
 
 def box_head(config: Config, features: Features, rng: Rng, shared: Module | None = None) -> Head:
@@ -236,7 +237,7 @@ def box_head(config: Config, features: Features, rng: Rng, shared: Module | None
         TwoLayerHead(channels * c.pool**2, width, rng=rng) if shared is None else AveragePool()
     )
     return BoxHead(
-        pooler(config, features, c.pool, shared),
+        pooler(config, features, c.pool, "box", shared),
         network,
         BoxPredictor(width, config.num_classes, background_last=last, rng=rng),
         num_classes=config.num_classes,
@@ -255,7 +256,7 @@ def mask_head(config: Config, features: Features, rng: Rng, shared: Module | Non
     c, last = config.mask, config.background_last
     channels = head_channels(config, features)
     return MaskHead(
-        pooler(config, features, c.pool, shared),
+        pooler(config, features, c.pool, "mask", shared),
         MaskConvolutions(channels, c.width, c.convolutions, rng=rng),
         MaskPredictor(
             c.width if c.convolutions else channels,
@@ -276,7 +277,7 @@ def keypoint_head(config: Config, features: Features, rng: Rng) -> Head:
     c = config.keypoint
     channels = features.channels[features.region_levels[0]]
     return KeypointHead(
-        pooler(config, features, c.pool),
+        pooler(config, features, c.pool, "keypoint"),
         KeypointConvolutions(channels, c.width, c.convolutions, rng=rng),
         KeypointPredictor(c.width, c.count, rng=rng),
         count=c.count,

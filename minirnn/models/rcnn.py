@@ -159,10 +159,12 @@ class RCNN(Module):
         return [self.roi_heads.finish(*each) for each in sizes]
 
     def stages(self, image: np.ndarray, **wishes: Any) -> dict[str, Any]:
-        """Everything that `predict` computes on its way for one image, by name, and "detections".
+        """Everything that `predict` computes on its way for one image, by name.
 
-        The names are those that the stages give with `note`: input, C2…, P2…, anchors, objectness,
-        anchor_deltas, proposals_before_nms, proposals, and what each head notes.
+        input, C2…, P2…, anchors, objectness, anchor_deltas, proposals_before_nms, proposals; of each
+        head what it reads (box_regions, box_levels, box_features, mask_regions, …) and what it says
+        (class_logits, box_deltas, detections_before_nms, mask_logits, masks of 28×28, keypoint_logits);
+        and "detections", as `predict` returns them, with pasted masks.
         """
         with recording() as seen:
             (seen["detections"],) = self.predict([image], **wishes)

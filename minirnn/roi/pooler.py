@@ -31,6 +31,7 @@ class RoIPooler:
         operation: "align", "warp" or "pool".
         size: bins of a side.
         strides: stride in pixels of each map that regions are read from, by name, finest first.
+        reader: the head that it reads for, as it is named in `model.stages`: box_regions, ….
         sampling_ratio: points along one side of a bin, see `roi_align`.
         aligned: the half-pixel shift, likewise.
         canonical_size: as in `assign_levels`, like the next three.
@@ -45,6 +46,7 @@ class RoIPooler:
         size: int,
         strides: Mapping[str, int],
         *,
+        reader: str = "box",
         sampling_ratio: int = 2,
         aligned: bool = False,
         canonical_size: float = 224,
@@ -59,7 +61,7 @@ class RoIPooler:
         self.operation, taken = OPERATIONS[operation]
         given = {"sampling_ratio": sampling_ratio, "aligned": aligned}
         self.settings = {name: given[name] for name in taken}
-        self.size = size
+        self.size, self.reader = size, reader
         self.strides = dict(strides)
         self.levels: dict[str, Any] = {
             "lowest": round(np.log2(min(self.strides.values()))),
@@ -75,8 +77,8 @@ class RoIPooler:
         xp = xp_of(data_of(maps[0]))
         image_index = xp.asarray(np.repeat(np.arange(len(boxes)), [len(b) for b in boxes]))
         regions = xp.concatenate(list(boxes))
-        note("regions", regions)
-        note("region_levels", lambda: assign_levels(regions, **self._range()))
+        note(f"{self.reader}_regions", regions)
+        note(f"{self.reader}_levels", lambda: assign_levels(regions, **self._range()))
         pooled = pyramid_roi(
             *maps,
             regions,
@@ -87,7 +89,7 @@ class RoIPooler:
             **self.levels,
             **self.settings,
         )
-        note(f"region_features_{self.size}", pooled)
+        note(f"{self.reader}_features", pooled)
         return pooled
 
     def _range(self) -> dict[str, Any]:
