@@ -120,8 +120,8 @@ def _samples(network: str, data: Path | None, seed: int) -> tuple[list[Sample], 
 def _network(network: str, seed: int, size: int) -> RCNN:
     if network == "resnet50":
         return resnet50(seed, size)
+    keep_freed()  # as the command line does
     if known.missing(known.TORCHVISION):  # no twin: then ours as the demo has it
-        keep_freed()
         return build_model("maskrcnn_shapes", seed=seed)
     from minirnn.verify.learning_model import build_learning_pair
 

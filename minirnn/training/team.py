@@ -38,6 +38,7 @@ from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
 from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.layout import hwio_of, oihw_of
+from minirnn.kernels.cpu.memory import keep_freed, keeps_freed
 from minirnn.kernels.cpu.passes import added
 from minirnn.ops.arithmetic import add
 from minirnn.structures import Target
@@ -79,7 +80,7 @@ class Team:
         trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
         fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
         build = getattr(model, "builder", type(model))
-        plan = (build, model.config, fixed, self._memory, self._threads)
+        plan = (build, model.config, fixed, self._memory, self._threads, keeps_freed())
         for number in range(1, processes):
             self._pools.append(WorkerPool(_Member(number, *plan), count=1))
 
@@ -225,6 +226,7 @@ class _Member:
         fixed: buffers and weights that are not trained, by name.
         memory: for weights and gradients.
         threads: that it may use.
+        keep: whether it keeps freed memory, see `minirnn.kernels.cpu.memory`.
     """
 
     def __init__(
@@ -235,8 +237,10 @@ class _Member:
         fixed: Mapping[str, Array],
         memory: _Memory,
         threads: int,
+        keep: bool,
     ) -> None:
         self._number = number
+        self._keep = keep
         self._plan = (build, config, fixed)
         self._memory = memory
         self._threads = threads
@@ -265,6 +269,8 @@ class _Member:
 
     def _begin(self) -> None:
         build, config, fixed = self._plan
+        if self._keep:
+            keep_freed()
         os.environ["MINIRNN_THREADS"] = str(self._threads)
         parallel._allowed.cache_clear()
         model = build(config, np.random.default_rng(0)).astype(self._memory.dtype)

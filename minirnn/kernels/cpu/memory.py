@@ -16,16 +16,26 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from functools import cache
 from typing import Any
 
 # Parameters of mallopt(3).
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_told: list[bool] = []
 
 
-@cache
 def keep_freed() -> bool:
     """Tell the C library to keep freed memory; whether it does."""
+    if not _told:
+        _told.append(_tell())
+    return _told[0]
+
+
+def keeps_freed() -> bool:
+    """Whether it was told so. The processes that a training starts do as the one that starts them."""
+    return _told == [True]
+
+
+def _tell() -> bool:
     if os.environ.get("MINIRNN_KEEP_MEMORY") == "0" or not sys.platform.startswith("linux"):
         return False
     mallopt = _function("mallopt")
