@@ -463,6 +463,14 @@ def test_evaluate_writes_what_pycocotools_loads_and_prints_cocos_numbers(shapes,
     assert set(report["bbox"]) == set(report["segm"]) == set(NUMBERS["bbox"])
     assert report["images"] == 4
     assert report["detections"] == len(results)
+    names = [
+        row["name"]
+        for row in json.loads((shapes / "annotations/instances_val.json").read_text())["categories"]
+    ]
+    by_category = succeed(*arguments, "--per-category", "--json")
+    assert list(json.loads(by_category.out)["per_category"]["segm"]) == names
+    table = succeed(*arguments, "--per-category").out
+    assert re.search(rf"\nAP of +bbox +segm\n{names[0]} +[-\d]", table)
 
 
 def test_evaluate_by_default_writes_beside_the_weights(shapes, run, tmp_path):

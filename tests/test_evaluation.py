@@ -15,7 +15,9 @@ from minirnn import masks
 from minirnn.data.sample import Detections
 from minirnn.errors import InputError
 from minirnn.evaluation import (
+    Evaluation,
     average_precision,
+    category_table,
     evaluate_results,
     summary_table,
     to_results,
@@ -509,3 +511,50 @@ def test_summary_table():
     assert summary_table({}) == ""
     mixed = summary_table({"bbox": {"AP": 0.5, "AR1": 0.5}, "keypoints": {"AP": 0.25, "AR": 0.5}})
     assert mixed.splitlines()[2].split() == ["keypoints", "0.250", "-", "0.500"]
+
+
+# ------------------------------------------------------------- category by category
+
+
+def only(category, records):
+    return [record for record in records if record["category_id"] == category]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ap_of_a_category_is_that_of_its_own_evaluation(seed):
+    """By the evaluation from scratch, which sees nothing but this category."""
+    truth, results = drawn_case(seed)
+    evaluation = Evaluation(truth, results)
+    names = {str(category["id"]): category["id"] for category in truth["categories"]}
+    per_category = evaluation.per_category()
+    for kind, found in per_category.items():
+        assert list(found) == list(names)
+        for name, category in names.items():
+            own = only(category, truth["annotations"])
+            if not own:
+                assert found[name] is None
+                continue
+            alone = {**truth, "annotations": own}
+            expected = average_precision.evaluate_results(alone, only(category, results), [kind])
+            expected = expected[kind]["AP"]
+            assert found[name] == (None if expected is None else pytest.approx(expected, abs=1e-12))
+        known = [value for value in found.values() if value is not None]
+        assert evaluation.summary()[kind]["AP"] == pytest.approx(np.mean(known))
+
+
+def test_categories_of_one_name_are_told_apart_and_the_table_has_them():
+    truth = dataset([annotation(1, [10, 10, 50, 50])], categories=(1, 2, 3))
+    for category, name in zip(truth["categories"], ("cat", "cat", "dog"), strict=True):
+        category["name"] = name
+    evaluation = Evaluation(truth, [result([10, 10, 50, 50], 0.9)])
+    assert evaluation.per_category()["bbox"] == {
+        "cat (1)": pytest.approx(1),
+        "cat (2)": None,
+        "dog": None,
+    }
+    assert category_table(evaluation.per_category()).splitlines() == [
+        "AP of         bbox       segm",
+        "cat (1)      1.000      1.000",
+        "cat (2)          -          -",
+        "dog              -          -",
+    ]

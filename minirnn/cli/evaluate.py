@@ -42,6 +42,7 @@ from minirnn.cli.options import (
     show_default=True,
     help="Images at a time.",
 )
+@click.option("--per-category", is_flag=True, help="Also print the AP of each category.")
 @proposals_option
 @image_ids_option
 @skip_invalid_option
@@ -54,6 +55,7 @@ def evaluate(
     split: str,
     out: Path | None,
     batch_size: int,
+    per_category: bool,
     proposals: Path | None,
     image_ids: list[int] | None,
     skip_invalid: bool,
@@ -72,7 +74,7 @@ def evaluate(
     \b
         minirnn evaluate --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --data ../coco
     """
-    from minirnn.evaluation import evaluate_results, summary_table, write_results
+    from minirnn.evaluation import Evaluation, category_table, summary_table, write_results
 
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
@@ -81,12 +83,14 @@ def evaluate(
     found = find_all(model, dataset, images, batch_size=batch_size, say=say)
     out = out or weights.parent / f"detections_{split}.json"
     write_results(out, found.results)
-    numbers = evaluate_results(
+    evaluation = Evaluation(
         dataset.ground_truth, found.results, kinds_of(model, dataset), image_ids=images.image_ids
     )
+    numbers = evaluation.summary()
     if as_json:
         report = {
             **numbers,
+            **({"per_category": evaluation.per_category()} if per_category else {}),
             "images": len(images),
             "detections": len(found.results),
             "seconds_per_image": found.seconds / len(images),
@@ -95,5 +99,7 @@ def evaluate(
         print_json(report)
         return
     say(summary_table(numbers))
+    if per_category:
+        say(f"\n{category_table(evaluation.per_category())}")
     say(f"\n{len(images)} images, {found.seconds / len(images):.2f} s each")
     say(f"{len(found.results)} detections: {out}")

@@ -4,7 +4,14 @@
 numbers from scratch, to be read.
 """
 
-from minirnn.evaluation.coco import evaluate_results, summary_table
+from minirnn.evaluation.coco import Evaluation, category_table, evaluate_results, summary_table
 from minirnn.evaluation.results import to_results, write_results
 
-__all__ = ["evaluate_results", "summary_table", "to_results", "write_results"]
+__all__ = [
+    "Evaluation",
+    "category_table",
+    "evaluate_results",
+    "summary_table",
+    "to_results",
+    "write_results",
+]

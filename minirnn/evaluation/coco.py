@@ -41,8 +41,54 @@ def evaluate_results(
 
     Source: the COCO API (`pycocotools.cocoeval`).
     """
-    truth = check_ground_truth(ground_truth, kinds, image_ids)
-    return {kind: _evaluate(kind, truth, check_results(results, truth, kind)) for kind in kinds}
+    return Evaluation(ground_truth, results, kinds, image_ids=image_ids).summary()
+
+
+class Evaluation:
+    """An evaluation by COCO's own program, which can be asked for more than COCO's numbers.
+
+    Arguments and errors are those of `evaluate_results`.
+    """
+
+    def __init__(
+        self,
+        ground_truth: Mapping[str, Any],
+        results: Sequence[Mapping[str, Any]],
+        kinds: Sequence[str] = ("bbox", "segm"),
+        *,
+        image_ids: Collection[Any] | None = None,
+    ) -> None:
+        truth = check_ground_truth(ground_truth, kinds, image_ids)
+        self._names = {c["id"]: str(c.get("name", c["id"])) for c in truth["categories"]}
+        self._of_kind = {
+            kind: _evaluate(kind, truth, check_results(results, truth, kind)) for kind in kinds
+        }
+
+    def summary(self) -> Summary:
+        """COCO's numbers by kind and name, see `evaluate_results`."""
+        return {
+            kind: dict(zip(NUMBERS[kind], map(_known, evaluation.stats), strict=True))
+            for kind, evaluation in self._of_kind.items()
+        }
+
+    def per_category(self) -> Summary:
+        """The AP of each category, by kind and name; None where there is nothing of it to find.
+
+        COCO's AP is the mean of these. Two categories of one name are told apart by their ids.
+        """
+        return {kind: self._categories_of(kind) for kind in self._of_kind}
+
+    def _categories_of(self, kind: str) -> dict[str, float | None]:
+        evaluation = self._of_kind[kind]
+        # (thresholds, recalls, categories, areas, detections): all sizes, most detections
+        precision = evaluation.eval["precision"][:, :, :, 0, -1]
+        names = list(self._names.values())
+        found = {}
+        for k, category in enumerate(evaluation.params.catIds):
+            name = self._names[category]
+            label = name if names.count(name) == 1 else f"{name} ({category})"
+            found[label] = _known(precision[:, :, k].mean())  # -1 where there is no ground truth
+        return found
 
 
 def summary_table(results: Mapping[str, Mapping[str, float | None]]) -> str:
@@ -54,15 +100,33 @@ def summary_table(results: Mapping[str, Mapping[str, float | None]]) -> str:
     first = max((len(kind) for kind in results), default=0)
     lines = [" " * first + "".join(f"{name:>7}" for name in names)]
     for kind, numbers in results.items():
-        values = [numbers.get(name) for name in names]
-        cells = ["-" if value is None else f"{value:.3f}" for value in values]
+        cells = [_cell(numbers.get(name)) for name in names]
         lines.append(f"{kind:<{first}}" + "".join(f"{cell:>7}" for cell in cells))
     return "\n".join(lines)
 
 
-def _evaluate(
-    kind: str, truth: Mapping[str, Any], results: list[dict[str, Any]]
-) -> dict[str, float | None]:
+def category_table(results: Mapping[str, Mapping[str, float | None]]) -> str:
+    """What `Evaluation.per_category` returned as a plain-text table, a line for each category."""
+    names = list(dict.fromkeys(name for numbers in results.values() for name in numbers))
+    first = max((len(name) for name in names), default=0)
+    lines = [f"{'AP of':<{first}}" + "".join(f"{kind:>11}" for kind in results)]
+    for name in names:
+        cells = [_cell(numbers.get(name)) for numbers in results.values()]
+        lines.append(f"{name:<{first}}" + "".join(f"{cell:>11}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _known(value: float) -> float | None:
+    """pycocotools says -1 where there is nothing to find."""
+    return None if value < 0 else float(value)
+
+
+def _evaluate(kind: str, truth: Mapping[str, Any], results: list[dict[str, Any]]) -> Any:
+    """pycocotools' COCOeval, after it has done its work."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -80,8 +144,4 @@ def _evaluate(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    values = (float(value) for value in evaluation.stats)
-    return {
-        name: None if value < 0 else value
-        for name, value in zip(NUMBERS[kind], values, strict=True)
-    }
+    return evaluation

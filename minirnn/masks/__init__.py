@@ -4,6 +4,7 @@ Training goes from the image to the RoI (`crop`), inference from the RoI to the 
 files hold neither: they hold run lengths (`encode`, `decode`) or polygons (`segmentation_to_mask`).
 """
 
+from minirnn.masks.boxes import boxes_of_masks
 from minirnn.masks.crop import crop
 from minirnn.masks.paste import paste
 from minirnn.masks.polygons import polygons_to_mask, segmentation_to_mask, segmentation_to_rle
@@ -11,6 +12,7 @@ from minirnn.masks.rle import area, decode, encode, encode_many
 
 __all__ = [
     "area",
+    "boxes_of_masks",
     "crop",
     "decode",
     "encode",
