@@ -347,13 +347,23 @@ BAD_ANNOTATIONS = {
     "above": ({"bbox": [4, -6, 8, 6]}, "box outside the image", "nothing of it"),
     "no mask": ({"segmentation": []}, "annotation without a mask", "others in the file have"),
     "mask type": ({"segmentation": "x"}, "mask of unknown form", "segmentation is 'x'"),
-    "2 points": ({"segmentation": [[1, 1, 2, 2]]}, "mask of unknown form", "3 points"),
-    "odd": ({"segmentation": [[4, 4, 9, 4, 9, 9, 4]]}, "mask of unknown form", "a polygon is"),
-    "flat": ({"segmentation": [4, 4, 9, 4, 9, 9]}, "mask of unknown form", "a polygon is 4"),
+    "2 points": (
+        {"segmentation": [[1, 1, 2, 2]]},
+        "mask of unknown form",
+        "4 numbers; .*three points",
+    ),
+    "odd": ({"segmentation": [[4, 4, 9, 4, 9, 9, 4]]}, "mask of unknown form", "has 7 numbers"),
+    "flat": ({"segmentation": [4, 4, 9, 4, 9, 9]}, "mask of unknown form", "0 is not a flat list"),
+    "true": (
+        {"segmentation": [[4, 4, 9, 4, True, 9]]},
+        "mask of unknown form",
+        "polygon 0 is not a flat list of numbers",
+    ),
+    "true bbox": ({"bbox": [1, 2, 3, True]}, "box that is not four numbers", "four finite"),
     "NaN mask": (
         {"segmentation": [[4, 4, 9, 4, 9, float("nan")]]},
         "mask of unknown form",
-        "a polygon is",
+        "polygon 0 has a coordinate that is not finite",
     ),
     "other image's polygon": (
         {"segmentation": [[4, 4, 90, 4, 90, 9]]},
@@ -378,12 +388,17 @@ BAD_ANNOTATIONS = {
     "counts": (
         {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [700, -100]}},
         "mask of unknown form",
-        "whole numbers",
+        "a negative count",
     ),
     "no counts": (
         {"segmentation": {"size": [HEIGHT, WIDTH]}},
         "mask of unknown form",
-        "counts are None",
+        "not a run-length encoding with 'size' and 'counts'",
+    ),
+    "fractions": (
+        {"segmentation": {"size": [HEIGHT, WIDTH], "counts": [100.5, 499.5]}},
+        "mask of unknown form",
+        "neither text nor a list of whole numbers",
     ),
     "broken runs": (
         {"segmentation": rle(CORNER, counts="\x7f\x01!")},

@@ -123,6 +123,8 @@ def test_numbers_count_as_on_where_not_zero():
         ({"size": [2, 3], "counts": None}, "neither"),
         ({"size": [2, 3], "counts": [2**64]}, "too large"),
         ({"size": [0, 0], "counts": [2**61] * 8}, "add up"),
+        # Of some bytes, and nine gigabytes if it were unpacked.
+        ({"size": [100_000, 100_000], "counts": [10**10]}, "100000 x 100000 pixels, .* too large"),
         ({"size": [2, 3], "counts": "23Q"}, "cut short"),
         ({"size": [2, 3], "counts": "2 3"}, "characters"),
         ({"size": [2, 3], "counts": b"2\xff3"}, "characters"),

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-# No image has coordinates near this; beyond it lie infinity and numbers that overflow.
-LARGEST = 1e9
+from minirnn.errors import InputError
+from minirnn.masks import rle
+from minirnn.masks.checks import Misfit, are_finite, is_whole, polygon_of, size_of
 
 
 class Rejected(Exception):
@@ -25,17 +26,7 @@ class Rejected(Exception):
 
 def is_id(value: Any) -> bool:
     """COCO's ids are whole numbers (True is not a number here)."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def are_numbers(values: Any) -> bool:
-    """Whether `values` is a list of finite numbers."""
-    if not isinstance(values, list):
-        return False
-    try:
-        return all(-LARGEST < value < LARGEST for value in values)  # false for NaN
-    except TypeError:
-        return False
+    return is_whole(value)
 
 
 def corners_of_box(bbox: Any, height: int, width: int) -> np.ndarray:
@@ -47,7 +38,7 @@ def corners_of_box(bbox: Any, height: int, width: int) -> np.ndarray:
     Raises:
         Rejected: not four finite numbers; a width or height ≤ 0; nothing of it in the image.
     """
-    if not are_numbers(bbox) or len(bbox) != 4:
+    if not are_finite(bbox, count=4):
         raise Rejected(
             "box that is not four numbers",
             f"bbox is {bbox!r}; it should be four finite numbers x, y, width, height",
@@ -95,41 +86,28 @@ def check_segmentation(segmentation: Any, box: np.ndarray, height: int, width: i
 
 
 def _check_runs(segmentation: dict, height: int, width: int) -> None:
-    size, counts = segmentation.get("size"), segmentation.get("counts")
-    if size != [height, width]:
-        raise Rejected(
-            "mask that does not fit the image",
-            f"the segmentation's size is {_short(size)}; the image's is [{height}, {width}]",
-        )
-    if isinstance(counts, list):
-        if not all(is_id(count) and count >= 0 for count in counts):
-            raise Rejected(
-                "mask of unknown form",
-                "the segmentation's counts should be whole numbers from 0 up",
+    try:
+        size = size_of(segmentation.get("size"), "the segmentation")
+        if size != (height, width):
+            raise Misfit(
+                f"the segmentation's size is {list(size)}; the image's is [{height}, {width}]"
             )
-        if sum(counts) != height * width:
-            raise Rejected(
-                "mask that does not fit the image",
-                f"the segmentation's counts add up to {sum(counts)}; "
-                f"the image has {height} x {width} = {height * width} pixels",
-            )
-    elif not isinstance(counts, str) or not counts:
-        raise Rejected(
-            "mask of unknown form",
-            f"the segmentation's counts are {_short(counts)}; they should be a list or a string",
-        )
+        if not isinstance(segmentation.get("counts"), str):  # text is read with its image
+            rle.parse(segmentation, name="the segmentation")
+    except Misfit as error:
+        raise Rejected("mask that does not fit the image", str(error)) from error
+    except InputError as error:
+        raise Rejected("mask of unknown form", str(error)) from error
 
 
 def _check_polygons(polygons: list, box: np.ndarray, height: int, width: int) -> None:
-    for polygon in polygons:
-        if not are_numbers(polygon) or len(polygon) < 6 or len(polygon) % 2:
-            raise Rejected(
-                "mask of unknown form",
-                f"a polygon is {_short(polygon)}; it should be x, y, x, y, … of 3 points or more",
-            )
+    try:
+        polygons = [polygon_of(polygon, f"polygon {i}") for i, polygon in enumerate(polygons)]
+    except InputError as error:
+        raise Rejected("mask of unknown form", str(error)) from error
     left, right = min(min(p[0::2]) for p in polygons), max(max(p[0::2]) for p in polygons)
     top, bottom = min(min(p[1::2]) for p in polygons), max(max(p[1::2]) for p in polygons)
-    place = f"the polygons cover x {left} to {right}, y {top} to {bottom}"
+    place = f"the polygons cover x {left:g} to {right:g}, y {top:g} to {bottom:g}"
     # Annotators overshoot the border by some pixels. A whole image away, it is another image's.
     if left < -width or right > 2 * width or top < -height or bottom > 2 * height:
         raise Rejected(
@@ -172,7 +150,7 @@ def keypoints_of(values: Any, count: int) -> np.ndarray:
     """
     if values is None:
         return np.zeros((count, 3), np.float32)
-    if not are_numbers(values) or len(values) != 3 * count:
+    if not are_finite(values, count=3 * count):
         raise Rejected(
             "keypoints of unknown form",
             f"keypoints are {_short(values)}; they should be {count} times x, y, visibility",

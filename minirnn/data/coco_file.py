@@ -18,7 +18,6 @@ import numpy as np
 
 from minirnn.data.annotations import (
     Rejected,
-    are_numbers,
     check_filled,
     check_segmentation,
     corners_of_box,
@@ -28,6 +27,7 @@ from minirnn.data.annotations import (
 from minirnn.data.images import check_image, path_inside
 from minirnn.errors import InputError
 from minirnn.masks import segmentation_to_mask
+from minirnn.masks.checks import LARGEST, is_finite
 
 
 class CocoFile:
@@ -205,7 +205,7 @@ class CocoFile:
                 "iscrowd of unknown form",
                 f"iscrowd is {annotation['iscrowd']!r}; it should be 0 or 1",
             )
-        if not are_numbers([annotation.get("area", 0)]):
+        if not is_finite(annotation.get("area", 0), most=LARGEST**2):
             raise Rejected(
                 "area of unknown form", f"area is {annotation['area']!r}; it should be a number"
             )

@@ -7,12 +7,12 @@ a mask's. The copies made here have none of that, and the caller's data stay as 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from minirnn.errors import InputError
 from minirnn.masks import rle
+from minirnn.masks.checks import are_finite, is_finite
 from minirnn.masks.polygons import segmentation_to_rle
 
 _BOX_NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
@@ -113,7 +113,7 @@ def check_results(
                 f"{who} is of category {category_id}, which is not in the ground truth"
             )
         score = _get(result, "score", who)
-        if not _is_number(score):
+        if not is_finite(score):
             raise InputError(f"{who} has score {score!r}; it should be a finite number")
         checked.append(
             {
@@ -143,7 +143,7 @@ def _repaired(
         else:
             box = _region(annotation, "bbox", image, who)
             copy["area"] = box[2] * box[3]
-    if not _is_number(copy["area"]):
+    if not is_finite(copy["area"]):
         raise InputError(f"{who} has area {copy['area']!r}; it should be a finite number")
     return copy
 
@@ -155,11 +155,7 @@ def _region(owner: Mapping[str, Any], kind: str, image: Mapping[str, Any], who: 
         height, width = _get(image, "height", "an image"), _get(image, "width", "an image")
         return segmentation_to_rle(region, height, width, name=f"the segmentation of {who}")
     length = 4 if kind == "bbox" else _KEYPOINT_VALUES
-    if (
-        not isinstance(region, Sequence)
-        or len(region) != length
-        or not all(_is_number(value) for value in region)
-    ):
+    if not are_finite(region, count=length):
         raise InputError(f"{who} has {FIELDS[kind]} {region!r}; it should be {length} numbers")
     return [float(value) for value in region]
 
@@ -168,7 +164,3 @@ def _get(owner: Any, key: str, who: str) -> Any:
     if not isinstance(owner, Mapping) or key not in owner:
         raise InputError(f"{who} has no {key!r}")
     return owner[key]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

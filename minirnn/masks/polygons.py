@@ -13,11 +13,7 @@ import numpy as np
 
 from minirnn.errors import InputError
 from minirnn.masks import rle
-
-# pycocotools walks along edges in steps of 1/5 pixel: a point far away would take all memory.
-_FARTHEST = 1_000_000
-# It keeps six characters for a count, which larger ones overrun.
-_MOST_PIXELS = 2**29
+from minirnn.masks.checks import Misfit, check_pixels, polygon_of
 
 
 def polygons_to_mask(
@@ -58,12 +54,12 @@ def segmentation_to_rle(
 
     Raises:
         InputError: it is none of these, there are no polygons, a polygon or the run lengths are
-            malformed, or they are for an image of another size.
+            malformed, or they are for an image of another size (`Misfit`).
     """
     if isinstance(segmentation, Mapping):
         rows, columns, counts = rle.parse(segmentation, name=name)
         if (rows, columns) != (height, width):
-            raise InputError(
+            raise Misfit(
                 f"{name} is for an image of size {rows} x {columns}; this one is {height} x {width}"
             )
         return {"size": [height, width], "counts": rle.pack(counts)}
@@ -85,28 +81,11 @@ def segmentation_to_mask(
 def _fill(polygons: Any, height: int, width: int, name: str) -> dict[str, Any]:
     if isinstance(polygons, str | bytes) or not isinstance(polygons, Sequence):
         raise InputError(f"{name} is not a list of polygons")
-    points = [_checked(polygon, f"{name}[{i}]") for i, polygon in enumerate(polygons)]
+    points = [polygon_of(polygon, f"{name}[{i}]") for i, polygon in enumerate(polygons)]
     if not points or height == 0 or width == 0:
         return rle.encode(np.zeros((height, width), dtype=bool))
-    if height * width >= _MOST_PIXELS:
-        raise InputError(f"{name} is in an image of {height} x {width} pixels, which is too large")
+    check_pixels(height, width, name)
     from pycocotools import mask as coco_mask
 
     counts = coco_mask.merge(coco_mask.frPyObjects(points, height, width))["counts"]
     return {"size": [height, width], "counts": counts.decode("ascii")}
-
-
-def _checked(polygon: Any, name: str) -> list[float]:
-    try:
-        numbers = np.asarray(polygon)
-    except ValueError:  # lists of different lengths inside
-        raise InputError(f"{name} is not a flat list of numbers") from None
-    if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
-        raise InputError(f"{name} is not a flat list of numbers")
-    if len(numbers) < 6 or len(numbers) % 2:
-        raise InputError(
-            f"{name} has {len(numbers)} numbers; it should have x and y of at least three points"
-        )
-    if not (np.abs(numbers) <= _FARTHEST).all():  # false for NaN, too
-        raise InputError(f"{name} has a coordinate that is not finite or beyond ±{_FARTHEST:,}")
-    return numbers.astype(np.float64).tolist()

@@ -20,6 +20,7 @@ import numpy as np
 
 from minirnn.backend import Array, to_host
 from minirnn.errors import InputError
+from minirnn.masks.checks import Misfit, is_whole, size_of
 
 _MOST_CHARACTERS = 7  # five bits each: enough for any difference of two 32-bit counts
 
@@ -65,8 +66,8 @@ def decode(rle: Mapping[str, Any]) -> np.ndarray:
         (H, W) bool, on the host.
 
     Raises:
-        InputError: a key is missing, the text is cut short or holds other characters, a count is
-            negative, or the counts do not add up to H·W.
+        InputError: a key is missing, the size is none, the text is cut short or holds other
+            characters, a count is negative, or the counts do not add up to H·W (`Misfit`).
     """
     height, width, counts = parse(rle)
     on = np.zeros(len(counts), dtype=bool)
@@ -95,18 +96,11 @@ def parse(rle: Mapping[str, Any], *, name: str = "rle") -> tuple[int, int, np.nd
     """
     if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
         raise InputError(f"{name} is not a run-length encoding with 'size' and 'counts'")
-    size = rle["size"]
-    if (
-        not isinstance(size, Sequence | np.ndarray)
-        or len(size) != 2
-        or not all(_is_whole(n) and n >= 0 for n in size)
-    ):
-        raise InputError(f"{name} has size {size!r}; it should be [height, width]")
-    height, width = int(size[0]), int(size[1])
+    height, width = size_of(rle["size"], name)
     counts = rle["counts"]
     if isinstance(counts, str | bytes):
         counts = unpack(counts, name=name)
-    elif isinstance(counts, Sequence | np.ndarray) and all(_is_whole(n) for n in counts):
+    elif isinstance(counts, Sequence | np.ndarray) and all(map(is_whole, counts)):
         if any(not -(2**62) < n < 2**62 for n in counts):
             raise InputError(f"{name} has a count that is too large")
         counts = np.array(counts, dtype=np.int64)
@@ -116,15 +110,11 @@ def parse(rle: Mapping[str, Any], *, name: str = "rle") -> tuple[int, int, np.nd
         raise InputError(f"{name} has a negative count")
     # Added as floats too: a sum of int64 that overflows could come out right by chance.
     if counts.sum() != height * width or counts.sum(dtype=float) > 2.0**53:
-        raise InputError(
+        raise Misfit(
             f"{name} has counts that add up to {int(counts.sum())}; "
             f"its size {height} x {width} needs {height * width}"
         )
     return height, width, counts
-
-
-def _is_whole(number: object) -> bool:
-    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _counts_of_mask(mask: np.ndarray) -> np.ndarray:
