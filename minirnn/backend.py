@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,7 +52,10 @@ def sparse_of(*arrays: Any) -> Any:
     """The sparse-matrix library that goes with the arrays: `scipy.sparse` or `cupyx.scipy.sparse`."""
     xp = xp_of(*arrays)
     if xp is np:
-        import scipy.sparse
+        with (
+            warnings.catch_warnings()
+        ):  # its first import would put a filter of its own into the process
+            import scipy.sparse
 
         return scipy.sparse
     if xp.__name__ == "cupy":

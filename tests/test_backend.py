@@ -14,6 +14,19 @@ from minirnn.backend import library_of, positive_part, scatter_add, sparse_of, t
 from minirnn.errors import InputError
 
 
+def test_the_first_sparse_matrix_leaves_warnings_as_they_were():
+    code = """if True:
+        import sys, warnings
+        import numpy as np
+        from minirnn.backend import sparse_of
+        assert "scipy.sparse" not in sys.modules
+        before = list(warnings.filters)
+        sparse_of(np.ones(1)).csr_matrix(np.eye(2))
+        assert warnings.filters == before, [f for f in warnings.filters if f not in before]
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_xp_of_finds_the_library_of_the_arrays(xp):
     array = xp.asarray(np.zeros(3))
     assert xp_of(array) is xp
