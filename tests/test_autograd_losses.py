@@ -18,17 +18,66 @@ seeds = st.integers(0, 2**32 - 1)
 reductions = st.sampled_from(["mean", "sum", "none"])
 
 
-@given(st.integers(0, 6), st.integers(1, 5), st.sampled_from([None, -1, 0]), seeds)
-@settings(max_examples=50, deadline=None)
-def test_cross_entropy_equals_the_textbook(n: int, k: int, ignore: int | None, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+def drawn_rows(
+    rng: np.random.Generator, n: int, k: int, ignore: int | None, weighted: bool
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Logits, labels, of which some are to be ignored, and settings of cross_entropy."""
     logits, labels = rng.standard_normal((n, k)) * 5, rng.integers(0, k, n)
     if ignore == -1:
         labels[rng.random(n) < 0.4] = -1
-    expected = textbook.cross_entropy(logits, labels, ignore=ignore)
-    np.testing.assert_allclose(
-        fast.cross_entropy(logits, labels, ignore=ignore), expected, atol=1e-12
-    )
+    weights = rng.choice([0, 0.5, 1, 3], k) if weighted else None
+    return logits, labels, {"ignore": ignore, "class_weights": weights}
+
+
+@given(
+    st.integers(0, 6),
+    st.integers(1, 5),
+    st.sampled_from([None, -1, 0]),
+    st.booleans(),
+    reductions,
+    seeds,
+)
+@settings(max_examples=80, deadline=None)
+def test_cross_entropy_equals_the_textbook(
+    n: int, k: int, ignore: int | None, weighted: bool, reduction: str, seed: int
+) -> None:
+    logits, labels, how = drawn_rows(np.random.default_rng(seed), n, k, ignore, weighted)
+    expected = textbook.cross_entropy(logits, labels, **how, reduction=reduction)
+    result = fast.cross_entropy(logits, labels, **how, reduction=reduction)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cross_entropy_and_its_gradient_are_torchs(weighted: bool, reduction: str) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    for ignore in (None, -1, 2):
+        logits, labels, how = drawn_rows(rng, 20, 4, ignore, weighted)
+        if weighted:
+            how["class_weights"] += 0.1  # where all weights are 0, torch's mean is 0 / 0
+        a, b = Tensor(logits, requires_grad=True), torch.tensor(logits, requires_grad=True)
+        loss = fast.cross_entropy(a, labels, **how, reduction=reduction)
+        wanted = torch.nn.functional.cross_entropy(
+            b,
+            torch.tensor(labels),
+            weight=torch.tensor(how["class_weights"]) if weighted else None,
+            ignore_index=-100 if ignore is None else ignore,
+            reduction=reduction,
+        )
+        np.testing.assert_allclose(loss.data, wanted.detach().numpy(), rtol=1e-12, atol=1e-14)
+        dy = np.asarray(rng.standard_normal(loss.shape))
+        loss.backward(dy)
+        wanted.backward(torch.tensor(dy))
+        np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_class_weights_stay_on_their_device(xp: Any) -> None:
+    logits, labels, how = drawn_rows(np.random.default_rng(1), 6, 3, None, True)
+    expected = fast.cross_entropy(logits, labels, **how)
+    how["class_weights"] = xp.asarray(how["class_weights"])
+    result = fast.cross_entropy(xp.asarray(logits), xp.asarray(labels), **how)
+    assert float(result) == pytest.approx(float(expected), rel=1e-12)
 
 
 @given(st.integers(0, 4), st.integers(0, 4), reductions, seeds)
@@ -148,6 +197,10 @@ def test_losses_refuse() -> None:
         fast.cross_entropy(np.zeros((2, 3)), np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match=r"\(N, K\)"):
         fast.cross_entropy(np.zeros(3), np.array([0, 1, 2]))
+    with pytest.raises(ValueError, match=r"class_weights has shape \(2,\)"):
+        fast.cross_entropy(np.zeros((1, 3)), np.array([0]), class_weights=np.ones(2))
+    with pytest.raises(ValueError, match="'total'"):
+        fast.cross_entropy(np.zeros((1, 3)), np.array([0]), reduction="total")
     for operation in (fast.smooth_l1, fast.binary_cross_entropy_with_logits):
         with pytest.raises(ValueError, match=r"\(2, 1\).*\(2,\)"):
             operation(np.zeros((2, 1)), np.zeros(2))

@@ -26,26 +26,15 @@ class LossTerm:
     count: int
 
 
-@differentiable
-def cross_entropy(
-    logits: Array, labels: Array, *, ignore: int | None = None
-) -> tuple[Array, tuple]:
-    """How surprised the predicted probabilities are by the true class, on average.
-
-        L = mean over rows of -log softmax(logits)[label]        dL/dlogits = (softmax - one-hot) / n
-
-    Args:
-        logits: (N, K).
-        labels: (N,) int, 0…K-1. No gradient flows to them.
-        ignore: rows with this label count for nothing.
-
-    Returns:
-        One number; 0 where no row counts.
-
-    Raises:
-        InputError: shapes or types do not fit, or a label is not one of the K classes.
-    """
-    xp = xp_of(logits, labels)
+def _check_cross_entropy(
+    logits: Array,
+    labels: Array,
+    *,
+    ignore: int | None = None,
+    class_weights: Array | None = None,
+    reduction: str = "mean",
+) -> None:
+    _check_reduction(reduction)
     if logits.ndim != 2 or logits.shape[1] < 1:
         raise InputError(f"cross_entropy: logits has shape {logits.shape}; it should be (N, K)")
     if labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu":
@@ -53,29 +42,68 @@ def cross_entropy(
             f"cross_entropy: labels has shape {labels.shape} and type {labels.dtype}; "
             f"it should be {logits.shape[:1]}, int"
         )
-    counts = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
-    if bool((counts & ((labels < 0) | (labels >= logits.shape[1]))).any()):
+    if class_weights is not None and class_weights.shape != logits.shape[1:]:
+        raise InputError(
+            f"cross_entropy: class_weights has shape {class_weights.shape}; "
+            f"it should be {logits.shape[1:]}, one number for each class"
+        )
+    wrong = (labels < 0) | (labels >= logits.shape[1])
+    if bool((wrong if ignore is None else wrong & (labels != ignore)).any()):
         # A negative label would silently mean the last class.
         raise InputError(
             f"cross_entropy: labels go from {int(labels.min())} to {int(labels.max())}; "
             f"they should be 0…{logits.shape[1] - 1}"
         )
-    rows = xp.arange(len(labels))
+
+
+@differentiable(check=_check_cross_entropy)
+def cross_entropy(
+    logits: Array,
+    labels: Array,
+    *,
+    ignore: int | None = None,
+    class_weights: Array | None = None,
+    reduction: str = "mean",
+) -> tuple[Array, tuple]:
+    """How surprised the predicted probabilities are by the true class, on average.
+
+        l = -c[label] · log softmax(logits)[label]        dl/dlogits = c[label] · (softmax - one-hot)
+        L = Σ l / Σ c[label]                               over the rows that count
+
+    where all c are 1 unless class_weights says otherwise: rare classes can be made to count more.
+
+    Args:
+        logits: (N, K).
+        labels: (N,) int, 0…K-1. No gradient flows to them.
+        ignore: rows with this label count for nothing.
+        class_weights: c, (K,); None for ones. A constant.
+        reduction: "mean" (L above), "sum" of all l, or "none" for l itself, (N,).
+
+    Returns:
+        One number; 0 where no row counts. With "none", (N,).
+
+    Raises:
+        InputError: shapes or types do not fit, a label is not one of the K classes, or the reduction is
+            unknown.
+    """
+    xp, rows = xp_of(logits, labels, class_weights), xp_of(logits).arange(len(labels))
+    counts = xp.ones(labels.shape, bool) if ignore is None else labels != ignore
     own = xp.where(counts, labels, 0)
-    n = int(counts.sum()) or 1
+    share = counts.astype(logits.dtype)
+    if class_weights is not None:
+        share *= class_weights[own]
+    n = (float(share.sum()) or 1) if reduction == "mean" else 1
 
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probability = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
-    loss = -(log_probability[rows, own] * counts).sum() / n
+    losses = -log_probability[rows, own] * share
 
-    def gradient(dy: Array) -> Array:
+    def gradient(dy: Array) -> Array:  # dy is one number, or (N,)
         dx = xp.exp(log_probability)
         dx[rows, own] -= 1
-        dx *= counts[:, None]
-        dx *= dy / n
-        return dx
+        return dx * (share * (dy / n))[:, None]
 
-    return loss, (gradient, None)
+    return losses if reduction == "none" else losses.sum() / n, (gradient, None)
 
 
 @differentiable
@@ -156,11 +184,15 @@ def _check(name: str, argument: str, prediction: Array, target: Array) -> None:
 
 def _reduce(loss: Array, slope: Callable[[], Array], reduction: str) -> tuple[Any, tuple]:
     """The loss as one number, or as it is; `slope` is the derivative of each element's loss."""
+    _check_reduction(reduction)
     if reduction == "none":
         return loss, (lambda dy: dy * slope(), None)
     if reduction == "sum":
         return loss.sum(), (lambda dy: slope() * dy, None)
-    if reduction == "mean":
-        n = loss.size or 1
-        return loss.sum() / n, (lambda dy: slope() * (dy / n), None)
-    raise InputError(f"reduction is {reduction!r}; it should be 'mean', 'sum' or 'none'")
+    n = loss.size or 1
+    return loss.sum() / n, (lambda dy: slope() * (dy / n), None)
+
+
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise InputError(f"reduction is {reduction!r}; it should be 'mean', 'sum' or 'none'")

@@ -9,21 +9,40 @@ import numpy as np
 from minirnn.textbook.activation import log_softmax, sigmoid_of_number
 
 
-def cross_entropy(logits: np.ndarray, labels: np.ndarray, *, ignore: int | None = None) -> float:
+def cross_entropy(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    ignore: int | None = None,
+    class_weights: np.ndarray | None = None,
+    reduction: str = "mean",
+) -> float | np.ndarray:
     """The mean of -log of the probability that each row's true class was given.
 
         L = mean over rows of -log softmax(logits)[label];   0 for no rows
+
+    With weights of the classes, a mean in which each row has the weight of its class.
 
     Args:
         logits: (N, K).
         labels: (N,) in 0…K - 1.
         ignore: rows with this label do not count; None for none.
+        class_weights: (K,), how much a row of each class counts; None for 1.
+        reduction: "mean", "sum", or "none" for the loss of each row times its weight.
     """
-    losses: list[float] = []
-    for row, label in zip(logits, labels, strict=True):
+    losses = np.zeros(len(logits), logits.dtype)
+    weights = 0.0
+    for number, (row, label) in enumerate(zip(logits, labels, strict=True)):
         if label != ignore:
-            losses.append(-log_softmax(row)[label])
-    return sum(losses) / len(losses) if losses else 0.0
+            weight = 1.0 if class_weights is None else float(class_weights[label])
+            losses[number] = -weight * log_softmax(row)[label]
+            weights += weight
+    if reduction == "none":
+        return losses
+    total = float(sum(losses.tolist()))
+    if reduction == "sum":
+        return total
+    return total / weights if weights else 0.0
 
 
 def binary_cross_entropy_with_logits(
