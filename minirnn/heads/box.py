@@ -15,6 +15,7 @@ import numpy as np
 
 from minirnn import boxes as box_ops
 from minirnn.backend import Array, xp_of
+from minirnn.boxes import BoxCoder
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
 from minirnn.heads.head import Found, Head, Pooler
@@ -27,6 +28,9 @@ from minirnn.ops.shape import flatten, reshape, take
 from minirnn.record import note
 from minirnn.structures import Target
 from minirnn.transform import Batch
+
+#: Proposals are close to their objects: their deltas are small, and are stretched to a common size.
+CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))
 
 
 class TwoLayerHead(Module):
@@ -75,7 +79,7 @@ def box_losses(
     sampled: Sequence[SampledRois],
     targets: Sequence[Target],
     *,
-    weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+    coder: BoxCoder = CODER,
     beta: float = 1 / 9,
     background_last: bool = False,
 ) -> tuple[Any, Any]:
@@ -89,7 +93,7 @@ def box_losses(
         deltas: (R, 4·(K + 1)); (R, 4·K) with background last.
         sampled: the regions of each image, together R.
         targets: ground truth of each image.
-        weights: of the box code.
+        coder: makes four numbers of a region and its object, and back.
         beta: where smooth-L1 turns from square to straight.
         background_last: where background is, see `minirnn.heads.columns`.
 
@@ -110,7 +114,7 @@ def box_losses(
     for rois, target in zip(sampled, targets, strict=True):
         n = rois.positives
         if n:
-            goals.append(box_ops.encode(rois.boxes[:n], target.boxes[rois.matched[:n]], weights))
+            goals.append(coder.encode(rois.boxes[:n], target.boxes[rois.matched[:n]]))
             rows.append(xp.arange(start, start + n))
         start += len(rois.boxes)
     positive = xp.concatenate(rows) if rows else xp.zeros(0, xp.intp)
@@ -132,7 +136,7 @@ def detections_of_image(
     nms_iou: float = 0.5,
     max_detections: int = 100,
     min_side: float = 1e-2,
-    weights: Sequence[float] = (10.0, 10.0, 5.0, 5.0),
+    coder: BoxCoder = CODER,
     background_last: bool = False,
 ) -> Found:
     """From scores and deltas of one image's proposals to its detections.
@@ -149,7 +153,7 @@ def detections_of_image(
         nms_iou: boxes of one class that overlap more are duplicates.
         max_detections: how many come out, at most.
         min_side: smallest width and height, in pixels.
-        weights: of the box code.
+        coder: makes four numbers of a region and its object, and back.
         background_last: where background is, see `minirnn.heads.columns`.
     """
     xp = xp_of(probabilities)
@@ -158,7 +162,7 @@ def detections_of_image(
     row, label = xp.nonzero(probabilities[:, first : first + classes - 1] > score_threshold)
     labels, scores = label + 1, probabilities[row, label + first]
     own = deltas.reshape(count, deltas.shape[1] // 4, 4)[row, label + first]
-    boxes = box_ops.clip(box_ops.decode(proposals[row], own, weights), *image_size)
+    boxes = box_ops.clip(coder.decode(proposals[row], own), *image_size)
     valid = box_ops.large_enough(boxes, min_side)
     boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
     note("detections_before_nms", (boxes, labels, scores))
@@ -175,7 +179,7 @@ class BoxHead(Head):
         box_predictor: (R, width) → scores and deltas, likewise.
         num_classes: K + 1, with background.
         background_last: see `minirnn.heads.columns`.
-        box_weights: factors of the box code.
+        coder: makes four numbers of a region and its object, and back.
         beta: smooth-L1's turning point.
         score_threshold: detections score more than this.
         nms_iou: overlap from which a detection is a duplicate.
@@ -193,7 +197,7 @@ class BoxHead(Head):
         *,
         num_classes: int,
         background_last: bool,
-        box_weights: Sequence[float],
+        coder: BoxCoder,
         beta: float,
         score_threshold: float,
         nms_iou: float,
@@ -203,10 +207,7 @@ class BoxHead(Head):
         self.pooler = pooler
         self.box_head, self.box_predictor = box_head, box_predictor
         self.num_classes = num_classes
-        self.code: dict[str, Any] = {
-            "weights": tuple(box_weights),
-            "background_last": background_last,
-        }
+        self.code: dict[str, Any] = {"coder": coder, "background_last": background_last}
         self.beta, self.score_threshold = beta, score_threshold
         self.selection: dict[str, Any] = {
             "nms_iou": nms_iou, "max_detections": max_detections, "min_side": min_side,

@@ -14,6 +14,7 @@ from minirnn.backbones.fpn import BackboneWithFPN
 from minirnn.backbones.resnet import ResNet, make_norm, resnet_stage, stage_channels
 from minirnn.backbones.single import SingleMap
 from minirnn.backbones.small import SmallBackbone
+from minirnn.boxes import BoxCoder
 from minirnn.errors import InputError
 from minirnn.heads.box import BoxHead, BoxPredictor, TwoLayerHead
 from minirnn.heads.head import Head
@@ -173,7 +174,7 @@ def region_proposal_network(config: Config, features: Features, rng: Rng) -> Reg
         Sampler(c.samples, c.positive_fraction),
         training=Selection(c.pre_nms_train, c.post_nms_train, **common),
         inference=Selection(c.pre_nms_test, c.post_nms_test, **common),
-        box_weights=c.box_weights,
+        coder=BoxCoder(c.box_weights),
         beta=c.beta,
         drop_outside=c.drop_outside,
     )
@@ -242,7 +243,7 @@ def box_head(config: Config, features: Features, rng: Rng, shared: Module | None
         BoxPredictor(width, config.num_classes, background_last=last, rng=rng),
         num_classes=config.num_classes,
         background_last=last,
-        box_weights=c.weights,
+        coder=BoxCoder(c.weights),
         beta=c.beta,
         score_threshold=c.score_threshold,
         nms_iou=c.nms_iou,

@@ -21,6 +21,7 @@ from minirnn import matching
 from minirnn.anchors import AnchorGenerator, inside_image
 from minirnn.autograd import data_of
 from minirnn.backend import Array, by_falling_score, to_host, xp_of
+from minirnn.boxes import BoxCoder
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import normal
 from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits, smooth_l1
@@ -28,6 +29,10 @@ from minirnn.ops.shape import concatenate, reshape, take, transpose
 from minirnn.record import note
 from minirnn.structures import Target
 from minirnn.transform import Batch
+
+#: The paper's thresholds.
+MATCHER = matching.Matcher(0.3, 0.7, force=True)
+CODER = BoxCoder()
 
 
 class RPNHead(Module):
@@ -90,38 +95,31 @@ def rpn_targets(
     target: Target,
     image_size: tuple[int, int],
     *,
-    foreground_iou: float = 0.7,
-    background_iou: float = 0.3,
-    crowd_overlap: float = 0.5,
+    matcher: matching.Matcher = MATCHER,
     drop_outside: bool = False,
 ) -> Array:
     """What each anchor is to learn: the object that it stands on, nothing, or no lesson at all.
 
-    Positive are anchors with IoU ≥ foreground_iou with an object, and for each object those that
-    overlap it most (or small objects would have none). Negative are those below background_iou with
+    Positive are anchors with IoU ≥ matcher.high with an object, and for each object those that
+    overlap it most (or small objects would have none). Negative are those below matcher.low with
     all objects. Between the two, and on crowds, an anchor learns nothing.
 
     Args:
         anchors: (A, 4).
         target: the image's ground truth, in the network's pixels.
         image_size: (height, width), without padding.
-        foreground_iou: threshold of the positives.
-        background_iou: threshold of the negatives.
-        crowd_overlap: an anchor with this share of its area in a crowd region is no negative.
+        matcher: the two thresholds, and what is left out on crowds.
         drop_outside: anchors that reach out of the image learn nothing (Faster R-CNN; later
             implementations keep them).
 
     Returns:
         (A,) intp: index of the object in target.boxes, or matching.BACKGROUND or matching.IGNORE.
+
+    Source: Ren et al. (2015), section 3.1.2.
     """
-    matches = matching.match_boxes(
-        anchors, target, background_iou, foreground_iou, force=True, crowd_overlap=crowd_overlap
-    )
-    return _without_outside(matches, anchors, image_size) if drop_outside else matches
-
-
-def _without_outside(matches: Array, anchors: Array, image_size: tuple[int, int]) -> Array:
-    """Matches (A,) where anchors (A, 4) that reach out of an image (height, width) learn nothing."""
+    matches = matcher(anchors, target)
+    if not drop_outside:
+        return matches
     inside = inside_image(anchors, *image_size)
     return xp_of(matches).where(inside, matches, matching.IGNORE)
 
@@ -134,7 +132,7 @@ def rpn_losses(
     matches: Sequence[Array],
     sampled: Sequence[tuple[np.ndarray, np.ndarray]],
     *,
-    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    coder: BoxCoder = CODER,
     beta: float = 1 / 9,
 ) -> tuple[Any, Any]:
     """Objectness and box loss over the sampled anchors of all images.
@@ -149,7 +147,7 @@ def rpn_losses(
         targets: ground truth of each image.
         matches: (A,) of each image, from `rpn_targets`.
         sampled: (positives, negatives) of each image, indices of anchors.
-        weights: of the box code.
+        coder: makes four numbers of an anchor and its object, and back.
         beta: where smooth-L1 turns from square to straight.
 
     Returns:
@@ -170,7 +168,7 @@ def rpn_losses(
     goals = []
     for target, match, (positive, _) in zip(targets, matches, sampled, strict=True):
         goals.append(
-            box_ops.encode(anchors[positive], target.boxes[match[positive]], weights)
+            coder.encode(anchors[positive], target.boxes[match[positive]])
             if len(positive)
             else xp.zeros((0, 4), anchors.dtype)
         )
@@ -191,7 +189,7 @@ def proposals_of_image(
     nms_iou: float = 0.7,
     min_side: float = 1e-3,
     score_threshold: float = 0.0,
-    weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+    coder: BoxCoder = CODER,
 ) -> tuple[Array, Array]:
     """The best moved anchors of one image, without near-duplicates.
 
@@ -209,7 +207,7 @@ def proposals_of_image(
         nms_iou: boxes of one level that overlap more are duplicates.
         min_side: smallest width and height, in pixels.
         score_threshold: smallest objectness probability.
-        weights: of the box code.
+        coder: makes four numbers of an anchor and its object, and back.
 
     Returns:
         boxes (P, 4) and their logits (P,), by falling logit.
@@ -223,7 +221,7 @@ def proposals_of_image(
         start += size
     index, levels = xp.concatenate(kept), xp.concatenate(level_of)
     scores = logits[index]
-    boxes = box_ops.decode(anchors[index], deltas[index], weights)
+    boxes = coder.decode(anchors[index], deltas[index])
     boxes = box_ops.clip(boxes, *image_size)
     valid = box_ops.large_enough(boxes, min_side)
     if score_threshold > 0:
@@ -264,7 +262,7 @@ class RegionProposalNetwork(Module):
         sampler: which anchors are trained.
         training: which anchors become proposals in training.
         inference: and afterwards.
-        box_weights: factors of the box code.
+        coder: makes four numbers of an anchor and its object, and back.
         beta: smooth-L1's turning point.
         drop_outside: anchors that reach out of the image are not trained.
     """
@@ -280,14 +278,14 @@ class RegionProposalNetwork(Module):
         *,
         training: Selection,
         inference: Selection,
-        box_weights: Sequence[float],
+        coder: BoxCoder,
         beta: float,
         drop_outside: bool,
     ) -> None:
         self.head = head
         self.anchors, self.matcher, self.sampler = anchors, matcher, sampler
         self.training, self.inference = training, inference
-        self.box_weights, self.beta, self.drop_outside = tuple(box_weights), beta, drop_outside
+        self.coder, self.beta, self.drop_outside = coder, beta, drop_outside
 
     def forward(self, maps: Sequence[Any]) -> tuple[Any, Any, list[int]]:
         """Pyramid maps → logits (N, A), deltas (N, A, 4), and the number of anchors per level."""
@@ -310,7 +308,7 @@ class RegionProposalNetwork(Module):
         note("anchor_matches", matches)
         note("sampled_anchors", sampled)
         objectness, box = rpn_losses(
-            logits, deltas, anchors, truth, matches, sampled, weights=self.box_weights, beta=self.beta
+            logits, deltas, anchors, truth, matches, sampled, coder=self.coder, beta=self.beta
         )  # fmt: skip
         drawn = sum(len(positive) + len(negative) for positive, negative in sampled)
         terms = {"rpn_objectness": LossTerm(objectness, drawn), "rpn_box": LossTerm(box, drawn)}
@@ -332,8 +330,9 @@ class RegionProposalNetwork(Module):
 
     def match(self, anchors: Array, target: Target, size: tuple[int, int]) -> Array:
         """(A,), the object that each anchor is to find in an image of (height, width)."""
-        matches = self.matcher(anchors, target)
-        return _without_outside(matches, anchors, size) if self.drop_outside else matches
+        return rpn_targets(
+            anchors, target, size, matcher=self.matcher, drop_outside=self.drop_outside
+        )
 
     def select(
         self,
@@ -355,7 +354,7 @@ class RegionProposalNetwork(Module):
                 anchors,
                 level_sizes,
                 size,
-                weights=self.box_weights,
+                coder=self.coder,
                 **vars(selection),
             )
             for i, size in enumerate(batch.sizes)

@@ -57,6 +57,15 @@ def sample(matches: np.ndarray, count: int, fraction: float, *, seed: int) -> An
     return matching.sample(matches, count, fraction, np.random.default_rng(seed))
 
 
+def _with_coder(settings: dict[str, Any]) -> dict[str, Any]:
+    """The weights of the box code, which references take, in the coder that our stages take."""
+    from minirnn.boxes import BoxCoder
+
+    settings = dict(settings)
+    weights = settings.pop("weights", None)
+    return settings if weights is None else settings | {"coder": BoxCoder(weights)}
+
+
 def box_losses(
     logits: Any,
     deltas: Any,
@@ -72,7 +81,7 @@ def box_losses(
     count = len(labels)
     objects = Target(matched, np.maximum(labels, 1), None, np.zeros(count, bool))
     rois = SampledRois(regions, labels, np.arange(count), int((labels > 0).sum()))
-    return box.box_losses(logits, deltas, [rois], [objects], **settings)
+    return box.box_losses(logits, deltas, [rois], [objects], **_with_coder(settings))
 
 
 def rpn_losses(
@@ -87,6 +96,7 @@ def rpn_losses(
     """The stage; Tensors first."""
     from minirnn.proposals import rpn
 
+    settings = _with_coder(settings)
     return rpn.rpn_losses(logits, deltas, anchors, targets, matches, sampled, **settings)
 
 
@@ -101,7 +111,7 @@ def detections_of_image(*inputs: Any, **settings: Any) -> Any:
     """The stage with its three results as a tuple."""
     from minirnn.heads import box
 
-    found = box.detections_of_image(*inputs, **settings)
+    found = box.detections_of_image(*inputs, **_with_coder(settings))
     return found.boxes, found.labels, found.scores
 
 
