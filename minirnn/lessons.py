@@ -109,7 +109,7 @@ def check_bilinear_weights(answer: Callable) -> Verdict:
     size = 6
     for x, y in np.round(rng.uniform(0.55, size - 0.55, (12, 2)), 2) + 0.001:
         # The gradient of a single sample is the weight of each cell.
-        _, (vjp, _, _) = roi_align.raw(  # type: ignore[attr-defined]
+        _, (vjp, _, _) = roi_align.raw(
             np.zeros((1, 1, size, size)),
             np.array([[x - 0.5, y - 0.5, x + 0.5, y + 0.5]]),
             np.zeros(1, int),

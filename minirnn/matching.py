@@ -12,60 +12,9 @@ import numpy as np
 
 from minirnn import boxes as box_ops
 from minirnn.backend import Array, to_host, xp_of
+from minirnn.boxes.match import BACKGROUND, IGNORE, match
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.parallel import in_blocks
 from minirnn.structures import Target
-
-BACKGROUND = -1
-IGNORE = -2
-
-
-def match(quality: Array, low: float, high: float, *, force: bool = True) -> Array:
-    """Give each anchor the ground truth that it overlaps best, if the overlap is good enough.
-
-    With q the anchor's best IoU: q >= high is a positive, q < low a negative, and between the two
-    it is neither. An object of an odd size or shape may have no anchor at `high`. So that it is
-    learnt too, `force` also makes positives of the anchors that overlap it best: all of them where
-    several are equal, and none where the best overlap is 0 (every anchor would be equal then).
-    A forced anchor is given *its own* best ground truth, which need not be the one that forced it.
-
-    Args:
-        quality: (G, A), IoU of each ground truth with each anchor.
-        low: below it an anchor is a negative.
-        high: from it on an anchor is a positive.
-        force: see above. The RPN does it, the box head does not.
-
-    Returns:
-        (A,) intp: index of a ground truth, BACKGROUND or IGNORE. Of equal ground truths the first.
-
-    Raises:
-        InputError: quality is not (G, A), or low > high.
-
-    Source: Ren et al., Faster R-CNN (2015), section 3.1.2.
-    """
-    xp = xp_of(quality)
-    if quality.ndim != 2:
-        raise InputError(f"quality has shape {tuple(quality.shape)}; it should be (G, A)")
-    if not low <= high:
-        raise InputError(f"low is {low} and high is {high}; low should be <= high")
-    n_truths, n_anchors = quality.shape
-    if n_truths == 0 or n_anchors == 0:
-        return xp.full(n_anchors, BACKGROUND, dtype=xp.intp)
-    matches = xp.empty(n_anchors, xp.intp)
-    best_of_truth = quality.max(axis=1)[:, None]
-
-    def decide(start: int, stop: int) -> None:
-        part = quality[:, start:stop]
-        best = part.max(axis=0)
-        positive = best >= high
-        if force:
-            # Exact equality is safe: both sides are the same numbers, not computed twice.
-            positive |= ((part == best_of_truth) & (best_of_truth > 0)).any(axis=0)
-        nothing = xp.where(best < low, BACKGROUND, IGNORE)
-        matches[start:stop] = xp.where(positive, part.argmax(axis=0), nothing)
-
-    in_blocks(xp, decide, n_anchors, n_truths)
-    return matches
 
 
 def ignore_crowds(matches: Array, crowd_overlap: Array, threshold: float) -> Array:

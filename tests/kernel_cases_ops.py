@@ -67,11 +67,14 @@ def for_conv_transpose2d(rng: np.random.Generator) -> Case:
     )
     padding = tuple(_pick(rng, 0, (k - 1) // 2) for k in kernel)
     extra = tuple(_pick(rng, 0, s - 1) for s in stride)
+    groups = _pick(rng, 1, 1, 1, 2)
+    c, o = groups * c, groups * o
     bias = None if rng.random() < 0.3 else _drawn(rng, dtype, o)
     x = _drawn(rng, dtype, n, c, _pick(rng, 1, 2, 9), _pick(rng, 1, 7, 14))
-    settings = {"stride": stride, "padding": padding, "output_padding": extra}
+    settings = {"stride": stride, "padding": padding, "output_padding": extra, "groups": groups}
+    settings["dilation"] = (_pick(rng, 1, 1, 2), _pick(rng, 1, 1, 3))
     settings["relu"] = bool(rng.random() < 0.5)
-    return (x, _drawn(rng, dtype, c, o, *kernel), bias), settings
+    return (x, _drawn(rng, dtype, c, o // groups, *kernel), bias), settings
 
 
 def for_linear(rng: np.random.Generator) -> Case:
@@ -113,10 +116,12 @@ def for_relu(rng: np.random.Generator) -> Case:
     return (_any_shape(rng),), {}
 
 
-def for_accumulated(rng: np.random.Generator) -> Case:
-    """Two gradients, in the same order in memory or not."""
-    a = _any_shape(rng)
-    return (a, np.asarray(_drawn(rng, a.dtype, *a.shape))), {}
+def for_sgd_step(rng: np.random.Generator) -> Case:
+    """A parameter, its gradient and its velocity, in the same order in memory or not."""
+    parameter = _any_shape(rng)
+    others = (np.asarray(_drawn(rng, parameter.dtype, *parameter.shape)) for _ in range(2))
+    settings = {"learning_rate": 0.1, "momentum": float(rng.choice([0, 0.9]))}
+    return (parameter, *others), settings | {"weight_decay": float(rng.choice([0, 0.01]))}
 
 
 def for_flatten(rng: np.random.Generator) -> Case:
@@ -132,7 +137,6 @@ def for_arranged(rng: np.random.Generator) -> Case:
 
 
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {
-    "accumulated": for_accumulated,
     "arranged": for_arranged,
     "conv2d": for_conv2d,
     "conv_transpose2d": for_conv_transpose2d,
@@ -140,4 +144,5 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "group_norm": for_group_norm,
     "linear": for_linear,
     "relu": for_relu,
+    "sgd_step": for_sgd_step,
 }

@@ -133,9 +133,70 @@ def for_sides(rng: np.random.Generator) -> Case:
     return (maps, rows, columns, image_index, bins, str(rng.choice(["mean", "max"]))), {}
 
 
+def for_match(rng: np.random.Generator) -> Case:
+    """Overlaps of objects with anchors: none of either, equal ones, and some at a threshold."""
+    objects, anchors = int(rng.choice([0, 1, 5, 30])), int(rng.choice([0, 1, 40, 9000]))
+    quality = rng.random((objects, anchors)).astype(
+        np.float32 if rng.random() < 0.5 else np.float64
+    )
+    if rng.random() < 0.6:
+        quality = np.round(quality * 10) / 10
+    if objects and rng.random() < 0.3:
+        quality[0] = 0  # an object that no anchor touches
+    low, high = sorted(float(v) for v in rng.choice([0, 0.3, 0.5, 0.7, 1], 2))
+    return (quality, low, high), {"force": bool(rng.random() < 0.5)}
+
+
+def masks_of(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+    """(count, H, W) bool: rectangles, speckles, all, and nothing."""
+    masks = np.zeros((count, height, width), bool)
+    for mask in masks:
+        kind = rng.integers(4)
+        if kind == 0:
+            mask[rng.integers(height) :, : rng.integers(width) + 1] = True
+        elif kind == 1:
+            mask[...] = rng.random((height, width)) < 0.4
+        elif kind == 2:
+            mask[...] = True
+    return masks
+
+
+def for_crop(rng: np.random.Generator) -> Case:
+    """Proposals on, over and beside masks, several of one mask, boxes without area among them."""
+    height, width = (int(n) for n in rng.integers(1, 90, 2))
+    count, objects = int(rng.choice([0, 1, 15])), int(rng.integers(1, 4))
+    boxes = boxes_of(rng, count, size=90)
+    settings = {"size": int(rng.choice([1, 5, 28])), "aligned": bool(rng.random() < 0.5)}
+    index = rng.integers(0, objects, count)
+    return (masks_of(rng, objects, height, width), boxes, index), settings
+
+
+def for_paste(rng: np.random.Generator) -> Case:
+    """Boxes in, over and beside the image, large, tiny and without area; no image; all cells equal."""
+    height, width, cells = (int(rng.choice(n)) for n in ([0, 1, 30, 41], [1, 40], [1, 2, 14, 28]))
+    boxes = boxes_of(rng, int(rng.choice([0, 1, 20])), size=60)
+    shape = (len(boxes), cells, cells)
+    drawn = rng.random(shape) if rng.random() < 0.7 else np.full(shape, 0.5)
+    settings = {"mode": str(rng.choice(["continuous", "legacy"]))}
+    settings |= {"threshold": float(rng.choice([0.2, 0.5, 1]))}
+    return (drawn.astype(boxes.dtype), boxes, height, width), settings
+
+
+def for_run_lengths(rng: np.random.Generator) -> Case:
+    """A mask, sometimes without pixels at all."""
+    height, width = (int(rng.choice([0, 1, 2, 17])) for _ in range(2))
+    if 0 in (height, width):
+        return (np.zeros((height, width), bool),), {}
+    return (masks_of(rng, 1, height, width)[0],), {}
+
+
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "intersection": two_sets,
     "iou": two_sets,
+    "match": for_match,
+    "crop": for_crop,
+    "paste": for_paste,
+    "run_lengths": for_run_lengths,
     "nms": for_nms,
     "batched_nms": for_batched_nms,
     "max_pool2d": for_pooling,

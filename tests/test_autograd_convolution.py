@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minirnn import kernels
+from minirnn.autograd import Tensor
 from minirnn.backend import to_host
 from minirnn.kernels.cpu import correlation
 from minirnn.ops import convolution as fast
@@ -63,6 +66,8 @@ def test_conv2d_equals_the_textbook(
     kernel=st.tuples(st.integers(2, 4), st.integers(2, 4)),
     stride=pairs,
     crop=st.integers(0, 1),
+    dilation=pairs,
+    groups=st.integers(1, 2),
     bias=st.booleans(),
     few=st.sampled_from([0, 512]),
     stamped=st.sampled_from([1, 40, 1 << 18]),
@@ -75,6 +80,8 @@ def test_conv_transpose2d_equals_the_textbook(
     kernel: tuple[int, int],
     stride: tuple[int, int],
     crop: int,
+    dilation: tuple[int, int],
+    groups: int,
     bias: bool,
     few: int,
     stamped: int,
@@ -84,14 +91,40 @@ def test_conv_transpose2d_equals_the_textbook(
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((images, 2, *size))
     weight = rng.standard_normal((2, 3, *kernel))
-    b = rng.standard_normal(3) if bias else None
+    b = rng.standard_normal(3 * groups) if bias else None
     padding = tuple(crop if n > 1 or k > 2 else 0 for n, k in zip(size, kernel, strict=True))
     extra = tuple(int(rng.integers(0, s)) for s in stride)
     how: Any = {"stride": stride, "padding": padding, "output_padding": extra}
+    how |= {"dilation": dilation, "groups": groups}
     expected = textbook.conv_transpose2d(x, weight, b, **how)
     with mock.patch.multiple(correlation, _FEW=few, _STAMPS=stamped, _ROWS=stamped):
         result = fast.conv_transpose2d(x, weight, b, **how)
     np.testing.assert_allclose(result, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_transposed_convolution_and_its_gradients_are_torchs(groups: int) -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(groups)
+    for _ in range(20):
+        stride, dilation = (tuple(int(n) for n in rng.integers(1, 4, 2)) for _ in range(2))
+        padding = tuple(int(n) for n in rng.integers(0, 2, 2))
+        how: Any = {"stride": stride, "dilation": dilation, "padding": padding, "groups": groups}
+        how["output_padding"] = tuple(int(rng.integers(0, s)) for s in stride)
+        shapes = ((2, 3, 4, 5), (3, 2, *rng.integers(2, 4, 2)), (2 * groups,))
+        arrays = [rng.standard_normal(shape) for shape in shapes]
+        ours = [Tensor(array, requires_grad=True) for array in arrays]
+        theirs = [torch.tensor(array, requires_grad=True) for array in arrays]
+        for plainly in (False, True):
+            with kernels.plain() if plainly else nullcontext():
+                y = fast.conv_transpose2d(*ours, **how)
+                wanted = torch.nn.functional.conv_transpose2d(*theirs, **how)
+                np.testing.assert_allclose(y.data, wanted.detach().numpy(), atol=1e-12)
+                dy = rng.standard_normal(y.shape)
+                y.backward(dy)
+                wanted.backward(torch.tensor(dy))
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a.grad, b.grad.numpy(), atol=1e-11)
 
 
 @given(st.tuples(st.integers(0, 4), st.integers(1, 4), st.integers(1, 4)), st.booleans(), seeds)

@@ -40,7 +40,7 @@ from minirnn.cli import cli
 from minirnn.data.sample import Detections
 from minirnn.draw.bench import growth_figure, ratios_figure
 from minirnn.errors import InputError
-from minirnn.kernels.cpu import parallel
+from minirnn.kernels import thread_count
 from minirnn.nn import layers
 
 
@@ -198,13 +198,12 @@ def test_a_stopwatch_adds_up_and_starts_again():
 def test_threads_are_limited_inside_only(monkeypatch):
     monkeypatch.setenv("MINIRNN_THREADS", "2")
     with contextlib.suppress(ZeroDivisionError), machine.threads_limited_to(1):
-        assert parallel.thread_count() == 1
+        assert thread_count() == 1
         assert os.environ["MINIRNN_THREADS"] == "1"
         raise ZeroDivisionError
     assert os.environ["MINIRNN_THREADS"] == "2"
-    assert parallel.thread_count() == 2
+    assert thread_count() == 2
     monkeypatch.delenv("MINIRNN_THREADS")
-    parallel._allowed.cache_clear()
     with machine.threads_limited_to(1):
         pass
     assert "MINIRNN_THREADS" not in os.environ

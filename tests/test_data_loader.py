@@ -27,7 +27,7 @@ from minirnn.data.loader import AHEAD, BatchMaker
 from minirnn.data.transforms import color_jitter
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.parallel import thread_count
+from minirnn.kernels import thread_count
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 

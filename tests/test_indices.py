@@ -18,6 +18,7 @@ MEANT = {
     "kernels/cpu/rectangles.py",  # value and place in one number
     "ops/interpolation.py",  # a product of two lengths, before it is divided
     "masks/rle.py",  # counts of pixels
+    "kernels/cpu/masks.py",
     "data/people.py",  # coordinates
     "data/scenes.py",
     "files/safetensors_file.py",

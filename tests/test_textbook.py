@@ -15,6 +15,7 @@ TWINS = {
     "boxes.coder": "boxes",
     "boxes.nms": "boxes",
     "anchors": "anchors",
+    "boxes.match": "matching",
     "matching": "matching",
     "proposals.rpn": "rpn",
     "transform": "transform",
@@ -40,6 +41,7 @@ TWINS = {
     "ops.pooling": "pooling",
     "ops.resize": "resize",
     "training.schedule": "training",
+    "ops.sgd": "training",
     "training.optimiser": "training",
 }
 #: What has no loop to show, and why.
@@ -48,6 +50,11 @@ WITHOUT: dict[str, str] = {
     "transform.prepare_target": "checks, then scale_boxes and scale_masks",
     "transform.check_image": "a check",
     "ops.normalisation.scale_and_shift": "a part of frozen_batch_norm",
+    "boxes.match.decided": "a part of match",
+    "masks.paste.place": "a part of paste",
+    "masks.paste.weights_of": "a part of paste",
+    "masks.paste.with_border": "a part of paste",
+    "masks.rle.run_lengths": "a part of encode",
     "matching.match_boxes": "match, then ignore_crowds",
     "heads.regions.sample_rois": "roi_targets, then matching.sample",
     "heads.mask.mask_targets": "masks.crop for each image",
@@ -65,6 +72,15 @@ WITHOUT: dict[str, str] = {
 #: Arguments of the library that its textbook twin does not have, and why.
 ONLY_THERE = {
     "xp": "the array library: the textbook knows NumPy alone",
+}
+#: Objects that hold settings in the library, and are so many arguments in the textbook.
+SETTINGS = {
+    "coder": lambda coder: [("weights", coder.weights)],
+    "matcher": lambda matcher: [
+        ("foreground_iou", matcher.high),
+        ("background_iou", matcher.low),
+        ("crowd_overlap", matcher.crowd_overlap),
+    ],
 }
 #: Results differ in form twice: an operation also gives its gradients under `.raw`, and
 #: `detections_of_image` puts boxes, labels and scores into a dataclass.
@@ -91,11 +107,14 @@ def test_every_stage_function_has_its_twin(name):
 
 def _arguments(function):
     """(name, kind, default) of each argument; a function that is a default counts by its name."""
-    return [
-        (p.name, p.kind.name, getattr(p.default, "__name__", p.default))
-        for p in inspect.signature(function).parameters.values()
-        if p.name not in ONLY_THERE
-    ]
+    found = []
+    for p in inspect.signature(function).parameters.values():
+        default = getattr(p.default, "__name__", p.default)
+        if p.name in SETTINGS:
+            found += [(name, p.kind.name, value) for name, value in SETTINGS[p.name](default)]
+        elif p.name not in ONLY_THERE:
+            found.append((p.name, p.kind.name, default))
+    return found
 
 
 @pytest.mark.parametrize("name", TWINS)

@@ -20,7 +20,6 @@ from test_model import TINY, scene
 from minirnn.data.sample import Sample
 from minirnn.data.workers import WorkerError
 from minirnn.errors import DivergenceError, InputError
-from minirnn.kernels.cpu import parallel
 from minirnn.models import build_model
 from minirnn.training import TrainingSettings, read_checkpoint, train
 from minirnn.training import team as team_module
@@ -306,14 +305,3 @@ def test_a_process_that_dies_in_a_run_loses_no_step(tmp_path):
             callback_every=3,
         )
     assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] == 3
-
-
-def test_threads_are_limited_for_a_while(monkeypatch):
-    monkeypatch.setattr(parallel, "_allowed", lambda: 4)
-    assert parallel.thread_count() == 4
-    with parallel.limited_to(2):
-        assert parallel.thread_count() == 2
-        with parallel.limited_to(9):
-            assert parallel.thread_count() == 4
-        assert parallel.thread_count() == 2
-    assert parallel.thread_count() == 4

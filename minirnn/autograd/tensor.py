@@ -146,7 +146,7 @@ class Tensor:
             for parent, vjp in zip(node.parents, node.vjps, strict=True):
                 dx = vjp(dy)
                 if parent.number in gradients:
-                    gradients[parent.number] = accumulated(gradients[parent.number], dx)
+                    gradients[parent.number] = gradients[parent.number] + dx
                 else:
                     gradients[parent.number] = dx
                     heapq.heappush(waiting, (-parent.number, parent))
@@ -236,13 +236,9 @@ def _operand(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x
 
 
-@operation
-def accumulated(a: Array, b: Array) -> Array:
-    """The sum of two gradients that meet."""
-    return a + b
-
-
-def differentiable(function: Callable) -> Callable:
+def differentiable(
+    function: Callable | None = None, *, check: Callable[..., None] | None = None
+) -> Callable:
     """Lift an array function to Tensors.
 
     The function takes arrays by position and settings by keyword, and returns its output and the
@@ -256,10 +252,12 @@ def differentiable(function: Callable) -> Callable:
 
     Called with arrays only, or inside `no_grad`, it returns an array. Otherwise, with at least one
     Tensor, it returns a Tensor. `relu.raw` takes and returns what the
-    undecorated function does, for tests and for other array code.
+    undecorated function does, for tests and for other array code. `@differentiable(check=…)` names the
+    function that refuses input which does not fit, see `minirnn.kernels.operation`.
     """
-
-    of_arrays = operation(function)
+    if function is None:
+        return functools.partial(differentiable, check=check)
+    of_arrays = operation(function, check=check)
 
     @functools.wraps(function)
     def lifted(*inputs: Any, **settings: Any) -> Any:

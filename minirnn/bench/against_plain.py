@@ -179,8 +179,13 @@ def _sampled(rng: np.random.Generator) -> tuple[tuple, dict[str, Any]]:
     return (maps, rows, columns, index, (7, 7), "mean"), {}
 
 
+def _cropped(rng: np.random.Generator) -> tuple[tuple, dict[str, Any]]:
+    masks = np.zeros((10, 480, 640), bool)
+    masks[:, 100:300, 150:500] = True
+    return (masks, _boxes(rng, 64), rng.integers(0, 10, 64)), {}
+
+
 CASES: dict[str, Case] = {
-    "accumulated": lambda rng: ((_maps(rng, 1, 256, 60, 80), _maps(rng, 1, 256, 60, 80)), {}),
     "arranged": lambda rng: ((_numbers(rng, 256, 256, 3, 3),), {}),
     "flatten": lambda rng: ((_maps(rng, 200, 256, 7, 7),), {}),
     "relu": lambda rng: ((_maps(rng, 1, 256, 60, 80),), {}),
@@ -205,11 +210,25 @@ CASES: dict[str, Case] = {
     ),
     "avg_pool2d": lambda rng: ((_maps(rng, 1, 64, 240, 320),), {"kernel": 2}),
     "nearest": lambda rng: ((_maps(rng, 1, 256, 30, 40),), {"size": (60, 80)}),
-    "bilinear": lambda rng: ((_maps(rng, 1, 64, 60, 80),), {"size": (100, 150)}),
+    "bilinear": lambda rng: ((_maps(rng, 1, 3, 480, 640),), {"size": (800, 1066)}),
     "roi_pool": _regions(200),
     "sample_regions": _sampled,
     "intersection": lambda rng: ((_boxes(rng, 20000), _boxes(rng, 20)), {}),
     "iou": lambda rng: ((_boxes(rng, 20000), _boxes(rng, 20)), {}),
+    "match": lambda rng: ((rng.random((20, 80000), dtype=np.float32), 0.3, 0.7), {}),
+    "crop": _cropped,
+    "paste": lambda rng: (
+        (rng.random((50, 28, 28), dtype=np.float32), _boxes(rng, 50), 480, 640),
+        {},
+    ),
+    "run_lengths": lambda rng: (
+        (np.pad(np.ones((200, 150), bool), ((100, 180), (90, 400))),),
+        {},
+    ),
+    "sgd_step": lambda rng: (
+        tuple(_numbers(rng, 256, 12544) for _ in range(3)),
+        {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4},
+    ),
     "nms": lambda rng: ((_boxes(rng, 2000), rng.random(2000, dtype=np.float32), 0.7), {}),
     "batched_nms": lambda rng: (
         (

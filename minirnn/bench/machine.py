@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from minirnn.bench import coretype
-from minirnn.kernels.cpu import parallel
 
 _SIDE = 2048  # of the matrices: large enough for full speed, small enough for a tenth of a second
 _THREADS = "MINIRNN_THREADS"
@@ -34,7 +33,6 @@ def threads_limited_to(count: int) -> Iterator[None]:
     torch = sys.modules.get("torch")
     torch_before = torch.get_num_threads() if torch else 0
     os.environ[_THREADS] = str(count)
-    _forget_threads()
     if torch:
         torch.set_num_threads(count)
     try:
@@ -47,13 +45,6 @@ def threads_limited_to(count: int) -> Iterator[None]:
             del os.environ[_THREADS]
         else:
             os.environ[_THREADS] = before
-        _forget_threads()
-
-
-def _forget_threads() -> None:
-    """`parallel` asks for the number once, and keeps a pool of that size."""
-    parallel._allowed.cache_clear()
-    parallel._pool.cache_clear()
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -114,7 +114,7 @@ def our_roi_align_instead() -> Iterator[None]:
         @staticmethod
         def forward(ctx: Any, features: Any, boxes: Any, settings: dict[str, Any]) -> Any:
             index = boxes[:, 0].numpy().astype(np.int64)
-            raw = our_roi_align.raw  # type: ignore[attr-defined]
+            raw = our_roi_align.raw
             out, vjps = raw(features.detach().numpy(), boxes[:, 1:].numpy(), index, **settings)
             ctx.gradient = vjps[0]
             return torch.from_numpy(out)

@@ -13,6 +13,12 @@ def require_boxes(name: str, boxes: Array) -> None:
     require_float(name, boxes)
 
 
+def require_two_sets(a: Array, b: Array) -> None:
+    """Raise an InputError unless both are float arrays (·, 4)."""
+    require_boxes("a", a)
+    require_boxes("b", b)
+
+
 def require_float(name: str, array: Array) -> None:
     """Raise an InputError that names the argument unless its dtype is float."""
     if array.dtype.kind != "f":
@@ -32,8 +38,11 @@ def require_nms_input(boxes: Array, scores: Array, iou_threshold: float) -> None
         raise InputError(f"iou_threshold is {iou_threshold}; it should be in [0, 1]")
 
 
-def require_groups(scores: Array, groups: Array, at_most: int | None) -> None:
-    """Raise an InputError unless there is one integer for each box, and at_most is None or >= 0."""
+def require_batched_nms_input(
+    boxes: Array, scores: Array, groups: Array, iou_threshold: float, at_most: int | None = None
+) -> None:
+    """The same, and one integer for each box, and at_most None or >= 0."""
+    require_nms_input(boxes, scores, iou_threshold)
     if groups.shape != scores.shape or groups.dtype.kind not in "iu":
         raise InputError(
             f"groups has shape {tuple(groups.shape)} and dtype {groups.dtype}; it should be "

@@ -8,7 +8,7 @@ overlaps nothing. Coordinates are finite.
 from __future__ import annotations
 
 from minirnn.backend import Array, positive_part, xp_of
-from minirnn.boxes.checks import require_boxes, require_float
+from minirnn.boxes.checks import require_boxes, require_float, require_two_sets
 from minirnn.errors import InputError
 from minirnn.kernels.table import operation
 
@@ -31,7 +31,7 @@ def area(boxes: Array) -> Array:
     return width * height
 
 
-@operation
+@operation(check=require_two_sets)
 def intersection(a: Array, b: Array) -> Array:
     """The area that each box of `a` shares with each box of `b`.
 
@@ -48,8 +48,6 @@ def intersection(a: Array, b: Array) -> Array:
     Raises:
         InputError: a shape is not (·, 4), or a dtype is not float.
     """
-    require_boxes("a", a)
-    require_boxes("b", b)
     xp = xp_of(a, b)
     starts = xp.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
     ends = xp.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -57,7 +55,7 @@ def intersection(a: Array, b: Array) -> Array:
     return sides[..., 0] * sides[..., 1]
 
 
-@operation
+@operation(check=require_two_sets)
 def iou(a: Array, b: Array) -> Array:
     """Intersection over union: 1 for equal boxes, 0 for boxes that share nothing.
 

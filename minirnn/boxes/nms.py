@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.backend import Array, by_falling_score, to_host, xp_of
-from minirnn.boxes.checks import require_groups, require_nms_input
+from minirnn.boxes.checks import require_batched_nms_input, require_nms_input
 from minirnn.boxes.geometry import iou
 from minirnn.kernels.table import operation
 
 
-@operation
+@operation(check=require_nms_input)
 def nms(boxes: Array, scores: Array, iou_threshold: float) -> Array:
     """Greedy non-maximum suppression: keep the best box, drop what overlaps it, and go on.
 
@@ -34,7 +34,6 @@ def nms(boxes: Array, scores: Array, iou_threshold: float) -> Array:
     Source: Felzenszwalb et al., Object Detection with Discriminatively Trained Part-Based Models
     (2010), section 7.2; Ren et al. (2015), section 3.3.
     """
-    require_nms_input(boxes, scores, iou_threshold)
     order = xp_of(boxes, scores).asarray(by_falling_score(to_host(scores)), dtype=np.intp)
     ranked = boxes[order]
     overlaps = to_host(iou(ranked, ranked) > rounded_down(iou_threshold, boxes.dtype))
@@ -46,7 +45,7 @@ def nms(boxes: Array, scores: Array, iou_threshold: float) -> Array:
     return order[xp_of(order).asarray(kept, dtype=np.intp)]
 
 
-@operation
+@operation(check=require_batched_nms_input)
 def batched_nms(
     boxes: Array, scores: Array, groups: Array, iou_threshold: float, at_most: int | None = None
 ) -> Array:
@@ -71,8 +70,6 @@ def batched_nms(
             negative.
     """
     xp = xp_of(boxes, scores, groups)
-    require_nms_input(boxes, scores, iou_threshold)
-    require_groups(scores, groups, at_most)
     kept = xp.zeros(len(boxes), bool)
     for group in np.unique(to_host(groups)).tolist():
         (members,) = xp.nonzero(groups == group)

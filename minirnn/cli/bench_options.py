@@ -104,7 +104,7 @@ class CanvasSize(click.ParamType):
 
 def threads_or_cores(given: int | None) -> int:
     """What was asked for, or as many as this process has cores."""
-    from minirnn.kernels.cpu.parallel import thread_count
+    from minirnn.kernels import thread_count
 
     return given or thread_count()
 

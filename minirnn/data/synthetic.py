@@ -26,7 +26,7 @@ from PIL import Image
 from minirnn.data.scenes import LEVELS, Scene, categories_of, make_scene, window_of
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.parallel import thread_count
+from minirnn.kernels import thread_count
 from minirnn.masks import encode
 from minirnn.progress import Bar
 

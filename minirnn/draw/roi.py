@@ -323,7 +323,7 @@ def _weights(
         weights = ((x >= x1) & (x < x2) & (y >= y1) & (y < y2)) / ((x2 - x1) * (y2 - y1))
     else:
         settings = {"aligned": True} if name == "RoIAlign" else {}
-        output, (vjp, _, _) = OPERATIONS[name].raw(  # type: ignore[attr-defined]
+        output, (vjp, _, _) = OPERATIONS[name].raw(
             np.zeros((1, 1, height, width)),
             box[None],
             np.zeros(1, int),

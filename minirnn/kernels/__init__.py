@@ -10,6 +10,7 @@ from minirnn.kernels.table import (
     plain,
     plain_only,
 )
+from minirnn.kernels.threads import limited_to, thread_count
 
 __all__ = [
     "OPERATIONS",
@@ -17,7 +18,9 @@ __all__ = [
     "Operation",
     "add_room",
     "kernel",
+    "limited_to",
     "operation",
     "plain",
     "plain_only",
+    "thread_count",
 ]

@@ -12,6 +12,8 @@ registered here, and here is chosen.
 
 `relu(x)` now runs the kernel for NumPy arrays and the plain form for all others. With
 MINIRNN_KERNELS=plain in the environment, or inside `with plain():`, it is always the plain form.
+What an operation asks of its input (`@operation(check=…)`) is asked here, before the choice, so that
+neither the plain form nor a kernel has to.
 """
 
 from __future__ import annotations
@@ -70,12 +72,19 @@ class Operation:
     name: str
     plain: Callable
     kernels: list[Kernel] = field(default_factory=list)
+    check: Callable[..., None] | None = None
+
+    def __call__(self, *arrays: Any, **settings: Any) -> Any:
+        """Check the input, and compute."""
+        if self.check is not None:
+            self.check(*arrays, **settings)
+        return self.chosen(arrays, settings)(*arrays, **settings)
 
     def chosen(self, arrays: tuple, settings: dict[str, Any]) -> Callable:
         """What computes this call: the first kernel of its device that applies, or the plain form."""
         if plain_only():
             return self.plain
-        device = _device_of(arrays)
+        device = _device_of(arrays or tuple(settings.values()))  # arrays may be named, too
         if device is not None:
             for kernel in self.kernels:
                 if kernel.device == device and kernel.applies(*arrays, **settings):
@@ -83,17 +92,27 @@ class Operation:
         return self.plain
 
 
-def operation(function: Callable) -> Callable:
-    """Enter a function of arrays into the table, so that a kernel can stand in for it."""
-    entry = Operation(function.__name__, function)
+def operation(
+    function: Callable | None = None, *, check: Callable[..., None] | None = None
+) -> Callable:
+    """Enter a function of arrays into the table, so that a kernel can stand in for it.
+
+    Args:
+        function: the plain form, `@operation`; left out in `@operation(check=…)`.
+        check: is called first, with the call's own arguments, whatever computes it; it raises an InputError
+            where they do not fit.
+    """
+    if function is None:
+        return functools.partial(operation, check=check)
+    entry = Operation(function.__name__, function, check=check)
     OPERATIONS[entry.name] = entry
 
     @functools.wraps(function)
-    def chosen(*arrays: Any, **settings: Any) -> Any:
-        return entry.chosen(arrays, settings)(*arrays, **settings)
+    def checked(*arrays: Any, **settings: Any) -> Any:
+        return entry(*arrays, **settings)
 
-    chosen.operation = entry  # type: ignore[attr-defined]
-    return chosen
+    checked.operation = entry  # type: ignore[attr-defined]
+    return checked
 
 
 def kernel(

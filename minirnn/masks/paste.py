@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from minirnn.backend import Array, positive_part, to_host, xp_of
+from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.parallel import for_chunks
+from minirnn.kernels.table import operation
+from minirnn.ops.interpolation import bilinear_weights
 
 
+def _check(
+    mask_probabilities: Array,
+    boxes: Array,
+    height: int,
+    width: int,
+    *,
+    threshold: float = 0.5,
+    mode: str = "continuous",
+) -> None:
+    if mode not in ("continuous", "legacy"):
+        raise InputError(f"mode is {mode!r}; it should be 'continuous' or 'legacy'")
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InputError(f"boxes has shape {boxes.shape}; it should be (D, 4)")
+    shape = mask_probabilities.shape
+    if len(shape) != 3 or shape[0] != len(boxes) or shape[1] != shape[2] or shape[1] == 0:
+        raise InputError(
+            f"mask_probabilities has shape {shape}; it should be ({len(boxes)}, M, M), M at least 1"
+        )
+    if mask_probabilities.dtype.kind != "f":
+        raise InputError(
+            f"mask_probabilities has dtype {mask_probabilities.dtype}; it should be float"
+        )
+    if height < 0 or width < 0:
+        raise InputError(f"height and width are {height} and {width}; they should not be negative")
+    if not (threshold > 0 or (mode == "legacy" and threshold == 0)):
+        raise InputError(
+            f"threshold is {threshold}; it should be > 0: far from its box, a mask is 0"
+        )
+    if not bool(xp_of(mask_probabilities, boxes).isfinite(boxes).all()):
+        raise InputError("boxes holds a number that is not finite")
+
+
+@operation(check=_check)
 def paste(
     mask_probabilities: Array,
     boxes: Array,
@@ -34,8 +67,8 @@ def paste(
     (x2 - x1 + 1, y2 - y1 + 1) pixels; what is > threshold belongs to the mask. It is kept to
     compare with torchvision's answers.
 
-    Either way a reading is a row weighting times a column weighting, so that a mask is two small
-    matrix products, A @ probabilities @ B.T, over the pixels of its box only.
+    Either way a reading is a weighting of rows times a weighting of columns, so that a mask is two small
+    matrix products: A @ probabilities @ B.T.
 
     Args:
         mask_probabilities: (D, M, M) float in [0, 1].
@@ -43,97 +76,78 @@ def paste(
             of no width or height gives an empty mask in "continuous".
         height: of the image, in pixels.
         width: of the image, in pixels.
-        threshold: probability from which on a pixel belongs to the mask.
+        threshold: probability from which on a pixel belongs to the mask; > 0, in "legacy" >= 0.
         mode: "continuous" or "legacy".
 
     Returns:
         (D, height, width) bool.
 
     Raises:
-        InputError: a shape or the mode is wrong, or a box is not finite.
+        InputError: a shape, the mode or the threshold is wrong, or a box is not finite.
 
     Source: He et al., Mask R-CNN (arXiv 1703.06870), section 3.1, "Inference"; "continuous" is
     Detectron2's `paste_masks_in_image`, "legacy" torchvision's.
     """
     xp = xp_of(mask_probabilities, boxes)
-    _check(mask_probabilities, boxes, height, width, mode)
-    masks = xp.zeros((len(boxes), height, width), dtype=bool)
-    if masks.size == 0:
-        return masks
     if mode == "legacy":
-        mask_probabilities, boxes = _add_border(mask_probabilities, boxes)
-    corners = to_host(boxes)
-    if not np.isfinite(corners).all():
-        raise InputError("boxes holds a number that is not finite")
-    axis = _continuous_axis if mode == "continuous" else _legacy_axis
-    cells, dtype = mask_probabilities.shape[-1], mask_probabilities.dtype
-
-    def work(start: int, stop: int) -> None:
-        for i in range(start, stop):
-            x1, y1, x2, y2 = corners[i].tolist()
-            top, rows = axis(xp, y1, y2, height, cells, dtype)
-            left, columns = axis(xp, x1, x2, width, cells, dtype)
-            if len(rows) and len(columns):
-                read = rows @ mask_probabilities[i] @ columns.T
-                inside = read >= threshold if mode == "continuous" else read > threshold
-                masks[i, top : top + len(rows), left : left + len(columns)] = inside
-
-    if xp is np:
-        for_chunks(work, len(boxes), at_least=8)
-    else:
-        work(0, len(boxes))
+        mask_probabilities, boxes = with_border(mask_probabilities, boxes)
+    masks = xp.zeros((len(boxes), height, width), bool)
+    cells = mask_probabilities.shape[2]
+    ys, xs = (place(boxes[:, k], boxes[:, k + 2], cells, mode) for k in (1, 0))
+    for i in range(
+        len(boxes)
+    ):  # one by one: the readings of all take four times the memory of the masks
+        rows = weights_of(ys, i, xp.arange(height), mask_probabilities)
+        columns = weights_of(xs, i, xp.arange(width), mask_probabilities)
+        read = rows @ mask_probabilities[i] @ columns.T
+        masks[i] = read > threshold if mode == "legacy" else read >= threshold
     return masks
 
 
-def _continuous_axis(
-    xp: Any, start: float, stop: float, length: int, cells: int, dtype: np.dtype
-) -> tuple[int, Array]:
-    """Along one axis: the first pixel that reads anything, and the (pixels, cells) weights."""
-    if stop <= start:
-        return 0, xp.zeros((0, cells), dtype=dtype)
-    # Between the outermost cell centre and half a cell outside the box, readings fall to zero.
-    reach = (stop - start) / cells / 2
-    low = max(math.floor(start - reach), 0)
-    high = min(math.ceil(stop + reach), length)
-    if low >= high:
-        return 0, xp.zeros((0, cells), dtype=dtype)
-    # The scale is folded into two numbers in float64: float32 has too few digits for x - x1 where
-    # a box lies far out.
-    scale = cells / (stop - start)
-    shift = (low + 0.5 - start) * scale - 0.5
-    return low, _hat(xp, high - low, scale, shift, cells, dtype, border=False)
+class Place(NamedTuple):
+    """Which pixels of one axis read the cells of D masks, and where: (D,) float64 each.
 
-
-def _legacy_axis(
-    xp: Any, start: float, stop: float, length: int, cells: int, dtype: np.dtype
-) -> tuple[int, Array]:
-    """As `_continuous_axis`, for a box whose corners are cut to whole numbers."""
-    first, last = int(start), int(stop)
-    pixels = max(last - first + 1, 1)
-    low, high = max(first, 0), min(last + 1, length)
-    if low >= high:
-        return 0, xp.zeros((0, cells), dtype=dtype)
-    # Where the clip drops pixels, the first one kept is pixel low - first of the resized mask.
-    scale = cells / pixels
-    shift = (low - first + 0.5) * scale - 0.5
-    return low, _hat(xp, high - low, scale, shift, cells, dtype, border=True)
-
-
-def _hat(
-    xp: Any, pixels: int, scale: float, shift: float, cells: int, dtype: np.dtype, border: bool
-) -> Array:
-    """(pixels, cells): 1 - |u - j| where positive, for u = scale · pixel + shift and each cell j.
-
-    With `border`, the outermost cells reach to infinity; without it, there is nothing outside.
+    Attributes:
+        first: the first pixel that reads anything.
+        last: the one behind the last; not after the first where nothing is read.
+        scale: pixel p reads at cell scale · p + shift (in float64: far out, float32 has too few digits).
+        shift: see there.
+        border: the outermost cells reach on to the last pixel; else readings fall to 0 there.
     """
-    at = xp.arange(pixels, dtype=dtype) * scale + shift
-    if border:
+
+    first: Array
+    last: Array
+    scale: Array
+    shift: Array
+    border: bool
+
+
+def place(start: Array, stop: Array, cells: int, mode: str) -> Place:
+    """The sides start…stop of D boxes, (D,) in pixels, as `paste` reads them along one axis."""
+    xp = xp_of(start)
+    start, stop = start.astype(np.float64), stop.astype(np.float64)
+    if mode == "legacy":
+        first, last = xp.trunc(start), xp.trunc(stop) + 1
+        scale = cells / xp.maximum(last - first, 1)
+        return Place(first, last, scale, (0.5 - first) * scale - 0.5, True)
+    size = xp.where(stop > start, stop - start, 1)
+    half = size / cells / 2  # so far outside of the box readings fall to 0
+    last = xp.where(stop > start, xp.ceil(stop + half), -1)
+    scale = cells / size
+    return Place(xp.floor(start - half), last, scale, (0.5 - start) * scale - 0.5, False)
+
+
+def weights_of(place: Place, i: int, pixels: Array, probabilities: Array) -> Array:
+    """(pixels, cells): what each pixel reads of the cells of mask i, along one axis."""
+    xp, cells = xp_of(pixels), probabilities.shape[2]
+    at = place.scale[i] * pixels + place.shift[i]
+    if place.border:
         at = xp.clip(at, 0, cells - 1)
-    distance = xp.abs(at[:, None] - xp.arange(cells, dtype=dtype))
-    return positive_part(1 - distance)
+    reads = (pixels >= place.first[i]) & (pixels < place.last[i])
+    return bilinear_weights(at.astype(probabilities.dtype), cells) * reads[:, None]
 
 
-def _add_border(probabilities: Array, boxes: Array) -> tuple[Array, Array]:
+def with_border(probabilities: Array, boxes: Array) -> tuple[Array, Array]:
     """A ring of zero cells around each mask, and boxes that are larger by the same factor."""
     xp, cells = xp_of(probabilities, boxes), probabilities.shape[-1]
     padded = xp.zeros((len(boxes), cells + 2, cells + 2), dtype=probabilities.dtype)
@@ -141,19 +155,3 @@ def _add_border(probabilities: Array, boxes: Array) -> tuple[Array, Array]:
     half = (boxes[:, 2:] - boxes[:, :2]) * 0.5 * ((cells + 2) / cells)
     centre = (boxes[:, 2:] + boxes[:, :2]) * 0.5
     return padded, xp.concatenate([centre - half, centre + half], axis=1)
-
-
-def _check(probabilities: Array, boxes: Array, height: int, width: int, mode: str) -> None:
-    if mode not in ("continuous", "legacy"):
-        raise InputError(f"mode is {mode!r}; it should be 'continuous' or 'legacy'")
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise InputError(f"boxes has shape {boxes.shape}; it should be (D, 4)")
-    shape = probabilities.shape
-    if len(shape) != 3 or shape[0] != len(boxes) or shape[1] != shape[2] or shape[1] == 0:
-        raise InputError(
-            f"mask_probabilities has shape {shape}; it should be ({len(boxes)}, M, M), M at least 1"
-        )
-    if probabilities.dtype.kind != "f":
-        raise InputError(f"mask_probabilities has dtype {probabilities.dtype}; it should be float")
-    if height < 0 or width < 0:
-        raise InputError(f"height and width are {height} and {width}; they should not be negative")

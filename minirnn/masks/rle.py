@@ -20,6 +20,7 @@ import numpy as np
 
 from minirnn.backend import Array, to_host
 from minirnn.errors import InputError
+from minirnn.kernels.table import operation
 from minirnn.masks.checks import Misfit, is_whole, size_of
 
 _MOST_CHARACTERS = 7  # five bits each: enough for any difference of two 32-bit counts
@@ -40,7 +41,7 @@ def encode(mask: Array, *, compressed: bool = True) -> dict[str, Any]:
     """
     if mask.ndim != 2:
         raise InputError(f"mask has shape {mask.shape}; it should be (H, W)")
-    counts = _counts_of_mask(to_host(mask))
+    counts = run_lengths(to_host(mask).astype(bool, copy=False))
     size = [int(mask.shape[0]), int(mask.shape[1])]
     return {"size": size, "counts": pack(counts) if compressed else counts.tolist()}
 
@@ -117,20 +118,12 @@ def parse(rle: Mapping[str, Any], *, name: str = "rle") -> tuple[int, int, np.nd
     return height, width, counts
 
 
-def _counts_of_mask(mask: np.ndarray) -> np.ndarray:
-    height, width = mask.shape
-    mask = mask.astype(bool, copy=False)
-    # Turning to column order is the slow part: only from the first column with a pixel to the last.
-    columns = np.flatnonzero(mask.any(axis=0))
-    if len(columns) == 0:
-        return np.array([height * width], dtype=np.int64)
-    first, last = int(columns[0]), int(columns[-1]) + 1
-    flat = np.zeros((last - first) * height + 2, dtype=bool)  # off before and after
-    flat[1:-1].reshape(last - first, height)[...] = mask[:, first:last].T
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + first * height
-    # The change to off at the very end of the image is where the counts end anyway.
-    ends = [] if changes[-1] == height * width else [height * width]
-    return np.diff(np.concatenate([[0], changes, ends]).astype(np.int64), prepend=0)[1:]
+@operation
+def run_lengths(mask: np.ndarray) -> np.ndarray:
+    """The lengths (n,) int64 of the runs of a mask (H, W) bool, column by column: off, on, off, …"""
+    pixels = np.concatenate([[False], mask.T.ravel()])  # the first run is of those that are off
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
+    return np.diff(np.concatenate([[0], changes, [mask.size]]).astype(np.int64))
 
 
 def pack(counts: np.ndarray) -> str:

@@ -16,6 +16,7 @@ from minirnn.ops import (  # importing them enters them into the table
     roi_align,
     roi_pool,
     roi_warp,
+    sgd,
     shape,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "roi_align",
     "roi_pool",
     "roi_warp",
+    "sgd",
     "shape",
 ]

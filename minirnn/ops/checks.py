@@ -15,43 +15,54 @@ Pair = int | tuple[int, int]
 
 
 def pair(value: Pair) -> tuple[int, int]:
-    """A setting of both axes: one number for both, or (y, x)."""
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+    """A setting of both axes: one number for both, or (y, x); opposite sides of a map are treated alike.
+
+    Raises:
+        InputError: it is not one or two numbers.
+    """
+    both = (value, value) if isinstance(value, int) else tuple(value)
+    if len(both) != 2:
+        raise InputError(f"{value} should be one number or two, (y, x), for opposite sides alike")
+    return int(both[0]), int(both[1])
 
 
 def check_conv2d(
     x: Array,
     weight: Array,
     bias: Array | None,
-    add: Array | None,
+    add: Array | None = None,
     *,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-) -> tuple[int, int]:
-    """The size (H', W') of the result of `conv2d`, or its InputError."""
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    **_: Any,
+) -> None:
+    """The InputError of `conv2d`, if there is one."""
     channels = x.shape[1] // max(groups, 1) if x.ndim > 1 else 0
     _check_conv("conv2d", x, weight, bias, channels, len(weight), groups)
-    kernel, stride, padding, dilation = (
-        weight.shape[2:],
-        pair(stride),
-        pair(padding),
-        pair(dilation),
-    )
-    size = tuple(
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-    )
+    size = conv_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     if min(size) < 1:
         raise InputError(
-            f"conv2d: kernel {kernel} with dilation {dilation} is larger than "
-            f"the map {x.shape[2:]} with padding {padding}"
+            f"conv2d: kernel {weight.shape[2:]} with dilation {pair(dilation)} is larger than "
+            f"the map {x.shape[2:]} with padding {pair(padding)}"
         )
     shape = (len(x), len(weight), *size)
     if add is not None and add.shape != shape:
         raise InputError(f"conv2d: add has shape {add.shape}; it should be {shape}")
-    return size
+
+
+def conv_size(
+    size: tuple[int, int], kernel: tuple[int, int], stride: Pair, padding: Pair, dilation: Pair
+) -> tuple[int, int]:
+    """(H', W') of a convolution's result: floor((n + 2p - d(k - 1) - 1) / s) + 1."""
+    height, width = (
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(
+            size, kernel, pair(stride), pair(padding), pair(dilation), strict=True
+        )
+    )
+    return height, width
 
 
 def check_conv_transpose2d(
@@ -59,31 +70,47 @@ def check_conv_transpose2d(
     weight: Array,
     bias: Array | None,
     *,
-    stride: Pair,
-    padding: Pair,
-    output_padding: Pair,
-) -> tuple[int, int]:
-    """The size of the result of `conv_transpose2d`, or its InputError."""
-    outputs = weight.shape[1] if weight.ndim > 1 else 0
-    _check_conv("conv_transpose2d", x, weight, bias, len(weight), outputs, 1)
-    stride, padding, extra = pair(stride), pair(padding), pair(output_padding)
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    **_: Any,
+) -> None:
+    """The InputError of `conv_transpose2d`, if there is one."""
+    outputs = weight.shape[1] * groups if weight.ndim > 1 else 0
+    _check_conv("conv_transpose2d", x, weight, bias, len(weight), outputs, groups)
+    stride, extra = pair(stride), pair(output_padding)
     if any(not 0 <= e < s for e, s in zip(extra, stride, strict=True)):
         raise InputError(
             f"conv_transpose2d: output_padding {extra} has to be from 0 to the stride {stride} less one"
         )
-    size = tuple(
-        (n - 1) * s - 2 * p + k + e
-        for n, s, p, k, e in zip(x.shape[2:], stride, padding, weight.shape[2:], extra, strict=True)
-    )
+    size = transposed_size(x.shape[2:], weight.shape[2:], stride, padding, extra, dilation)
     if min(size) < 1:
         raise InputError(
             f"conv_transpose2d: nothing is left of a map of {x.shape[2:]} with kernel "
-            f"{weight.shape[2:]}, stride {stride} and padding {padding}"
+            f"{weight.shape[2:]}, stride {stride} and padding {pair(padding)}"
         )
-    return size
 
 
-def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
+def transposed_size(
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+) -> tuple[int, int]:
+    """(H', W') of a transposed convolution's result: (n - 1)s - 2p + d(k - 1) + 1 + output_padding."""
+    settings = map(pair, (stride, padding, output_padding, dilation))
+    height, width = (
+        (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
+        for n, k, s, p, e, d in zip(size, kernel, *settings, strict=True)
+    )
+    return height, width
+
+
+def check_linear(x: Array, weight: Array, bias: Array | None, **_: Any) -> None:
     """The InputError of `linear`, if there is one."""
     if x.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise InputError(f"linear: x has shape {x.shape}; it should be (N, {weight.shape[1]})")
@@ -112,7 +139,9 @@ def _check_conv(
         raise InputError(f"{name}: bias has shape {bias.shape}; it should be ({outputs},)")
 
 
-def check_group_norm(x: Array, weight: Array, bias: Array, add: Array | None, groups: int) -> None:
+def check_group_norm(
+    x: Array, weight: Array, bias: Array, add: Array | None = None, *, groups: int, **_: Any
+) -> None:
     """The InputError of `group_norm`, if there is one."""
     check_per_channel("group_norm", x, weight, bias)
     if add is not None and add.shape != x.shape:

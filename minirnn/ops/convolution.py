@@ -20,10 +20,18 @@ from typing import Any
 
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
-from minirnn.ops.checks import Pair, check_conv2d, check_conv_transpose2d, check_linear, pair
+from minirnn.ops.checks import (
+    Pair,
+    check_conv2d,
+    check_conv_transpose2d,
+    check_linear,
+    conv_size,
+    pair,
+    transposed_size,
+)
 
 
-@differentiable
+@differentiable(check=check_conv2d)
 def conv2d(
     x: Array,
     weight: Array,
@@ -61,13 +69,7 @@ def conv2d(
         InputError: shapes do not fit together, there are no channels, or the kernel is larger than
             the padded map.
     """
-    settings: dict[str, Any] = {
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-    }
-    size = check_conv2d(x, weight, bias, add, **settings)
+    size = conv_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     places = list(_places(weight.shape[2:], pair(stride), pair(dilation), size))
     padded, w = _grouped(_padded(x, pair(padding)), groups, 1), _grouped(weight, groups, 0)
     y = _products(padded, w, places, size).reshape(len(x), len(weight), *size)
@@ -87,7 +89,7 @@ def conv2d(
     return y, (to_x, to_weight, to_bias) + (() if add is None else (inner,))
 
 
-@differentiable
+@differentiable(check=check_conv_transpose2d)
 def conv_transpose2d(
     x: Array,
     weight: Array,
@@ -96,52 +98,55 @@ def conv_transpose2d(
     stride: Pair = 1,
     padding: Pair = 0,
     output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
     relu: bool = False,
 ) -> tuple[Array, tuple]:
     """Stamp the kernel, times the value, onto a larger map: the transpose of a convolution.
 
-        y[n, o, i·s + u - p, j·s + v - p] += w[c, o, u, v] · x[n, c, i, j]
+        y[n, o, i·s + u·d - p, j·s + v·d - p] += w[c, o, u, v] · x[n, c, i, j]
 
     Args:
         x: (N, C, H, W).
-        weight: (C, O, kh, kw): first axis is the input's channels.
+        weight: (C, O / groups, kh, kw): first axis is the input's channels.
         bias: (O,) or None.
         stride: s, step between stamps.
         padding: p, rings that are cut off the result.
         output_padding: rows and columns added at the bottom and right, where several sizes fit.
+        dilation: d, distance between the kernel's elements.
+        groups: the channels are cut into so many groups that do not see each other.
         relu: whether negative results become 0.
 
     Returns:
-        (N, O, (H - 1)·s - 2p + kh + output_padding, …).
+        (N, O, (H - 1)·s - 2p + d(kh - 1) + 1 + output_padding, …).
 
     Raises:
         InputError: shapes do not fit together, there are no channels, nothing is left of the result,
             or output_padding is not smaller than the stride.
     """
-    settings: dict[str, Any] = {
-        "stride": stride,
-        "padding": padding,
-        "output_padding": output_padding,
-    }
-    height, width = check_conv_transpose2d(x, weight, bias, **settings)
-    py, px = pair(padding)
-    places = list(_places(weight.shape[2:], pair(stride), (1, 1), x.shape[2:]))
-    cells, w = _grouped(x, 1, 1), _grouped(weight, 1, 0)
-    shape = (len(x), 1, weight.shape[1], height + 2 * py, width + 2 * px)
-    y = _finished(_unpadded(_stamps(cells, w, places, shape)[:, 0], (py, px)), bias, None, relu)
+    kernel, (py, px) = weight.shape[2:], pair(padding)
+    size = transposed_size(x.shape[2:], kernel, stride, padding, output_padding, dilation)
+    height, width, outputs = size[0] + 2 * py, size[1] + 2 * px, weight.shape[1]
+    places = list(_places(kernel, pair(stride), pair(dilation), x.shape[2:]))
+    cells, w = _grouped(x, groups, 1), _grouped(weight, groups, 0)
+    large = _stamps(cells, w, places, (len(x), groups, outputs, height, width))
+    y = _unpadded(large.reshape(len(x), groups * outputs, height, width), (py, px))
+    y = _finished(y, bias, None, relu)
 
     def inner(dy: Array) -> Array:
-        return _grouped(_padded(dy * (y > 0) if relu else dy, (py, px)), 1, 1)
+        return dy * (y > 0) if relu else dy
 
-    to_bias = lambda dy: _unpadded(inner(dy)[:, 0], (py, px)).sum(axis=(0, 2, 3))  # noqa: E731
+    def padded(dy: Array) -> Array:
+        return _grouped(_padded(inner(dy), (py, px)), groups, 1)
+
     return y, (
-        lambda dy: _products(inner(dy), w, places, x.shape[2:]).reshape(x.shape),
-        lambda dy: _weight_products(cells, inner(dy), places, weight.shape),
-        None if bias is None else to_bias,
+        lambda dy: _products(padded(dy), w, places, x.shape[2:]).reshape(x.shape),
+        lambda dy: _weight_products(cells, padded(dy), places, weight.shape),
+        None if bias is None else lambda dy: inner(dy).sum(axis=(0, 2, 3)),
     )
 
 
-@differentiable
+@differentiable(check=check_linear)
 def linear(
     x: Array, weight: Array, bias: Array | None, *, relu: bool = False
 ) -> tuple[Array, tuple]:
@@ -159,7 +164,6 @@ def linear(
     Raises:
         InputError: x is not (N, I) for weight's I.
     """
-    check_linear(x, weight, bias)
     y = x @ weight.T
     if bias is not None:
         y = y + bias

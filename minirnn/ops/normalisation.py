@@ -21,7 +21,7 @@ from minirnn.errors import InputError
 from minirnn.ops.checks import check_group_norm, check_per_channel
 
 
-@differentiable
+@differentiable(check=check_group_norm)
 def group_norm(
     x: Array,
     weight: Array,
@@ -51,7 +51,6 @@ def group_norm(
 
     Source: Wu and He, "Group normalization", 2018, section 3.
     """
-    check_group_norm(x, weight, bias, add, groups)
     xp, members = xp_of(x, weight, bias, add), x.shape[1] // groups * _size(x.shape[2:])
     grouped = (len(x), groups, members)
     w, b = (values.reshape(-1, *(1,) * (x.ndim - 2)) for values in (weight, bias))

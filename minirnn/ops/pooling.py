@@ -8,8 +8,7 @@ from typing import Any
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
-
-Pair = int | tuple[int, int]
+from minirnn.ops.checks import Pair, pair
 
 
 @differentiable
@@ -141,15 +140,15 @@ class Windows:
         name: str,
         shape: tuple[int, ...],
         kernel: Pair,
-        stride: Pair | None,
-        padding: Pair,
+        stride: Pair | None = None,
+        padding: Pair = 0,
         ceil_mode: bool = False,
     ) -> None:
         if len(shape) != 4:
             raise InputError(f"{name}: x has shape {shape}; it should be (N, C, H, W)")
-        self.kernel = _pair(kernel)
-        self.stride = self.kernel if stride is None else _pair(stride)
-        self.padding = _pair(padding)
+        self.kernel = pair(kernel)
+        self.stride = self.kernel if stride is None else pair(stride)
+        self.padding = pair(padding)
         if min(self.kernel) < 1 or min(self.stride) < 1 or min(self.padding) < 0:
             raise InputError(
                 f"{name}: kernel {self.kernel} and stride {self.stride} should be at least 1, "
@@ -208,8 +207,3 @@ def _count(length: int, kernel: int, stride: int, padding: int, ceil_mode: bool)
     count = -(-(length - kernel) // stride) + 1
     # A window that would begin in the padding behind the map does not count.
     return count - ((count - 1) * stride >= length - padding)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    y, x = (value, value) if isinstance(value, int) else value
-    return int(y), int(x)

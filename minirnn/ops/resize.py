@@ -23,7 +23,16 @@ from minirnn.errors import InputError
 from minirnn.ops.interpolation import bilinear_weights, nearest_index, neighbours, resize_positions
 
 
-@differentiable
+def _check(x: Array, *, size: Sequence[int], **_: Any) -> None:
+    if x.ndim != 4 or 0 in x.shape[2:]:
+        raise InputError(
+            f"resize: x has shape {x.shape}; it should be (N, C, H, W), H and W at least 1"
+        )
+    if len(size) != 2 or min(size) < 1:
+        raise InputError(f"resize: size is {size}; it should be (height, width), both at least 1")
+
+
+@differentiable(check=_check)
 def nearest(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable]:
     """Each output cell copies one input cell.
 
@@ -40,9 +49,7 @@ def nearest(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable]:
         InputError: x is not (N, C, H, W), or a side is 0.
     """
     xp, before = xp_of(x), x.shape[2:]
-    rows, columns = (
-        nearest_index(n, m) for n, m in zip(before, _check("nearest", x.shape, size), strict=True)
-    )
+    rows, columns = (nearest_index(n, m) for n, m in zip(before, size, strict=True))
     y = x[:, :, xp.asarray(rows)[:, None], xp.asarray(columns)]
 
     def gradient(dy: Array) -> Array:
@@ -55,7 +62,7 @@ def nearest(x: Array, *, size: Sequence[int]) -> tuple[Array, Callable]:
     return y, gradient
 
 
-@differentiable
+@differentiable(check=_check)
 def bilinear(
     x: Array, *, size: Sequence[int], align_corners: bool = False
 ) -> tuple[Array, Callable]:
@@ -80,7 +87,7 @@ def bilinear(
         InputError: x is not (N, C, H, W), or a side is 0.
     """
     xp = xp_of(x)
-    sizes = zip(x.shape[2:], _check("bilinear", x.shape, size), strict=True)
+    sizes = zip(x.shape[2:], size, strict=True)
     rows, columns = (resize_positions(n, m, align_corners, x.dtype) for n, m in sizes)
     left, right, tx = (xp.asarray(part) for part in neighbours(columns, x.shape[3]))
     upper, lower, ty = (xp.asarray(part) for part in neighbours(rows, x.shape[2]))
@@ -96,13 +103,3 @@ def bilinear(
         return row_weights.T @ dy @ column_weights
 
     return y, gradient
-
-
-def _check(name: str, shape: tuple[int, ...], size: Any) -> tuple[int, int]:
-    if len(shape) != 4 or 0 in shape[2:]:
-        raise InputError(
-            f"{name}: x has shape {shape}; it should be (N, C, H, W), H and W at least 1"
-        )
-    if len(size) != 2 or min(size) < 1:
-        raise InputError(f"{name}: size is {size}; it should be (height, width), both at least 1")
-    return int(size[0]), int(size[1])

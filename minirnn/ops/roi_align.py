@@ -8,7 +8,7 @@ from minirnn.ops.roi_regions import Side, bins_of, check_regions
 from minirnn.ops.roi_sampling import sample_regions
 
 
-@differentiable
+@differentiable(check=check_regions)
 def roi_align(
     features: Array,
     boxes: Array,
@@ -53,7 +53,6 @@ def roi_align(
 
     Source: He et al., "Mask R-CNN", 2017, section 3. The half cell: detectron2's ROIAlign.
     """
-    check_regions(features, boxes, image_index)
     bins = bins_of(output_size)
     xp = xp_of(boxes)
     corners = boxes * spatial_scale - (0.5 if aligned else 0.0)

@@ -9,7 +9,7 @@ from minirnn.backend import Array, to_host, xp_of
 from minirnn.ops.roi_regions import bins_of, check_regions
 
 
-@differentiable
+@differentiable(check=check_regions)
 def roi_pool(
     features: Array,
     boxes: Array,
@@ -43,7 +43,6 @@ def roi_pool(
 
     Source: Girshick, "Fast R-CNN", 2015, section 2.1. The rounding is that of its Caffe code.
     """
-    check_regions(features, boxes, image_index)
     xp, bins = xp_of(features), bins_of(output_size)
     sides = bin_edges(boxes, spatial_scale, bins, features.shape)
     top, bottom, left, right = (to_host(edge) for edge in sides)

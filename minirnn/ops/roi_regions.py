@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
 
 
-def check_regions(features: Array, boxes: Array, image_index: Array) -> None:
+def check_regions(features: Array, boxes: Array, image_index: Array, **_: Any) -> None:
     """Refuse regions that do not fit the feature map.
 
     Raises:

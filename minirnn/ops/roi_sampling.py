@@ -12,7 +12,17 @@ from minirnn.ops.interpolation import bilinear_weights
 from minirnn.ops.roi_regions import Side
 
 
-@operation
+def _check(
+    features: Array, rows: Side, columns: Side, image_index: Array, bins: Any, reduce: str
+) -> None:
+    """Raise an InputError unless there are channels and `reduce` is "mean" or "max"."""
+    if reduce not in ("mean", "max"):
+        raise InputError(f"reduce is {reduce!r}; it should be 'mean' or 'max'")
+    if features.shape[1] == 0:
+        raise InputError(f"features has shape {features.shape}; it should have at least 1 channel")
+
+
+@operation(check=_check)
 def sample_regions(
     features: Array,
     rows: Side,
@@ -38,7 +48,6 @@ def sample_regions(
     Raises:
         InputError: `reduce` is something else, or there are no channels.
     """
-    check_sampling(features, reduce)
     xp, (height, width) = xp_of(features), features.shape[2:]
     pooled = xp.zeros((len(image_index), features.shape[1], *bins), features.dtype)
     # Sizes steer Python's loop: they are moved to the host once.
@@ -82,11 +91,3 @@ def _weights(side: Side, r: int, bins: int, samples: int, length: int, dtype: An
     reads = (position >= -1) & (position <= length)
     weights = bilinear_weights(xp.clip(position, 0, length - 1), length) * reads[..., None]
     return weights.reshape(bins * samples, length).astype(dtype)
-
-
-def check_sampling(features: Array, reduce: str) -> None:
-    """Raise an InputError unless there are channels and `reduce` is "mean" or "max"."""
-    if reduce not in ("mean", "max"):
-        raise InputError(f"reduce is {reduce!r}; it should be 'mean' or 'max'")
-    if features.shape[1] == 0:
-        raise InputError(f"features has shape {features.shape}; it should have at least 1 channel")

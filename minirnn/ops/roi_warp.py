@@ -9,7 +9,7 @@ from minirnn.ops.roi_regions import Side, bins_of, check_regions
 from minirnn.ops.roi_sampling import sample_regions
 
 
-@differentiable
+@differentiable(check=check_regions)
 def roi_warp(
     features: Array,
     boxes: Array,
@@ -51,7 +51,6 @@ def roi_warp(
     Source: Dai et al., "Instance-aware Semantic Segmentation via Multi-task Network Cascades",
     2016, section 3.2; rounded as He et al., "Mask R-CNN", 2017, sections 3 and 4.2 describe it.
     """
-    check_regions(features, boxes, image_index)
     bins = bins_of(output_size)
     first, size = quantised(boxes, spatial_scale)
     columns, rows = (

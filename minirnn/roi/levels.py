@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd.tensor import differentiable, remembered
+from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, positive_part, xp_of
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
 from minirnn.ops.roi_align import roi_align
+
+SPATIAL_SCALES = (1 / 4, 1 / 8, 1 / 16, 1 / 32)
 
 
 def assign_levels(
@@ -64,12 +65,27 @@ def assign_levels(
     return xp.clip(level, lowest, highest).astype(np.intp) - lowest
 
 
-@differentiable
+def _check(*inputs: Array, spatial_scales: Sequence[float] = SPATIAL_SCALES, **_: Any) -> None:
+    *maps, _, _ = inputs
+    if len(maps) != len(spatial_scales) or not maps:
+        raise InputError(
+            f"spatial_scales has {len(spatial_scales)} numbers for {len(maps)} maps; "
+            "it should have one for each, and there should be at least one"
+        )
+    for k, features in enumerate(maps):
+        if features.shape[:2] != maps[0].shape[:2]:
+            raise InputError(
+                f"map {k} has shape {features.shape}; images and channels should be those of "
+                f"map 0, {maps[0].shape[:2]}"
+            )
+
+
+@differentiable(check=_check)
 def pyramid_roi(
     *inputs: Array,
     operation: Callable = roi_align,
     output_size: int | tuple[int, int] = (7, 7),
-    spatial_scales: Sequence[float] = (1 / 4, 1 / 8, 1 / 16, 1 / 32),
+    spatial_scales: Sequence[float] = SPATIAL_SCALES,
     lowest: int = 2,
     canonical_size: float = 224,
     canonical_level: int = 4,
@@ -104,47 +120,27 @@ def pyramid_roi(
     Source: Lin et al., "Feature Pyramid Networks for Object Detection", 2017, section 4.2.
     """
     *maps, boxes, image_index = inputs
-    if len(maps) != len(spatial_scales) or not maps:
-        raise InputError(
-            f"spatial_scales has {len(spatial_scales)} numbers for {len(maps)} maps; "
-            "it should have one for each, and there should be at least one"
-        )
-    for k, features in enumerate(maps):
-        if features.shape[:2] != maps[0].shape[:2]:
-            raise InputError(
-                f"map {k} has shape {features.shape}; images and channels should be those of "
-                f"map 0, {maps[0].shape[:2]}"
-            )
-    xp = xp_of(*inputs)
-    level = assign_levels(
-        boxes,
-        lowest=lowest,
-        highest=lowest + len(maps) - 1,
-        canonical_size=canonical_size,
-        canonical_level=canonical_level,
-        eps=eps,
-        rule=rule,
-    )
+    xp, highest = xp_of(*inputs), lowest + len(maps) - 1
+    rules: dict[str, Any] = {"canonical_size": canonical_size, "canonical_level": canonical_level}
+    level = assign_levels(boxes, lowest=lowest, highest=highest, eps=eps, rule=rule, **rules)
     members = [xp.nonzero(level == k)[0] for k in range(len(maps))]
-    parts = []
-    for features, scale, chosen in zip(maps, spatial_scales, members, strict=True):
-        parts.append(
-            operation.raw(  # type: ignore[attr-defined]
-                features,
-                boxes[chosen],
-                image_index[chosen],
-                output_size=output_size,
-                spatial_scale=scale,
-                **settings,
-            )
+    parts = [
+        operation.raw(  # type: ignore[attr-defined]
+            features,
+            boxes[chosen],
+            image_index[chosen],
+            output_size=output_size,
+            spatial_scale=scale,
+            **settings,
         )
-    channels, *bins = parts[0][0].shape[1:]
-    pooled = xp.empty((len(boxes), *bins, channels), maps[0].dtype)
+        for features, scale, chosen in zip(maps, spatial_scales, members, strict=True)
+    ]
+    first = parts[0][0]
+    pooled = xp.empty_like(first, shape=(len(boxes), *first.shape[1:]))  # in memory as parts lie
     for chosen, (part, _) in zip(members, parts, strict=True):
-        pooled[chosen] = nhwc_of(part)
-    lay = remembered(nhwc_of)  # the maps share one gradient: it is brought into order once
+        pooled[chosen] = part
     gradients = [
-        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(nchw_of(lay(dy)[chosen]))
+        lambda dy, chosen=chosen, vjp=vjps[0]: vjp(dy[chosen])
         for chosen, (_, vjps) in zip(members, parts, strict=True)
     ]
-    return nchw_of(pooled), (*gradients, None, None)
+    return pooled, (*gradients, None, None)

@@ -77,45 +77,53 @@ def conv_transpose2d(
     stride: Pair = 1,
     padding: Pair = 0,
     output_padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
     relu: bool = False,
 ) -> np.ndarray:
     """Add up kernels, one for each place of the map, times the value there: a map becomes larger.
 
-        y[o, i·s + u - p, j·s + v - p] += weight[c, o, u, v] · x[c, i, j]    for all c, i, j, u, v
+        y[o, i·s + u·d - p, j·s + v·d - p] += weight[c, o, u, v] · x[c, i, j]    for all c, i, j, u, v
 
     Args:
         x: (N, C, H, W).
-        weight: (C, O, kh, kw): the inputs come first, other than in `conv2d`.
+        weight: (C, O / groups, kh, kw): the inputs come first, other than in `conv2d`.
         bias: (O,), or None.
         stride: s, the step from kernel to kernel in the result.
         padding: p, how many rings of the result are cut off.
         output_padding: so many rows and columns more at the lower and right end.
+        dilation: d, the distance between the kernel's elements.
+        groups: channels and outputs are cut into so many groups that do not see each other.
         relu: whether negative results become 0.
 
     Returns:
-        (N, O, H', W') with H' = (H - 1) s - 2p + kh + output_padding.
+        (N, O, H', W') with H' = (H - 1) s - 2p + d (kh - 1) + 1 + output_padding.
 
     Source: Zeiler et al., Deconvolutional networks (2010).
     """
     (stride_y, stride_x), (pad_y, pad_x) = pair(stride), pair(padding)
+    (step_y, step_x), (more_y, more_x) = pair(dilation), pair(output_padding)
     n, channels, height, width = x.shape
-    _, outputs, kernel_y, kernel_x = weight.shape
-    rows = (height - 1) * stride_y - 2 * pad_y + kernel_y + pair(output_padding)[0]
-    columns = (width - 1) * stride_x - 2 * pad_x + kernel_x + pair(output_padding)[1]
-    y = np.zeros((n, outputs, rows, columns), x.dtype)
+    _, in_group, kernel_y, kernel_x = weight.shape
+    rows = (height - 1) * stride_y - 2 * pad_y + step_y * (kernel_y - 1) + 1 + more_y
+    columns = (width - 1) * stride_x - 2 * pad_x + step_x * (kernel_x - 1) + 1 + more_x
+    y = np.zeros((n, in_group * groups, rows, columns), x.dtype)
     for image in range(n):
-        for output in range(outputs):
+        for output in range(in_group * groups):
             if bias is not None:
                 y[image, output] = bias[output]
-            for channel in range(channels):
+            group, number = divmod(output, in_group)
+            own = channels // groups
+            for channel in range(group * own, (group + 1) * own):
                 for i in range(height):
                     for j in range(width):
                         for u in range(kernel_y):
                             for v in range(kernel_x):
-                                row, column = i * stride_y + u - pad_y, j * stride_x + v - pad_x
+                                row = i * stride_y + u * step_y - pad_y
+                                column = j * stride_x + v * step_x - pad_x
                                 if 0 <= row < rows and 0 <= column < columns:
                                     y[image, output, row, column] += (
-                                        weight[channel, output, u, v] * x[image, channel, i, j]
+                                        weight[channel, number, u, v] * x[image, channel, i, j]
                                     )
     return np.maximum(y, 0) if relu else y
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 from minirnn.files import alone_in, remove_leftovers
-from minirnn.kernels.cpu.parallel import thread_count
+from minirnn.kernels import thread_count
 from minirnn.structures import Sample
 from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
 from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,56 +11,7 @@ import numpy as np
 from minirnn.autograd import Tensor
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.layout import contiguous
-from minirnn.kernels.cpu.passes import element_by_element
-
-
-def sgd_step(
-    parameter: Array,
-    gradient: Array,
-    velocity: Array,
-    *,
-    learning_rate: float,
-    momentum: float,
-    weight_decay: float,
-) -> None:
-    """One step downhill, with the speed of the steps before. Changes parameter and velocity.
-
-        velocity  ← momentum · velocity + gradient + weight_decay · parameter
-        parameter ← parameter - learning_rate · velocity
-
-    The learning rate stands outside the velocity (torch's form), so that a change of it takes
-    effect at once.
-
-    Args:
-        parameter: of any shape.
-        gradient: of the same shape. It is only read: two parameters may share one array.
-        velocity: of the same shape, zeros before the first step.
-        learning_rate: step length.
-        momentum: share of the velocity that is kept.
-        weight_decay: pull towards 0.
-
-    Raises:
-        ValueError: the shapes differ.
-
-    Source: Goyal et al., "Accurate, large minibatch SGD", 2017, section 3, equation 9.
-    """
-    for name, array in (("gradient", gradient), ("velocity", velocity)):
-        if array.shape != parameter.shape:
-            raise ValueError(f"{name} has shape {array.shape}; it should be {parameter.shape}")
-    xp = xp_of(parameter, gradient, velocity)
-
-    def step(parameter: Array, gradient: Array, velocity: Array) -> None:
-        scratch = xp.empty_like(parameter)  # the only memory that a step takes
-        xp.multiply(parameter, weight_decay, out=scratch)
-        scratch += gradient
-        velocity *= momentum
-        velocity += scratch
-        xp.multiply(velocity, learning_rate, out=scratch)
-        parameter -= scratch
-
-    element_by_element(step, parameter, gradient, velocity)
+from minirnn.ops.sgd import sgd_step
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:
@@ -78,22 +29,11 @@ def gradient_norm(parameters: Iterable[Tensor]) -> float:
     xp = xp_of(*gradients)
     flat = [gradient.ravel(order="K") for gradient in gradients]
     with np.errstate(over="ignore", invalid="ignore"):  # the answer inf or nan is wanted
-        squares = to_host(xp.stack(_each(lambda g: xp.dot(g, g), flat))).astype(np.float64)
+        squares = to_host(xp.stack([xp.dot(g, g) for g in flat])).astype(np.float64)
         if not np.isfinite(squares).all():  # float32 ends at 3e38: squares can leave it first
             wide = [g.astype(xp.float64) for g in flat]
             squares = to_host(xp.stack([xp.dot(g, g) for g in wide]))
     return math.sqrt(math.fsum(squares)) if np.isfinite(squares).all() else float(squares.sum())
-
-
-def _each(function: Callable[[Array], Array], arrays: list[Array]) -> list[Array]:
-    """function(array) of each, on all cores."""
-    results: list[Any] = [None] * len(arrays)
-
-    def work(start: int, stop: int) -> None:
-        results[start:stop] = map(function, arrays[start:stop])
-
-    parallel.for_chunks(work, len(arrays), at_least=8)
-    return results
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
@@ -112,13 +52,13 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
         The norm before.
 
     Raises:
-        ValueError: max_norm is not more than 0.
+        InputError: max_norm is not more than 0.
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks", 2013,
         section 3.2, algorithm 1.
     """
     if not max_norm > 0:
-        raise ValueError(f"max_norm is {max_norm}; it should be more than 0")
+        raise InputError(f"max_norm is {max_norm}; it should be more than 0")
     parameters = list(parameters)
     norm = gradient_norm(parameters)
     if math.isfinite(norm) and norm > max_norm:
@@ -193,7 +133,8 @@ class SGD:
 
     def state_dict(self) -> dict[str, Array]:
         """The velocity of each trained parameter, by the parameter's name; see `Module.state_dict`."""
-        return {name: contiguous(self._velocity(name)) for name in self.named_parameters()}
+        velocities = {name: self._velocity(name) for name in self.named_parameters()}
+        return {name: xp_of(v).ascontiguousarray(v) for name, v in velocities.items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
         """Take over velocities.

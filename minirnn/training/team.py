@@ -36,10 +36,8 @@ from minirnn.autograd import Tensor
 from minirnn.backend import Array
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
-from minirnn.kernels.cpu import parallel
-from minirnn.kernels.cpu.layout import hwio_of, oihw_of
+from minirnn.kernels import limited_to, thread_count
 from minirnn.kernels.cpu.memory import keep_freed, keeps_freed
-from minirnn.kernels.cpu.passes import added
 from minirnn.ops.arithmetic import add
 from minirnn.structures import Target
 
@@ -68,7 +66,7 @@ class Team:
                 f"processes is {processes}, but the model is on {model.device}; there it should be 1"
             )
         self._tensors = _trained(model)
-        self._threads = max(parallel.thread_count() // processes, 1)
+        self._threads = max(thread_count() // processes, 1)
         self._memory = _Memory([tensor.data for tensor in self._tensors], processes)
         self._pools: list[WorkerPool] = []
         # Also when nobody calls `close`: processes should not wait for a team that is gone.
@@ -110,7 +108,7 @@ class Team:
             for share in _shares([len(target.labels) for target in targets], count)
         )
         pending = self._ask("losses", others)
-        with parallel.limited_to(self._threads):
+        with limited_to(self._threads):
             found = [self._own.losses(*own)]
         found += self._answers(pending)
         self._memory.remove()  # by now everyone has it in view, and nothing can be left behind
@@ -132,16 +130,12 @@ class Team:
         """
         own, *others = self._factors
         pending = self._ask("backward", [(factors,) for factors in others])
-        with parallel.limited_to(self._threads):
+        with limited_to(self._threads):
             self._own.backward(own)
         for reached, gradients in zip(self._answers(pending), self._gradients, strict=True):
             for index in reached:
                 tensor, gradient = self._tensors[index], gradients[index]
-                both = (
-                    gradient.copy(order="K")
-                    if tensor.grad is None
-                    else added(tensor.grad, gradient)
-                )
+                both = gradient.copy(order="K") if tensor.grad is None else tensor.grad + gradient
                 tensor.grad = both
 
     def close(self) -> None:
@@ -252,7 +246,7 @@ class _Member:
             self._begin()
         what, arguments = request
         # The first process looks at every loss and gradient; here warnings would only be repeated.
-        with np.errstate(all="ignore"), parallel.limited_to(self._threads):
+        with np.errstate(all="ignore"), limited_to(self._threads):
             if what == "losses":
                 return self._share.losses(*arguments)
             self._model.zero_grad()
@@ -272,7 +266,6 @@ class _Member:
         if self._keep:
             keep_freed()
         os.environ["MINIRNN_THREADS"] = str(self._threads)
-        parallel._allowed.cache_clear()
         model = build(config, np.random.default_rng(0)).astype(self._memory.dtype)
         model.load_state_dict(fixed, strict=False)
         for name, tensor in model.named_parameters():
@@ -322,7 +315,11 @@ class _Memory:
         if len(kinds) != 1:
             raise InputError(f"the parameters are of several kinds: {sorted(map(str, kinds))}")
         self.dtype = kinds.pop()
-        self._shapes = [hwio_of(a).shape if a.ndim > 1 else a.shape for a in arrays]
+        # Each lies in memory as its first does: axes by falling stride.
+        self._axes = [np.argsort([-stride for stride in a.strides], kind="stable") for a in arrays]
+        self._shapes = [
+            tuple(a.shape[k] for k in axes) for a, axes in zip(arrays, self._axes, strict=True)
+        ]
         sizes = [-(-a.nbytes // _ALIGNED) * _ALIGNED for a in arrays]
         self._starts = [sum(sizes[:i]) for i in range(len(sizes))]
         self._size = sum(sizes)
@@ -334,14 +331,14 @@ class _Memory:
                 os.posix_fallocate(file.fileno(), 0, self._size * sets)
 
     def arrays(self, number: int) -> list[Array]:
-        """The arrays of one set, lying as `minirnn.kernels.cpu.layout` says."""
+        """The arrays of one set."""
         with open(self._path, "r+b") as file:
             space = mmap.mmap(file.fileno(), 0)
         arrays = []
-        for shape, start in zip(self._shapes, self._starts, strict=True):
+        for shape, axes, start in zip(self._shapes, self._axes, self._starts, strict=True):
             at = number * self._size + start
             flat = np.frombuffer(space, self.dtype, math.prod(shape), at)
-            arrays.append(oihw_of(flat.reshape(shape)) if len(shape) > 1 else flat)
+            arrays.append(flat.reshape(shape).transpose(np.argsort(axes)))
         return arrays
 
     def remove(self) -> None:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from minirnn.boxes import geometry
-from minirnn.boxes.checks import require_boxes
-from minirnn.kernels.cpu.parallel import in_blocks
+from minirnn.boxes.match import BACKGROUND, decided, match
+from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel
 
 
@@ -26,8 +26,6 @@ def _both_on_host(a: np.ndarray, b: np.ndarray) -> bool:
 )
 def intersection_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`minirnn.boxes.intersection`, (N, M)."""
-    require_boxes("a", a)
-    require_boxes("b", b)
     return _table(a, b, _shared)
 
 
@@ -39,9 +37,26 @@ def intersection_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 )
 def iou_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`minirnn.boxes.iou`, (N, M)."""
-    require_boxes("a", a)
-    require_boxes("b", b)
     return _table(a, b, iou_of_sides)
+
+
+@kernel(
+    match, "cpu", reason="a column of overlaps is read once, while it is in the cache, on all cores"
+)
+def match_in_blocks(
+    quality: np.ndarray, low: float, high: float, *, force: bool = True
+) -> np.ndarray:
+    """`minirnn.boxes.match.match`."""
+    matches = np.full(quality.shape[1], BACKGROUND, np.intp)
+    if 0 in quality.shape:
+        return matches
+    best_of_truth = quality.max(axis=1)[:, None]
+
+    def decide(part: slice) -> None:
+        matches[part] = decided(quality[:, part], best_of_truth, low, high, force)
+
+    walk(decide, quality.shape[1], numbers=len(quality))
+    return matches
 
 
 def sides_of(boxes: np.ndarray) -> np.ndarray:
@@ -70,11 +85,11 @@ def _table(
     of_a, of_b = (sides_of(boxes.astype(dtype, copy=False)) for boxes in (a, b))
     table = np.empty((len(a), len(b)), dtype)
 
-    def columns(start: int, stop: int) -> None:
-        table[:, start:stop] = pairs(of_a, of_b[:, start:stop])
+    def columns(part: slice) -> None:
+        table[:, part] = pairs(of_a, of_b[:, part])
 
     with row_by_row():
-        in_blocks(np, columns, len(b), len(a))
+        walk(columns, len(b), numbers=len(a))
     return table
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from minirnn.backend import Array
-from minirnn.kernels.cpu.parallel import for_chunks
+from minirnn.kernels.cpu.walk import walk
 
 # 32 float32 are two cache lines, and 32 channels of a map of 200 x 304 cells are 8 MB, most of
 # which stays near the core while the matrix picks from it. Measured from 8 to 256: best at 32.
@@ -16,16 +14,7 @@ _CHANNELS_AT_ONCE = 32
 
 def in_channel_blocks(work: Callable[[slice], None], features: Array) -> None:
     """Call `work` for blocks of channels that together are all of them, on every core."""
-    channels = features.shape[1]
-    if not isinstance(features, np.ndarray):
-        work(slice(0, channels))  # a GPU is busiest with everything at once
-        return
-
-    def piece(start: int, stop: int) -> None:
-        for first in range(start, stop, _CHANNELS_AT_ONCE):
-            work(slice(first, min(first + _CHANNELS_AT_ONCE, stop)))
-
-    for_chunks(piece, channels)
+    walk(work, features.shape[1], most=_CHANNELS_AT_ONCE, least=1)
 
 
 def cells_first(maps: Array, block: slice) -> Array:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array
-from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.correlation import (
     Epilogue,
     Geometry,
@@ -24,15 +23,20 @@ from minirnn.kernels.cpu.correlation import (
     weight_gradient,
 )
 from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of
+from minirnn.kernels.cpu.matmul import matmul
 from minirnn.kernels.cpu.passes import before_relu
 from minirnn.kernels.table import kernel
 from minirnn.ops import convolution as plain
-from minirnn.ops.checks import check_conv2d, check_conv_transpose2d, check_linear, pair
+from minirnn.ops.checks import pair, transposed_size
 
 
 def on_host(*arrays: Any, **settings: Any) -> bool:
     """Whether all arrays are NumPy's."""
     return all(array is None or isinstance(array, np.ndarray) for array in arrays)
+
+
+def _one_group(*arrays: Any, groups: int = 1, **settings: Any) -> bool:
+    return groups == 1 and on_host(*arrays)
 
 
 @kernel(
@@ -55,13 +59,6 @@ def conv2d(
     relu: bool = False,
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.convolution.conv2d`."""
-    settings: dict[str, Any] = {
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-    }
-    check_conv2d(x, weight, bias, add, **settings)
     geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), pair(dilation), x.shape[2:])
     epilogue = Epilogue(bias, None if add is None else nhwc_of(add), relu)
     if groups == 1:
@@ -103,7 +100,7 @@ def conv2d(
     "cpu",
     reason="channels last; where stamps do not overlap they are written, not added; all cores",
     accuracy="same; the gradients of a 3x3 at stride 1 as in conv2d",
-    applies=on_host,
+    applies=_one_group,
 )
 def conv_transpose2d(
     x: Array,
@@ -113,14 +110,15 @@ def conv_transpose2d(
     stride: int | tuple[int, int] = 1,
     padding: int | tuple[int, int] = 0,
     output_padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
     relu: bool = False,
 ) -> tuple[Array, tuple]:
-    """`minirnn.ops.convolution.conv_transpose2d`."""
-    size = check_conv_transpose2d(
-        x, weight, bias, stride=stride, padding=padding, output_padding=output_padding
-    )
+    """`minirnn.ops.convolution.conv_transpose2d`, for groups=1."""
+    kernel = weight.shape[2:]
+    size = transposed_size(x.shape[2:], kernel, stride, padding, output_padding, dilation)
     # The convolution that this one is the transpose of goes from the large map to the small one.
-    geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), (1, 1), size)
+    geometry = Geometry(kernel, pair(stride), pair(padding), pair(dilation), size)
     cells, taps = nhwc_of(x), hwio_of(weight)
     y = transposed(cells, taps, geometry, Epilogue(bias, relu=relu))
 
@@ -143,16 +141,15 @@ def linear(
     x: Array, weight: Array, bias: Array | None, *, relu: bool = False
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.convolution.linear`."""
-    check_linear(x, weight, bias)
     taps = hwio_of(weight)
-    y = parallel.matmul(x, taps)
+    y = matmul(x, taps)
     Epilogue(bias, relu=relu)(y, ..., y)
 
     inner = before_relu(y, relu, lambda dy: dy)
 
     return y, (
-        lambda dy: parallel.matmul(inner(dy), taps.T),
-        lambda dy: oihw_of(parallel.matmul(x.T, inner(dy))),
+        lambda dy: matmul(inner(dy), taps.T),
+        lambda dy: oihw_of(matmul(x.T, inner(dy))),
         None if bias is None else lambda dy: inner(dy).sum(axis=0),
     )
 

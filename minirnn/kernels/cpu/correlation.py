@@ -11,17 +11,19 @@ runs, and on kernels (kh, kw, C, O), "taps", which multiply a patch as they lie 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from minirnn.backend import Array, positive_part, xp_of
-from minirnn.kernels.cpu import parallel, winograd
+from minirnn.backend import Array, positive_part
+from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.im2col import Patches, by_plane
 from minirnn.kernels.cpu.layout import contiguous, nhwc_of
+from minirnn.kernels.cpu.matmul import matmul
 from minirnn.kernels.cpu.passes import sum_of_rows
+from minirnn.kernels.cpu.walk import blocks, steps_of, walk
+from minirnn.kernels.threads import thread_count
 
 _STAMPS = 1 << 18  # numbers that are added up at a time: 1 MiB of float32
 _FEW = 512  # places, for which it takes longer to bring kernels in order than to add up stamps
@@ -78,7 +80,6 @@ class Epilogue:
 
         The block is used up. `out` may be the block itself.
         """
-        xp = xp_of(block)
         residual = None if self.residual is None else self.residual[place]
         terms = [term for term in (self.bias, residual) if term is not None]
         last = None if self.relu or not terms else terms.pop()
@@ -88,7 +89,7 @@ class Epilogue:
         if self.relu:
             positive_part(block, out=out)
         elif last is not None:
-            xp.add(block, last, out=out)
+            np.add(block, last, out=out)
         elif out is not block:
             out[...] = block
 
@@ -178,22 +179,19 @@ def _turned(taps: Array) -> Array:
 
 
 def _pointwise(cells: Array, matrix: Array, epilogue: Epilogue) -> Array:
-    xp = xp_of(cells)
     channels, outputs = matrix.shape
     rows = cells.reshape(-1, channels)
-    y = xp.empty((len(rows), outputs), cells.dtype)
+    y = np.empty((len(rows), outputs), cells.dtype)
     epilogue = epilogue.over_rows()
-    step = max(_ROWS // (channels + outputs), 256) if xp is np else len(rows)
 
-    def work(start: int, stop: int) -> None:
-        for first in range(start, stop, step):
-            part = slice(first, min(first + step, stop))
-            xp.matmul(rows[part], matrix, out=y[part])
-            epilogue(y[part], part, y[part])
+    def work(part: slice) -> None:
+        np.matmul(rows[part], matrix, out=y[part])
+        epilogue(y[part], part, y[part])
 
-    if len(rows):
-        # A thread costs as much as a million multiplications.
-        _chunks(xp, work, len(rows), at_least=max((1 << 20) // (channels * outputs), 64))
+    row = channels + outputs
+    # A thread costs as much as a million multiplications.
+    least = row * max((1 << 20) // (channels * outputs), 64)
+    walk(work, len(rows), numbers=row, most=max(_ROWS, 256 * row), least=least)
     return y.reshape(*cells.shape[:3], outputs)
 
 
@@ -201,15 +199,15 @@ def _correlate_by_columns(
     cells: Array, matrix: Array, geometry: Geometry, epilogue: Epilogue
 ) -> Array:
     columns = Patches(cells, geometry)
-    y = columns.xp.empty((len(cells), *geometry.output, matrix.shape[1]), cells.dtype)
+    y = np.empty((len(cells), *geometry.output, matrix.shape[1]), cells.dtype)
 
-    def work(start: int, stop: int) -> None:
-        for place, patches in columns.blocks(start, stop):
+    def work(part: slice) -> None:
+        for place, patches in columns.blocks(part):
             block = y[place]
-            columns.xp.matmul(patches, matrix, out=block.reshape(len(patches), -1))
+            np.matmul(patches, matrix, out=block.reshape(len(patches), -1))
             epilogue(block, (*place, slice(None)), block)
 
-    _chunks(columns.xp, work, len(columns))
+    walk(work, len(columns), most=None, least=1)
     return y
 
 
@@ -227,45 +225,31 @@ def _written(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> 
     One row of the kernel after the other. Where there are no gaps, its stamps side by side are whole rows
     of the result, and are copied there as they are finished.
     """
-    xp = xp_of(dy)
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
     channels = taps.shape[2]
     gaps = (height, width) != (oh * kh, ow * kw)
-    dx = (xp.zeros if gaps else xp.empty)((n, height, width, channels), dy.dtype)
-    images, step = _portions(xp, dy, _ROWS // max(ow * kw * channels, 1))
-    places = [(slice(i, i + images), r) for i in range(0, n, images) for r in range(0, oh, step)]
+    dx = (np.zeros if gaps else np.empty)((n, height, width, channels), dy.dtype)
 
-    def work(start: int, stop: int) -> None:
-        for chosen, first in places[start:stop]:
-            last = min(first + step, oh)
-            part = dy[chosen, first:last]
-            for u in range(kh):
-                rows = slice(first * sy + u, (last - 1) * sy + u + 1, sy)
-                stamps = part.reshape(-1, outputs) @ taps[u].reshape(-1, outputs).T
-                if gaps:
-                    stamps = stamps.reshape(*part.shape[:3], kw, channels)
-                    for v in range(kw):
-                        dx[chosen, rows, v::sx][:, :, :ow] = stamps[:, :, :, v]
-                else:
-                    stamps = stamps.reshape(*part.shape[:2], width, channels)
-                    epilogue(stamps, (chosen, rows), dx[chosen, rows])
+    def work(chosen: slice, of_dy: slice) -> None:
+        first, last = of_dy.start, of_dy.stop
+        part = dy[chosen, of_dy]
+        for u in range(kh):
+            rows = slice(first * sy + u, (last - 1) * sy + u + 1, sy)
+            stamps = part.reshape(-1, outputs) @ taps[u].reshape(-1, outputs).T
             if gaps:
-                rows = slice(first * sy, last * sy if last < oh else height)
-                epilogue(dx[chosen, rows], (chosen, rows), dx[chosen, rows])
+                stamps = stamps.reshape(*part.shape[:3], kw, channels)
+                for v in range(kw):
+                    dx[chosen, rows, v::sx][:, :, :ow] = stamps[:, :, :, v]
+            else:
+                stamps = stamps.reshape(*part.shape[:2], width, channels)
+                epilogue(stamps, (chosen, rows), dx[chosen, rows])
+        if gaps:
+            rows = slice(first * sy, last * sy if last < oh else height)
+            epilogue(dx[chosen, rows], (chosen, rows), dx[chosen, rows])
 
-    _chunks(xp, work, len(places))
+    walk(work, n, oh, numbers=ow * kw * channels, most=_ROWS)
     return dx
-
-
-def _portions(xp: Any, maps: Array, most: int) -> tuple[int, int]:
-    """Cut (N, H, W, C) in portions of about `most` rows: how many images, how many rows of each.
-
-    On a GPU: all at once.
-    """
-    n, height = maps.shape[:2]
-    most = max(most, 1) if xp is np else max(n * height, 1)
-    return max(most // max(height, 1), 1), min(most, max(height, 1))
 
 
 def _col2im(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> Array:
@@ -274,25 +258,20 @@ def _col2im(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> A
     One tap after the other, since BLAS then reads the weights as they lie, and a tap's stamps are as many
     numbers as dy has places: they are still in a cache when they are added.
     """
-    xp = xp_of(dy)
     n, oh, ow, outputs = dy.shape
     (height, width), (kh, kw), (sy, sx) = geometry.input, geometry.kernel, geometry.stride
     (py, px), (ey, ex) = geometry.padding, geometry.dilation
     channels = taps.shape[2]
-    dx = xp.empty((n, height, width, channels), dy.dtype)
+    dx = np.empty((n, height, width, channels), dy.dtype)
     # Threads share out the channels: places are under several stamps.
-    share = max(-(-channels // parallel.thread_count()) if xp is np else channels, 1)
-    images, step = _portions(xp, dy, _STAMPS // max(share * ow, 1))
-    places = [
-        (slice(i, i + images), slice(c, c + share))
-        for i in range(0, n, images)
-        for c in range(0, channels, share)
-    ]
+    share = -(-channels // thread_count())
+    images, step = steps_of((n, oh), _STAMPS // max(share * ow, 1))
+    places = blocks((n, channels), (images, share))
 
     def stamp(images: slice, part: slice) -> None:
         goal = dx[images, :, :, part]
         size = (len(goal), height + 2 * py + sy, width + 2 * px + sx, goal.shape[3])
-        large = xp.zeros(size, dy.dtype)
+        large = np.zeros(size, dy.dtype)
         for first in range(0, oh, step):
             rows = dy[images, first : first + step]
             long = rows.reshape(-1, outputs)
@@ -303,18 +282,17 @@ def _col2im(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> A
                     place += (long @ taps[u, v, part].T).reshape(place.shape)
         goal[...] = large[:, py : py + height, px : px + width]
 
-    def work(start: int, stop: int) -> None:
-        for place in places[start:stop]:
+    def work(part: slice) -> None:
+        for place in places[part]:
             stamp(*place)
 
-    _chunks(xp, work, len(places))
+    walk(work, len(places), most=None, least=1)
     epilogue(dx, (slice(None),), dx)
     return dx
 
 
 def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
     """dw[u, v, c, o] = Σ_n Σ_i Σ_j dy[n, i, j, o] · x[n, i·s + u·d - p, j·s + v·d - p, c]."""
-    xp = xp_of(cells, dy)
     outputs, channels = dy.shape[3], cells.shape[3]
     kh, kw = geometry.kernel
     way = algorithm("weight", cells, outputs, geometry)
@@ -323,49 +301,36 @@ def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
         rows = cells[:, ::sy, ::sx].reshape(-1, channels)
         gradients = dy.reshape(-1, outputs)
         if outputs < min(channels, 32):  # BLAS likes a very short side of the result in front
-            return parallel.matmul(gradients.T, rows).T.reshape(1, 1, channels, outputs)
-        return parallel.matmul(rows.T, gradients).reshape(1, 1, channels, outputs)
+            return matmul(gradients.T, rows).T.reshape(1, 1, channels, outputs)
+        return matmul(rows.T, gradients).reshape(1, 1, channels, outputs)
     if way == "winograd":
         return winograd.weight_gradient(cells, dy, geometry.padding)
 
     columns = Patches(cells, geometry, least=512)
     partial: dict[int, Array] = {}
 
-    def work(start: int, stop: int) -> None:
+    def work(part: slice) -> None:
         total = None
-        for place, patches in columns.blocks(start, stop):
+        for place, patches in columns.blocks(part):
             product = patches.T @ dy[place].reshape(-1, outputs)
-            total = product if total is None else xp.add(total, product, out=total)
-        partial[start] = total
+            total = product if total is None else np.add(total, product, out=total)
+        partial[part.start] = total
 
     if not len(columns):
-        return xp.zeros((kh, kw, channels, outputs), dy.dtype)
-    _chunks(xp, work, len(columns))
+        return np.zeros((kh, kw, channels, outputs), dy.dtype)
+    walk(work, len(columns), most=None, least=1)
     total = sum(partial[start] for start in sorted(partial))
     return total.reshape(kh, kw, channels, outputs)
 
 
 def sum_of_places(dy: Array) -> Array:
     """(N, H, W, C) → (C,)."""
-    xp = xp_of(dy)
     rows = dy.reshape(-1, dy.shape[3])
-    if xp is not np:
-        return rows.sum(axis=0)
-    step = max(_ROWS // max(rows.shape[1], 1), 1)
     # Sums of blocks, and their sum: the rounding error grows with the square root of the length.
-    sums = np.zeros((-(-len(rows) // step), rows.shape[1]), dy.dtype)
+    sums: dict[int, Array] = {}
 
-    def work(start: int, stop: int) -> None:
-        for block in range(start, stop):
-            sums[block] = sum_of_rows(rows[block * step : (block + 1) * step])
+    def work(part: slice) -> None:
+        sums[part.start] = sum_of_rows(rows[part])
 
-    parallel.for_chunks(work, len(sums))
-    return sums.sum(axis=0)
-
-
-def _chunks(xp: Any, work: Callable[[int, int], None], n: int, at_least: int = 1) -> None:
-    """Threads on the host; on a GPU everything at once, since its library does the sharing out."""
-    if xp is np:
-        parallel.for_chunks(work, n, at_least=at_least)
-    else:
-        work(0, n)
+    walk(work, len(rows), numbers=rows.shape[1], most=_ROWS)
+    return sum((sums[start] for start in sorted(sums)), np.zeros(rows.shape[1], dy.dtype))

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu import parallel
+from minirnn.backend import Array
 from minirnn.kernels.cpu.layout import nchw_of
+from minirnn.kernels.cpu.walk import blocks, walk
+from minirnn.kernels.threads import thread_count
 
 if TYPE_CHECKING:
     from minirnn.kernels.cpu.correlation import Geometry
@@ -46,7 +47,7 @@ class Patches:
     """
 
     def __init__(self, cells: Array, geometry: Geometry, least: int = 256) -> None:
-        self.xp, self.dtype = xp_of(cells), cells.dtype
+        self.dtype = cells.dtype
         n, channels = len(cells), cells.shape[3]
         rows, width = geometry.output
         self.patch = (*geometry.kernel, channels)
@@ -54,25 +55,19 @@ class Patches:
         self.by_plane = by_plane(geometry, cells)
         # Views of the map that together hold all patches, (N, H', W', kh, kw, C) or a part of kw.
         self.views = (_by_plane if self.by_plane else _by_place)(cells, geometry)
-        if self.xp is np:
-            fitting = _CACHE_ELEMENTS // max(self.length * width, 1)
-            # ... and where there are few, each core has its share of them.
-            share = -(-rows * n // parallel.thread_count()) if n else rows
-            self.rows = max(min(max(fitting, -(-least // width)), rows, share), 1)
-            self.places: list[tuple[Any, int]] = [
-                (slice(i, i + 1), r) for i in range(n) for r in range(0, rows, self.rows)
-            ]
-        else:  # a GPU wants one large product
-            self.rows, self.places = rows, [(slice(None), 0)] if n else []
+        fitting = _CACHE_ELEMENTS // max(self.length * width, 1)
+        # ... and where there are few, each core has its share of them.
+        share = -(-rows * n // thread_count())
+        step = max(min(max(fitting, -(-least // width)), share), 1)
+        self.places = blocks((n, rows), (1, step))
 
     def __len__(self) -> int:
         return len(self.places)
 
-    def blocks(self, start: int, stop: int) -> Iterator[tuple[tuple[slice, slice], Array]]:
+    def blocks(self, part: slice) -> Iterator[tuple[tuple[slice, ...], Array]]:
         """Yield (images, rows) and their patches (places, kh·kw·C); the array is reused."""
         space = None
-        for images, first in self.places[start:stop]:
-            place = (images, slice(first, first + self.rows))
+        for place in self.places[part]:
             views = [(part, view[place]) for part, view in self.views]
             size = views[0][1].shape[:3]
             if space is None or space.shape[:3] != size:
@@ -84,20 +79,20 @@ class Patches:
     def _space(self, size: tuple[int, ...]) -> Array:
         """Room for patches (n, H', W', kh, kw, C), in memory patch after patch or tap after tap."""
         if self.by_plane:
-            return self.xp.empty((*self.patch, *size), self.dtype).transpose(3, 4, 5, 0, 1, 2)
-        return self.xp.empty((*size, *self.patch), self.dtype)
+            return np.empty((*self.patch, *size), self.dtype).transpose(3, 4, 5, 0, 1, 2)
+        return np.empty((*size, *self.patch), self.dtype)
 
 
 def by_plane(geometry: Geometry, cells: Array) -> bool:
     """Whether patches are copied tap by tap, which can do with a map that lies in any way."""
     run = geometry.kernel[1] * cells.shape[3]
-    return isinstance(cells, np.ndarray) and run < _SHORT <= geometry.output[1]
+    return run < _SHORT <= geometry.output[1]
 
 
 def _by_place(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
     """All patches as one view of the padded map: places with their channels side by side."""
     (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
-    windows = xp_of(cells).lib.stride_tricks.sliding_window_view(
+    windows = np.lib.stride_tricks.sliding_window_view(
         pad(cells, geometry.padding), (ey * (kh - 1) + 1, ex * (kw - 1) + 1), axis=(1, 2)
     )
     # (N, H', W', C, kh, kw) → (N, H', W', kh, kw, C)
@@ -114,15 +109,15 @@ def _by_plane(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
     maps, steps = nchw_of(cells), -(-(width + 2 * px) // sx)
     planes = np.zeros((*maps.shape[:2], sx, height + 2 * py, steps), cells.dtype)
 
-    def sort(start: int, stop: int) -> None:
+    def sort(rows: slice) -> None:
         for remainder in range(sx):
             first = (remainder - px) % sx
-            chosen = maps[:, :, start:stop, first::sx]
+            chosen = maps[:, :, rows, first::sx]
             column = (first + px) // sx
-            goal = planes[:, :, remainder, py + start : py + stop]
+            goal = planes[:, :, remainder, py + rows.start : py + rows.stop]
             goal[..., column : column + chosen.shape[3]] = chosen
 
-    parallel.for_chunks(sort, height, at_least=16)
+    walk(sort, height, most=None, least=16)
     windows = np.lib.stride_tricks.sliding_window_view(planes, ey * (kh - 1) + 1, axis=3)
     windows = windows[:, :, :, ::sy, :, ::ey]  # (N, C, s, H', W / s, kh)
     views = []
@@ -143,15 +138,11 @@ def pad(cells: Array, padding: tuple[int, int]) -> Array:
 
 def pad_to(cells: Array, origin: tuple[int, int], size: tuple[int, int]) -> Array:
     """(N, H, W, C) laid on maps of zeros of another size, at a place (y, x)."""
-    xp = xp_of(cells)
     (y, x), (n, height, width, channels) = origin, cells.shape
-    padded = xp.zeros((n, *size, channels), cells.dtype)
+    padded = np.zeros((n, *size, channels), cells.dtype)
 
-    def lay(start: int, stop: int) -> None:
-        padded[:, y + start : y + stop, x : x + width] = cells[:, start:stop]
+    def lay(rows: slice) -> None:
+        padded[:, y + rows.start : y + rows.stop, x : x + width] = cells[:, rows]
 
-    if xp is np:
-        parallel.for_chunks(lay, height, at_least=_COPIED // max(n * width * channels, 1))
-    else:
-        lay(0, height)
+    walk(lay, height, numbers=n * width * channels, most=None, least=_COPIED)
     return padded

@@ -15,13 +15,10 @@ gives one back. `nhwc_of` and `hwio_of` are where another way of lying is paid f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import numpy as np
 
-from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu import parallel
+from minirnn.backend import Array
+from minirnn.kernels.cpu.walk import walk
 
 _BLOCK = 1 << 15  # numbers that are transposed at a time, so that they stay in the cache
 
@@ -29,18 +26,15 @@ _BLOCK = 1 << 15  # numbers that are transposed at a time, so that they stay in 
 def nhwc_of(maps: Array) -> Array:
     """(N, C, H, W) → the same numbers as (N, H, W, C), contiguous; no copy if they lie like that."""
     cells = maps.transpose(0, 2, 3, 1)
-    if not isinstance(maps, np.ndarray):
-        return xp_of(maps).ascontiguousarray(cells)
     if cells.flags.c_contiguous:
         return cells
     n, height, width, channels = cells.shape
     out = np.empty(cells.shape, cells.dtype)
-    step = max(_BLOCK // max(width * channels, 1), 1)
 
     def copy(images: slice, rows: slice) -> None:
         out[images, rows] = cells[images, rows]
 
-    in_rows(np, copy, n, height, step)
+    walk(copy, n, height, numbers=width * channels, most=_BLOCK)
     return out
 
 
@@ -62,64 +56,16 @@ def oihw_of(taps: Array) -> Array:
 
 def contiguous(array: Array, axis: int = 0) -> Array:
     """`ascontiguousarray`, with the copy, if there is one, shared out among the cores along an axis."""
-    if not isinstance(array, np.ndarray) or array.flags.c_contiguous:
-        return xp_of(array).ascontiguousarray(array)
+    if array.flags.c_contiguous:
+        return array
     out = np.empty(array.shape, array.dtype)
 
-    def work(start: int, stop: int) -> None:
-        part = (*(slice(None),) * axis, slice(start, stop))
-        out[part] = array[part]
+    def copy(part: slice) -> None:
+        place = (*(slice(None),) * axis, part)
+        out[place] = array[place]
 
-    parallel.for_chunks(work, array.shape[axis])
+    walk(copy, array.shape[axis], numbers=array.size // max(array.shape[axis], 1), most=None)
     return out
-
-
-def rows_of_images(start: int, stop: int, rows: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """Cut the rows start…stop-1 of many images, counted through, in blocks (images, rows).
-
-    Args:
-        start: the first row.
-        stop: behind the last row.
-        rows: that one image has.
-        most: rows of a block; a block stays within one image.
-    """
-    while start < stop:
-        image, first = divmod(start, rows)
-        count = min(most, stop - start, rows - first)
-        yield slice(image, image + 1), slice(first, first + count)
-        start += count
-
-
-def in_rows(xp: Any, work: Callable[[slice, slice], None], n: int, rows: int, most: int) -> None:
-    """Call `work(images, rows)` for blocks that cover all rows of all images.
-
-    On the host: parts of an image, or a few small images, on all cores. On a GPU: all at once.
-
-    Args:
-        xp: the library of the arrays that `work` works on.
-        work: does everything for some rows of some images.
-        n: number of images.
-        rows: that one image has.
-        most: rows of a block.
-    """
-    if xp is not np:
-        work(slice(None), slice(0, rows))
-        return
-    if most >= 2 * rows > 0:
-        images = most // rows
-
-        def whole(start: int, stop: int) -> None:
-            for first in range(start, stop, images):
-                work(slice(first, min(first + images, stop)), slice(0, rows))
-
-        parallel.for_chunks(whole, n, at_least=max(images // 4, 1))
-        return
-
-    def share(start: int, stop: int) -> None:
-        for images, part in rows_of_images(start, stop, rows, most):
-            work(images, part)
-
-    parallel.for_chunks(share, n * rows, at_least=most)
 
 
 def nchw_of(cells: Array) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from minirnn.backend import by_falling_score
-from minirnn.boxes.checks import require_groups, require_nms_input
 from minirnn.boxes.nms import batched_nms, nms, rounded_down
 from minirnn.kernels.cpu.boxes import iou_of_sides, row_by_row, sides_of
+from minirnn.kernels.cpu.walk import blocks
 from minirnn.kernels.table import kernel
 
 # NMS compares so many boxes with all that are left at a time. More waste tests on boxes that are dropped
@@ -25,7 +25,6 @@ _COLUMNS = 4096
 )
 def nms_by_blocks(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
     """`minirnn.boxes.nms`."""
-    require_nms_input(boxes, scores, iou_threshold)
     order = by_falling_score(scores).astype(np.intp, copy=False)
     with row_by_row():
         return _suppress(boxes, order, iou_threshold)
@@ -44,8 +43,6 @@ def batched_nms_by_blocks(
     at_most: int | None = None,
 ) -> np.ndarray:
     """`minirnn.boxes.batched_nms`."""
-    require_nms_input(boxes, scores, iou_threshold)
-    require_groups(scores, groups, at_most)
     order = by_falling_score(scores).astype(np.intp, copy=False)
     at_most = len(order) if at_most is None else at_most
     # Whether a box is kept depends only on those before it. So the best that are kept of all are the
@@ -70,8 +67,7 @@ def _suppress(boxes: np.ndarray, order: np.ndarray, iou_threshold: float) -> np.
     while len(order) > 1:
         block, left = sides[:, :_BLOCK], len(order)
         clash = np.empty((block.shape[1], left), bool)
-        for at in range(0, left, _COLUMNS):
-            part = slice(at, at + _COLUMNS)
+        for (part,) in blocks((left,), (_COLUMNS,)):
             np.greater(iou_of_sides(block, sides[:, part]), limit, out=clash[:, part])
         own = _kept_of_block(clash[:, :_BLOCK])
         kept.append(order.take(own))

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from minirnn.autograd.tensor import together
 from minirnn.backend import Array, positive_part
-from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.convolution import on_host
 from minirnn.kernels.cpu.layout import nhwc_of
-from minirnn.kernels.cpu.parallel import BLOCK
 from minirnn.kernels.cpu.passes import before_relu, sum_of_rows
+from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel
 from minirnn.ops import normalisation as plain
-from minirnn.ops.checks import check_group_norm
 
 
 @kernel(
@@ -37,40 +34,38 @@ def group_norm(
     relu: bool = False,
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.normalisation.group_norm`."""
-    check_group_norm(x, weight, bias, add, groups)
     n, channels = x.shape[:2]
     rows = _rows_of(x)  # (N, places, C)
     added = None if add is None else _rows_of(add)
     members = channels // groups
     length = members * rows.shape[1] or 1
     y = np.empty(rows.shape, x.dtype)
-    blocks = _Blocks(rows)
 
     def over_group(sums: Array) -> Array:
         """(N, C) → for each channel the sum of its group, divided by the number of values in it."""
         means = sums.reshape(n, groups, members).sum(axis=2) / length
         return np.repeat(means, members, axis=1)[:, None]  # (N, 1, C)
 
-    mean = over_group(blocks.sum(lambda place: sum_of_rows(rows[place])))
+    mean = over_group(_sums(lambda *place: sum_of_rows(rows[place]), rows))
 
-    def centred(place: Place) -> Array:
-        out = y[place]
-        np.subtract(rows[place], mean[place[0]], out=out)
+    def centred(images: slice, places: slice) -> Array:
+        out = y[images, places]
+        np.subtract(rows[images, places], mean[images], out=out)
         return sum_of_rows(out * out)
 
-    r = 1 / np.sqrt(over_group(blocks.sum(centred)) + eps)
+    r = 1 / np.sqrt(over_group(_sums(centred, rows)) + eps)
     scale = r * weight
 
-    def scaled(place: Place) -> None:
-        out = y[place]
-        out *= scale[place[0]]
+    def scaled(images: slice, places: slice) -> None:
+        out = y[images, places]
+        out *= scale[images]
         out += bias
         if added is not None:
-            out += added[place]
+            out += added[images, places]
         if relu:
             positive_part(out, out=out)
 
-    blocks.run(scaled)
+    walk(scaled, *rows.shape[:2], numbers=channels)
 
     inner = before_relu(y, relu, _rows_of)
 
@@ -78,32 +73,29 @@ def group_norm(
         dy = inner(dy)
         dx = np.empty(rows.shape, dy.dtype)
 
-        def products(place: Place) -> Array:
-            out = dx[place]
-            np.subtract(rows[place], mean[place[0]], out=out)  # x̂ / r
-            return sum_of_rows(out * dy[place])
+        def products(images: slice, places: slice) -> Array:
+            out = dx[images, places]
+            np.subtract(rows[images, places], mean[images], out=out)  # x̂ / r
+            return sum_of_rows(out * dy[images, places])
 
-        db = blocks.sum(lambda place: sum_of_rows(dy[place]))
-        dw = blocks.sum(products) * r[:, 0]
+        db = _sums(lambda *place: sum_of_rows(dy[place]), rows)
+        dw = _sums(products, rows) * r[:, 0]
         mean_g, mean_gx = over_group(db * weight), over_group(dw * weight)
         of_x, constant = -(r**2) * mean_gx, -r * mean_g
 
-        def combined(place: Place) -> None:
-            out = dx[place]
-            out *= of_x[place[0]]
-            out += constant[place[0]]
-            out += dy[place] * scale[place[0]]
+        def combined(images: slice, places: slice) -> None:
+            out = dx[images, places]
+            out *= of_x[images]
+            out += constant[images]
+            out += dy[images, places] * scale[images]
 
-        blocks.run(combined)
+        walk(combined, *rows.shape[:2], numbers=channels)
         return _like(dx, x), dw.sum(axis=0), db.sum(axis=0)
 
     vjps = together(gradients, 3)
     if add is not None:
         vjps = (*vjps, lambda dy: _like(inner(dy), x))
     return _like(y, x), vjps
-
-
-Place = tuple[slice, slice]
 
 
 def _rows_of(x: Array) -> Array:
@@ -121,40 +113,16 @@ def _like(rows: Array, x: Array) -> Array:
     return cells.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
-class _Blocks:
-    """Walk over (N, places, C) in blocks of the cache's size, on all cores.
+def _sums(values: Callable[[slice, slice], Array], rows: Array) -> Array:
+    """Σ over all places of an image, (N, C), where `values(images, places)` are the sums over a block's."""
+    n, places, channels = rows.shape
+    parts: dict[tuple[int, int], Array] = {}
 
-    A block is a part of an image or, where images are small, several whole ones.
-    """
+    def keep(images: slice, block: slice) -> None:
+        parts[block.start, images.start] = values(images, block)
 
-    def __init__(self, rows: Array) -> None:
-        self.dtype, self.shape = rows.dtype, rows.shape
-        _, places, channels = rows.shape
-        self.places = min(max(BLOCK // max(channels, 1), 1), max(places, 1))
-        self.images = max(BLOCK // max(places * channels, 1), 1)
-        self.parts = -(-places // self.places)  # of an image
-
-    def run(self, work: Callable[[Place], Any]) -> None:
-        """Call `work(place)` for all blocks, on all cores."""
-        self._run(lambda place, _: work(place))
-
-    def sum(self, values: Callable[[Place], Array]) -> Array:
-        """Σ over all places of an image, (N, C), where `values(place)` is the sum over a block's."""
-        n, _, channels = self.shape
-        sums = np.zeros((n, self.parts, channels), self.dtype)
-
-        def store(place: Place, part: int) -> None:
-            sums[place[0], part] = values(place)
-
-        self._run(store)
-        return sums.sum(axis=1)
-
-    def _run(self, work: Callable[[Place, int], Any]) -> None:
-        def share(start: int, stop: int) -> None:
-            for index in range(start, stop):
-                image, part = divmod(index, self.parts)
-                image, place = image * self.images, part * self.places
-                work((slice(image, image + self.images), slice(place, place + self.places)), part)
-
-        count = -(-self.shape[0] // self.images) * self.parts
-        parallel.for_chunks(share, count)
+    walk(keep, n, places, numbers=channels)
+    sums = np.zeros((n, channels), rows.dtype)
+    for (_, first), part in sorted(parts.items()):  # always in the same order
+        sums[first : first + len(part)] += part
+    return sums

@@ -1,10 +1,4 @@
-"""Few passes over memory: how operations that are cheaper than reading their input go fast.
-
-A processor computes several additions in the time in which one number arrives from memory. So an
-operation such as a normalisation is not slow for its arithmetic, but for the number of times it walks
-over the whole array. Here it walks block by block, each small enough to stay in the cache from the
-first step on it to the last, and the blocks are shared out among the cores.
-"""
+"""Steps that go element by element, in one walk over memory; and the way back through a fused ReLU."""
 
 from __future__ import annotations
 
@@ -12,38 +6,53 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minirnn.autograd.tensor import accumulated, remembered
-from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu.parallel import PIECE, in_blocks
+from minirnn.autograd.tensor import remembered
+from minirnn.backend import Array
+from minirnn.kernels.cpu.walk import BLOCK, PIECE, walk
 from minirnn.kernels.table import kernel
+from minirnn.ops.sgd import sgd_step
 
 
-def element_by_element(work: Callable[..., None], out: Array, *arrays: Array) -> None:
+def element_by_element(
+    work: Callable[..., object], out: Array, *arrays: Array, most: int | None = BLOCK
+) -> None:
     """Call `work(out, *arrays)` for blocks of equally shaped arrays, element beside element.
 
     Args:
         work: writes to its first argument what it makes of the others.
         out: the result.
         arrays: what goes in. Where all lie in memory in the same order, blocks are runs of it.
+        most: as in `walk`; None where `work` is a single step.
     """
-    xp = xp_of(out, *arrays)
     same = out.size >= 8 * PIECE and all(array.strides == out.strides for array in arrays)
-    flat = [array.ravel(order="K") for array in (out, *arrays)] if xp is np and same else []
+    flat = [array.ravel(order="K") for array in (out, *arrays)] if same else []
     if not flat or not np.may_share_memory(flat[0], out):
         work(out, *arrays)
         return
-    in_blocks(np, lambda start, stop: work(*(a[start:stop] for a in flat)), out.size, 1)
+    walk(lambda part: work(*(a[part] for a in flat)), out.size, most=most)
 
 
-@kernel(accumulated, "cpu", reason="large gradients are added on all cores")
-def added(a: Array, b: Array) -> Array:
-    """a + b, of equally shaped arrays, on all cores."""
-    if a.size < 8 * PIECE or a.shape != b.shape or a.dtype != b.dtype:
-        return a + b
-    xp = xp_of(a, b)
-    out = xp.empty_like(a)
-    element_by_element(lambda out, a, b: xp.add(a, b, out=out), out, a, b)
-    return out
+@kernel(sgd_step, "cpu", reason="all steps on a block that stays in the cache, on all cores")
+def sgd_step_in_blocks(
+    parameter: Array,
+    gradient: Array,
+    velocity: Array,
+    *,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+) -> None:
+    """`minirnn.ops.sgd.sgd_step`."""
+
+    def step(parameter: Array, gradient: Array, velocity: Array) -> None:
+        scratch = np.multiply(parameter, weight_decay, out=np.empty_like(parameter))
+        scratch += gradient
+        velocity *= momentum
+        velocity += scratch
+        np.multiply(velocity, learning_rate, out=scratch)
+        parameter -= scratch
+
+    element_by_element(step, parameter, gradient, velocity)
 
 
 def sum_of_rows(rows: Array) -> Array:
@@ -52,16 +61,15 @@ def sum_of_rows(rows: Array) -> Array:
     BLAS adds up several rows in one walk. `rows.sum(axis=-2)` begins anew with each row, and takes two
     to nine times as long where rows are short.
     """
-    return xp_of(rows).ones(rows.shape[-2], rows.dtype) @ rows
+    return np.ones(rows.shape[-2], rows.dtype) @ rows
 
 
 def where_positive(dy: Array, y: Array) -> Array:
     """The gradient that ReLU lets through: dy where y > 0, else 0."""
-    xp = xp_of(dy, y)
-    dx = xp.empty_like(dy)
+    dx = np.empty_like(dy)
 
     def backward(out: Array, gradient: Array, values: Array) -> None:
-        xp.multiply(gradient, values > 0, out=out)
+        np.multiply(gradient, values > 0, out=out)
 
     element_by_element(backward, dx, dy, y)
     return dx

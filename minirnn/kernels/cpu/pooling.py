@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.backend import Array, xp_of
-from minirnn.kernels.cpu.layout import in_rows, nchw_of, nhwc_of
-from minirnn.kernels.cpu.parallel import BLOCK
+from minirnn.backend import Array
+from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
+from minirnn.kernels.cpu.walk import BLOCK, walk
 from minirnn.kernels.table import kernel as register
 from minirnn.ops.pooling import Pair, Windows, avg_pool2d, max_pool2d
 
@@ -48,15 +48,14 @@ class _Blocks(Windows):
         if px == 0 and (first, last) == (top, bottom):
             return cells[:, first:last]
         shape = (len(cells), bottom - top, width + 2 * px, cells.shape[3])
-        padded = xp_of(cells).full(shape, value, cells.dtype)
+        padded = np.full(shape, value, cells.dtype)
         padded[:, first - top : last - top, px : px + width] = cells[:, first:last]
         return padded
 
     def run(self, cells: Array, work: Callable[[slice, slice], None]) -> None:
         """Call `work(images, rows)` for blocks of rows of windows, on all cores."""
         n, width, channels = len(cells), self.input[1], cells.shape[3]
-        step = max(BLOCK // max(self.stride[0] * width * channels, 1), 1)
-        in_rows(xp_of(cells), work, n, self.output[0], step)
+        walk(work, n, self.output[0], numbers=self.stride[0] * width * channels)
 
     def spread(self, dx: Array, work: Callable[[slice, slice, Array], None]) -> None:
         """Fill `dx` (N, H, W, C) with what `work(images, rows, part)` adds to each part of it.
@@ -64,7 +63,7 @@ class _Blocks(Windows):
         `rows` are rows of windows, and `part` is zeros that stand for what they see. Windows overlap,
         so those at the edge of a block are asked twice, and each time one of their rows counts.
         """
-        xp, (py, px), (height, width) = xp_of(dx), self.padding, self.input
+        (py, px), (height, width) = self.padding, self.input
         (kernel, _), (stride, _) = self.kernel, self.stride
 
         def fill(images: slice, rows: slice) -> None:
@@ -77,11 +76,12 @@ class _Blocks(Windows):
             top, bottom = first * stride - py, (last - 1) * stride + kernel - py
             base, end = min(top, start), max(bottom, stop)
             shape = (len(dx[images]), end - base, self.padded[1], dx.shape[3])
-            padded = xp.zeros(shape, dx.dtype)
+            padded = np.zeros(shape, dx.dtype)
             work(images, slice(first, last), padded[:, top - base : bottom - base])
             dx[images, start:stop] = padded[:, start - base : stop - base, px : px + width]
 
-        in_rows(xp, fill, len(dx), height, max(BLOCK // max(width * dx.shape[3], 1), _ROWS))
+        row = width * dx.shape[3]
+        walk(fill, len(dx), height, numbers=row, most=max(BLOCK, _ROWS * row))
 
 
 def _without_ceil(x: Array, *, ceil_mode: bool = False, **settings: Any) -> bool:
@@ -91,16 +91,9 @@ def _without_ceil(x: Array, *, ceil_mode: bool = False, **settings: Any) -> bool
 @register(
     max_pool2d, "cpu", reason="blocks of rows, channels last, on all cores", applies=_without_ceil
 )
-def max_pool2d_in_blocks(
-    x: Array,
-    *,
-    kernel: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-) -> tuple[Array, Callable]:
+def max_pool2d_in_blocks(x: Array, **settings: Any) -> tuple[Array, Callable]:
     """`minirnn.ops.pooling.max_pool2d`, for ceil_mode=False."""
-    windows = _Blocks("max_pool2d", x.shape, kernel, stride, padding)
+    windows = _Blocks("max_pool2d", x.shape, **settings)
     cells = nhwc_of(x)
     y = np.empty((len(x), *windows.output, x.shape[1]), x.dtype)
 
@@ -152,16 +145,10 @@ def _whole_kernel_counts(
     applies=_whole_kernel_counts,
 )
 def avg_pool2d_in_blocks(
-    x: Array,
-    *,
-    kernel: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
+    x: Array, *, count_include_pad: bool = True, **settings: Any
 ) -> tuple[Array, Callable]:
     """`minirnn.ops.pooling.avg_pool2d` where each mean is over kh · kw values."""
-    windows = _Blocks("avg_pool2d", x.shape, kernel, stride, padding)
+    windows = _Blocks("avg_pool2d", x.shape, **settings)
     cells = nhwc_of(x)
     y = np.zeros((len(x), *windows.output, x.shape[1]), x.dtype)
     share = windows.kernel[0] * windows.kernel[1]

@@ -7,7 +7,7 @@ from minirnn.kernels.cpu.channels import cells_first, in_channel_blocks, store
 from minirnn.kernels.cpu.rectangles import Rectangles
 from minirnn.kernels.table import kernel
 from minirnn.ops.roi_pool import bin_edges, roi_pool
-from minirnn.ops.roi_regions import bins_of, check_regions
+from minirnn.ops.roi_regions import bins_of
 
 
 @kernel(roi_pool, "cpu", reason="maxima of rectangles by doubling, channels in blocks on all cores")
@@ -20,7 +20,6 @@ def roi_pool_by_rectangles(
     spatial_scale: float,
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.roi_pool.roi_pool`."""
-    check_regions(features, boxes, image_index)
     rows, columns = bins_of(output_size)
     xp = xp_of(features)
     channels = features.shape[1]

@@ -10,11 +10,11 @@ import numpy as np
 from minirnn.backend import Array, xp_of
 from minirnn.kernels.cpu.channels import cells_first, in_channel_blocks, store
 from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
-from minirnn.kernels.cpu.parallel import for_chunks
 from minirnn.kernels.cpu.roi_matrix import sampling_matrix
+from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel
 from minirnn.ops.roi_regions import Side
-from minirnn.ops.roi_sampling import check_sampling, sample_regions
+from minirnn.ops.roi_sampling import sample_regions
 
 
 @kernel(sample_regions, "cpu", reason="one sparse matrix for all regions, its rows on all cores")
@@ -27,7 +27,6 @@ def sample_regions_by_matrix(
     reduce: str,
 ) -> tuple[Array, Callable[[Array], Array]]:
     """`minirnn.ops.roi_sampling.sample_regions`."""
-    check_sampling(features, reduce)
     if len(image_index) == 0:
         xp = xp_of(features)
         nothing = xp.zeros((0, features.shape[1], *bins), features.dtype)
@@ -52,15 +51,13 @@ def _mean(
 
 
 def _product(matrix: Any, cells: Array) -> Array:
-    """A sparse matrix (rows, places) times (places, C); on the host, its rows shared out."""
-    if xp_of(cells) is not np:
-        return matrix @ cells
+    """A sparse matrix (rows, places) times (places, C), its rows shared out among the cores."""
     out = np.empty((matrix.shape[0], cells.shape[1]), cells.dtype)
 
-    def work(start: int, stop: int) -> None:
-        out[start:stop] = matrix[start:stop] @ cells
+    def work(part: slice) -> None:
+        out[part] = matrix[part] @ cells
 
-    for_chunks(work, len(out), at_least=64)
+    walk(work, len(out), most=None, least=64)
     return out
 
 

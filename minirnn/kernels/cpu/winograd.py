@@ -36,8 +36,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.backend import Array
-from minirnn.kernels.cpu import parallel
 from minirnn.kernels.cpu.im2col import pad_to
+from minirnn.kernels.cpu.walk import blocks, steps_of, walk
+from minirnn.kernels.threads import thread_count
 
 _B_T = np.array(
     [
@@ -132,7 +133,7 @@ def correlate(
     matrices = _values_of_kernels(taps)  # (36, inputs, outputs)
     outputs = matrices.shape[2]
     alone = matrices.size <= _SMALL
-    size, sharers = (_ALONE, parallel.thread_count()) if alone else (_TOGETHER, 1)
+    size, sharers = (_ALONE, thread_count()) if alone else (_TOGETHER, 1)
     tiles = _Tiles(cells, padding, size // (36 * sum(matrices.shape[1:])), sharers)
     y = np.empty((len(cells), *tiles.output, outputs), np.float32)
 
@@ -140,32 +141,32 @@ def correlate(
         values = tiles.values(pieces)
         products = np.empty((*values.shape[:2], outputs), np.float32)
 
-        def multiply(start: int, stop: int) -> None:
-            np.matmul(values[start:stop], matrices[start:stop], out=products[start:stop])
+        def multiply(part: slice) -> None:
+            np.matmul(values[part], matrices[part], out=products[part])
 
-        def write(start: int, stop: int) -> None:
-            for piece in pieces[start:stop]:
+        def write(part: slice) -> None:
+            for piece in pieces[part]:
                 own = products[:, piece.start : piece.stop].reshape(6, 6, -1)
                 result = _A_T @ np.matmul(_A_T, own).reshape(6, -1)
                 # (4, 4, images, rows, columns, O) → whole rows and columns of the map
                 result = result.reshape(4, 4, *piece.shape, outputs).transpose(2, 3, 0, 4, 1, 5)
                 n, height, width = piece.shape
                 block = result.reshape(n, 4 * height, 4 * width, outputs)
-                part = y[piece.outputs]
-                block = block[:, : part.shape[1], : part.shape[2]]
-                epilogue(block, piece.outputs, part)
+                goal = y[piece.outputs]
+                block = block[:, : goal.shape[1], : goal.shape[2]]
+                epilogue(block, piece.outputs, goal)
 
-        parallel.for_chunks(multiply, 36)
-        parallel.for_chunks(write, len(pieces))
+        walk(multiply, 36, most=None, least=1)
+        walk(write, len(pieces), most=None, least=1)
 
-    def share(start: int, stop: int) -> None:
-        for pieces in tiles.batches[start:stop]:
+    def share(part: slice) -> None:
+        for pieces in tiles.batches[part]:
             convolve(pieces)
 
     if alone:
-        parallel.for_chunks(share, len(tiles.batches))
+        walk(share, len(tiles.batches), most=None, least=1)
     else:
-        share(0, len(tiles.batches))
+        share(slice(None))
     return y
 
 
@@ -186,21 +187,21 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
         values = tiles.values(pieces)
         gradients = np.empty((*values.shape[:2], outputs), np.float32)
 
-        def read(start: int, stop: int) -> None:
-            for piece in pieces[start:stop]:
+        def read(part: slice) -> None:
+            for piece in pieces[part]:
                 square = squares[(slice(None), slice(None), *piece.tiles)].reshape(4, -1)
                 goal = gradients[:, piece.start : piece.stop].reshape(6, 6, -1)
                 np.matmul(_A_T.T, (_A_T.T @ square).reshape(6, 4, -1), out=goal)
 
-        def multiply(start: int, stop: int) -> None:
-            for k in range(start, stop):
+        def multiply(part: slice) -> None:
+            for k in range(part.start, part.stop):
                 if pieces is tiles.batches[0]:
                     np.matmul(values[k].T, gradients[k], out=total[k])
                 else:
                     total[k] += values[k].T @ gradients[k]
 
-        parallel.for_chunks(read, len(pieces))
-        parallel.for_chunks(multiply, 36)
+        walk(read, len(pieces), most=None, least=1)
+        walk(multiply, 36, most=None, least=1)
 
     for pieces in tiles.batches:
         accumulate(pieces)
@@ -212,13 +213,11 @@ def _values_of_kernels(taps: Array) -> Array:
     kernels = taps.reshape(3, 3, -1)
     values = np.empty((6, 6, kernels.shape[2]), np.float32)
 
-    def work(start: int, stop: int) -> None:
-        for first in range(start, stop, _KERNELS):
-            part = slice(first, min(first + _KERNELS, stop))
-            half = (_G @ kernels[:, :, part].reshape(3, -1)).reshape(6, 3, -1)
-            np.matmul(_G, half, out=values[:, :, part])
+    def work(part: slice) -> None:
+        half = (_G @ kernels[:, :, part].reshape(3, -1)).reshape(6, 3, -1)
+        np.matmul(_G, half, out=values[:, :, part])
 
-    parallel.for_chunks(work, kernels.shape[2], at_least=_KERNELS // 4)
+    walk(work, kernels.shape[2], most=_KERNELS, least=_KERNELS // 4)
     return values.reshape(36, *taps.shape[2:])
 
 
@@ -227,13 +226,11 @@ def _back_to_kernels(total: Array) -> Array:
     values = total.reshape(6, 6, -1)
     kernels = np.empty((3, 3, values.shape[2]), np.float32)
 
-    def work(start: int, stop: int) -> None:
-        for first in range(start, stop, _KERNELS):
-            part = slice(first, min(first + _KERNELS, stop))
-            half = (_G.T @ values[:, :, part].reshape(6, -1)).reshape(3, 6, -1)
-            np.matmul(_G.T, half, out=kernels[:, :, part])
+    def work(part: slice) -> None:
+        half = (_G.T @ values[:, :, part].reshape(6, -1)).reshape(3, 6, -1)
+        np.matmul(_G.T, half, out=kernels[:, :, part])
 
-    parallel.for_chunks(work, kernels.shape[2], at_least=_KERNELS // 4)
+    walk(work, kernels.shape[2], most=_KERNELS, least=_KERNELS // 4)
     return kernels.reshape(3, 3, *total.shape[1:])
 
 
@@ -241,7 +238,7 @@ def _back_to_kernels(total: Array) -> Array:
 class _Piece:
     """A few tiles: which images, tile rows and tile columns, and where they stand in their batch."""
 
-    tiles: tuple[slice, slice, slice]
+    tiles: tuple[slice, ...]  # three
     start: int
 
     @property
@@ -291,7 +288,7 @@ class _Tiles:
         count = -(-tiles // (max(in_batch, 1) * sharers)) * sharers
         in_batch = -(-tiles // max(count, 1))
         self.batches: list[list[_Piece]] = []
-        for block in _cut(n, rows, columns, in_piece):
+        for block in blocks(self.taps.shape[2:5], steps_of(self.taps.shape[2:5], in_piece)):
             start = self.batches[-1][-1].stop if self.batches else in_batch
             if start >= in_batch:
                 self.batches.append([])
@@ -303,27 +300,12 @@ class _Tiles:
         channels = self.taps.shape[-1]
         values = np.empty((6, 6, pieces[-1].stop, channels), np.float32)
 
-        def read(start: int, stop: int) -> None:
-            for piece in pieces[start:stop]:
+        def read(part: slice) -> None:
+            for piece in pieces[part]:
                 taps = self.taps[(slice(None), slice(None), *piece.tiles)].reshape(6, -1)
                 half = (_B_T @ taps).reshape(6, 6, -1)
                 goal = values[:, :, piece.start : piece.stop].reshape(6, 6, -1)
                 np.matmul(_B_T, half, out=goal)
 
-        parallel.for_chunks(read, len(pieces))
+        walk(read, len(pieces), most=None, least=1)
         return values.reshape(36, -1, channels)
-
-
-def _cut(n: int, rows: int, columns: int, most: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Cut n × rows × columns tiles in blocks of about `most`: parts of a row, rows or images."""
-    images = max(most // (rows * columns), 1)
-    lines = max(most // columns, 1)
-    parts = -(-columns // most)
-    for i in range(0, n, images):
-        for r in range(0, rows, lines):
-            for c in range(parts):
-                yield (
-                    slice(i, min(i + images, n)),
-                    slice(r, min(r + lines, rows)),
-                    slice(columns * c // parts, columns * (c + 1) // parts),
-                )

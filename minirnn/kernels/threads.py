@@ -1,0 +1,71 @@
+"""How many threads this process computes in: for who starts processes of their own, and for the kernels.
+
+    MINIRNN_THREADS=2 minirnn train …     so many; without it, as many as this process may use cores
+    with limited_to(1): …                 inside, so many at most
+
+A process that shares a machine with others should take its part of the cores and no more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+_limit: int | None = None
+_of_blas: int | None = None  # where `blas_on` has set it
+
+
+def thread_count() -> int:
+    """Threads in use: MINIRNN_THREADS, or as many cores as this process may run on."""
+    allowed = _allowed(os.environ.get("MINIRNN_THREADS", ""))
+    return min(allowed, _limit or allowed)
+
+
+@contextmanager
+def limited_to(count: int) -> Iterator[None]:
+    """Inside, so many threads are in use at most, by all threads of this process; BLAS's are, too."""
+    global _limit
+    before, _limit = _limit, count
+    try:
+        with blas_on(count):
+            yield
+    finally:
+        _limit = before
+
+
+@contextmanager
+def blas_on(count: int) -> Iterator[None]:
+    """Inside, matrix products take so many threads of BLAS's own."""
+    global _of_blas
+    if _of_blas == count:  # asking the libraries takes some microseconds
+        yield
+        return
+    outer, _of_blas = _of_blas, count
+    before = [library.get_num_threads() for library in _blas_libraries()]
+    for library in _blas_libraries():
+        library.set_num_threads(count)
+    try:
+        yield
+    finally:
+        _of_blas = outer
+        for library, threads in zip(_blas_libraries(), before, strict=True):
+            library.set_num_threads(threads)
+
+
+@cache
+def _allowed(value: str) -> int:
+    """Of MINIRNN_THREADS' value."""
+    if value.isdigit() and int(value) > 0:
+        return int(value)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _blas_libraries() -> tuple:
+    from threadpoolctl import ThreadpoolController
+
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
