@@ -1,4 +1,4 @@
-"""The errors that are not our bugs: your input, a loss that ran away, a run that you stopped."""
+"""The errors that are not our bugs: your input, a loss that ran away, a run that was stopped."""
 
 from __future__ import annotations
 
@@ -39,3 +39,7 @@ class TrainingInterrupted(KeyboardInterrupt):
     def __init__(self, message: str, *, step: int) -> None:
         super().__init__(message)
         self.step = step
+
+
+class WorkerError(RuntimeError):
+    """A helper process died, took too long, or met an error that is not the input's fault."""

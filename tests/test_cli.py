@@ -24,7 +24,7 @@ from minirnn import __version__
 from minirnn.cli import cli
 from minirnn.cli.demo import make_room
 from minirnn.cli.options import describe_fields, parse_ids, parse_overrides, split_overrides
-from minirnn.errors import InputError
+from minirnn.errors import InputError, WorkerError
 from minirnn.evaluation.checks import NUMBERS
 from minirnn.models import PRESETS, Config
 from minirnn.training import TrainingSettings, read_checkpoint
@@ -650,6 +650,8 @@ def test_cuda_without_cupy_says_what_to_install(command, shapes, weights, tmp_pa
         (KeyboardInterrupt(), 130, "stopped by Ctrl-C"),
         (MemoryError(), 1, "out of memory; a smaller"),
         (OSError(28, "No space left on device", "photo.png"), 1, "photo.png: No space left"),
+        (WorkerError("a helper process (id 7) died (signal 9, SIGKILL)"), 1, "id 7.* died"),
+        (InputError("category '\x1b[2Jcat'"), 1, r"category '\\x1b\[2Jcat'"),
     ],
 )
 def test_errors_of_the_world_are_one_line(error, code, message, shapes, weights, monkeypatch):

@@ -254,6 +254,27 @@ def test_worker_that_takes_too_long():
         assert no_children()
 
 
+TYPED_IN = """
+from minirnn.data import Loader
+class Mine:
+    def __len__(self): return 3
+    def __getitem__(self, index): raise SystemExit("found")
+try:
+    list(Loader(Mine(), 1, steps=2, seed=0, workers=1))
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_data_set_that_was_typed_in_says_where_it_should_be():
+    """As in a notebook: a new process has no file to read its class from."""
+    done = subprocess.run(
+        [sys.executable, "-c", TYPED_IN], capture_output=True, text=True, timeout=60
+    )
+    assert "Can't get attribute 'Mine'" in done.stdout, done.stderr
+    assert "put it into a module, or use no helpers (workers=0)" in done.stdout
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_errors_name_the_image(tmp_path, workers):
     """The same with and without workers; the data set's own errors stay errors of the input."""

@@ -489,8 +489,8 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     write_results(path, [])
     with pytest.raises(InputError, match="not finite"):
         write_results(path, [{"score": math.nan}])
-    with pytest.raises(TypeError):
-        write_results(path, [{"score": np.float32(1)}])
+    with pytest.raises(InputError, match="nothing that JSON can hold"):
+        write_results(path, [{"score": object()}])
     assert path.read_text() == "[]"
     assert os.listdir(tmp_path) == ["results.json"]
     with pytest.raises(InputError, match=r"results\.json"):
@@ -499,6 +499,13 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     with pytest.raises(InputError, match="folder: cannot be written"):
         write_results(tmp_path / "folder", [])
     assert sorted(os.listdir(tmp_path)) == ["folder", "results.json"]
+
+
+def test_numbers_of_numpy_are_written(tmp_path):
+    row = {"image_id": np.int64(3), "score": np.float32(0.5), "bbox": np.array([1.0, 2, 3, 4])}
+    write_results(tmp_path / "r.json", [row])
+    written = json.loads((tmp_path / "r.json").read_text())
+    assert written == [{"image_id": 3, "score": 0.5, "bbox": [1, 2, 3, 4]}]
 
 
 def test_summary_table():

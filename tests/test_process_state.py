@@ -7,6 +7,7 @@ after each of these everything is noted that a program could notice.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +143,17 @@ def test_nothing_of_the_process_is_changed(tmp_path):
         timeout=240,
     )
     assert done.stdout.endswith("unchanged\n"), done.stderr
+
+
+def test_all_processes_are_started_by_spawn():
+    """A fork copies one thread, and locks that the others hold: with BLAS's threads it can hang."""
+    package = Path(__file__).resolve().parent.parent / "minirnn"
+    forks = re.compile(
+        r"multiprocessing\.(Process|Pool|Pipe|Queue|Manager)\b|ProcessPoolExecutor|os\.fork\("
+    )
+    contexts = []
+    for path in package.rglob("*.py"):
+        text = path.read_text("utf-8")
+        assert not forks.search(text), path
+        contexts += re.findall(r"get_context\(.*?\)", text)
+    assert set(contexts) == {'get_context("spawn")'}

@@ -21,7 +21,7 @@ from minirnn.data.sample import Sample
 from minirnn.data.workers import WorkerError
 from minirnn.errors import DivergenceError, InputError
 from minirnn.models import build_model
-from minirnn.training import TrainingSettings, read_checkpoint, train
+from minirnn.training import TrainingSettings, loop, read_checkpoint, train
 from minirnn.training import team as team_module
 from minirnn.training.loop import _processes
 from minirnn.training.optimiser import SGD
@@ -262,7 +262,7 @@ def test_the_number_of_processes(tmp_path, monkeypatch):
     class Refused(Exception):
         pass
 
-    def refuse(model, processes):
+    def refuse(model, processes, **_):
         asked.append(processes)
         raise Refused
 
@@ -286,6 +286,30 @@ def test_losses_that_are_not_finite_are_found(tmp_path):
     model.roi_heads.box_predictor.cls_score.bias.data[:] = np.nan
     with pytest.raises(DivergenceError, match="step 1, with images"):
         run(tmp_path, model=model)
+
+
+def test_a_process_that_stalls_does_not_stall_the_run():
+    """Swapped out, stopped, waiting for a disk: it is not dead, and will never answer."""
+    images, targets = batch_of(2)
+    with Team(model_of(), 2, timeout=20) as team:
+        team.losses(images, targets, rngs_of(2))
+        team._timeout = 1
+        os.kill(team.pids[0], signal.SIGSTOP)
+        with pytest.raises(WorkerError, match="a share of a batch took longer than 1 s"):
+            team.backward()
+
+
+def test_a_run_gives_its_time_limit_to_the_team(tmp_path, monkeypatch):
+    given = []
+
+    class Noted(Team):
+        def __init__(self, model, processes, *, timeout):
+            given.append(timeout)
+            super().__init__(model, processes, timeout=timeout)
+
+    monkeypatch.setattr(loop, "Team", Noted)
+    run(tmp_path, timeout=33.0, steps=1)
+    assert given == [33]
 
 
 def test_a_process_that_dies_in_a_run_loses_no_step(tmp_path):

@@ -17,11 +17,12 @@ from minirnn.cli.bench import bench
 from minirnn.cli.data import data
 from minirnn.cli.demo import demo
 from minirnn.cli.evaluate import evaluate
+from minirnn.cli.options import printable
 from minirnn.cli.predict import predict
 from minirnn.cli.train import train
 from minirnn.cli.verify import verify
 from minirnn.cli.weights import weights
-from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
+from minirnn.errors import DivergenceError, InputError, TrainingInterrupted, WorkerError
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
 
@@ -57,7 +58,7 @@ class Commands(click.Group):
         except click.ClickException as error:
             _complain(error.format_message())
             code = error.exit_code
-        except (InputError, DivergenceError) as error:
+        except (InputError, DivergenceError, WorkerError) as error:
             _complain(str(error))
             code = 1
         except OSError as error:
@@ -80,7 +81,7 @@ class Commands(click.Group):
 
 
 def _complain(message: str) -> None:
-    click.echo(f"minirnn: error: {message}", err=True)
+    click.echo(printable(f"minirnn: error: {message}"), err=True)
 
 
 @click.group(

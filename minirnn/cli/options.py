@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -199,9 +200,19 @@ def reporter(as_json: bool) -> Callable[[str], None]:
     """How to tell a person something: on standard error if standard output is for JSON."""
 
     def say(text: str) -> None:
-        click.echo(text, err=as_json)
+        click.echo(printable(text), err=as_json)
 
     return say
+
+
+def printable(text: str) -> str:
+    """A text without what a terminal obeys: names in files are somebody else's."""
+    return "".join(
+        character
+        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
+        else ascii(character)[1:-1]
+        for character in text
+    )
 
 
 def print_json(report: Mapping[str, Any]) -> None:

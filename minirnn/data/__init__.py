@@ -8,7 +8,7 @@ from minirnn.data.images import read_image
 from minirnn.data.loader import Loader
 from minirnn.data.synthetic import generate, make_scene
 from minirnn.data.transforms import color_jitter, horizontal_flip, vertical_flip
-from minirnn.data.workers import WorkerError
+from minirnn.errors import WorkerError
 from minirnn.structures import Detections, Sample, Target
 
 __all__ = [

@@ -16,8 +16,8 @@ import numpy as np
 
 from minirnn.data.people import KEYPOINTS
 from minirnn.data.transforms import horizontal_flip
-from minirnn.data.workers import WorkerError, WorkerPool
-from minirnn.errors import InputError
+from minirnn.data.workers import WorkerPool
+from minirnn.errors import InputError, WorkerError
 from minirnn.structures import Sample
 
 # How many batches each process may be ahead of the training.

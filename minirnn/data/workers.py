@@ -21,11 +21,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from minirnn.errors import InputError
-
-
-class WorkerError(RuntimeError):
-    """A helper process died, took too long, or met an error that is not the input's fault."""
+from minirnn.errors import InputError, WorkerError
 
 
 class _Failure(NamedTuple):
@@ -238,6 +234,13 @@ def _serve(connection: Connection) -> None:
         function = pickle.loads(connection.recv_bytes())
     except EOFError:
         return
+    except AttributeError as error:  # pickle knows functions and classes by their names only
+        failure = _Failure.of(
+            InputError(
+                f"a helper process does not find what it is to work on ({error}): what is defined in a "
+                "notebook or typed in is in no file; put it into a module, or use no helpers (workers=0)"
+            )
+        )
     except Exception as error:
         failure = _Failure.of(error)
     while True:

@@ -65,19 +65,28 @@ def write_results(path: str | os.PathLike[str], results: Sequence[Mapping[str, A
         results: what `to_results` gave, of all images together.
 
     Raises:
-        InputError: a number among them is not finite (JSON has no word for it), or the file
-            cannot be written.
+        InputError: a number among them is not finite or something is no number or text (JSON has no
+            word for it), or the file cannot be written.
     """
     path = Path(path)
     try:
-        text = json.dumps(list(results), allow_nan=False)
+        text = json.dumps(list(results), allow_nan=False, default=_as_python)
     except ValueError:
         raise InputError(f"{path}: the results hold a number that is not finite") from None
+    except TypeError as error:
+        raise InputError(f"{path}: {error}") from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _as_python(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's, which JSON has words for."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"the results hold {value!r}, which is nothing that JSON can hold")
 
 
 def _category_of(

@@ -143,7 +143,7 @@ class RCNN(Module):
         Raises:
             InputError: an image is not (H, W, 3) uint8; names its number.
         """
-        detections: dict[int, Detections] = {}
+        images, detections = list(images), dict[int, Detections]()
         for indices, batch in self.transform.parts(images, _PIXELS, self.xp, proposals):
             detections.update(zip(indices, self._detect(batch, wishes), strict=True))
         return [detections[index] for index in range(len(images))]

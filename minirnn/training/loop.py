@@ -148,7 +148,9 @@ def train(
         log = MetricsLog(folder / METRICS, done)
         stack.callback(log.close)
         stack.callback(loader.close)
-        team = stack.enter_context(Team(model, processes)) if processes > 1 else None
+        team = Team(model, processes, timeout=settings.timeout) if processes > 1 else None
+        if team:
+            stack.enter_context(team)
         bar = stack.enter_context(progress_bar(settings.steps, done, progress))
         stop = stack.enter_context(StopRequest())
         clock = Clock(log.elapsed)

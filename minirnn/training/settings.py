@@ -40,7 +40,7 @@ class TrainingSettings:
         processes: that share out the images of each batch, see `minirnn.training.team`; 0 for one for
             each core (on a GPU: one). The losses stay the same but for rounding.
         workers: processes that make batches ahead of time; 0 for none.
-        timeout: the longest to wait for one batch, in seconds.
+        timeout: the longest to wait for one batch, or for the other processes' shares of it, in seconds.
 
     Raises:
         InputError: a value is of the wrong kind or out of range; names the field.

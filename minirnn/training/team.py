@@ -55,16 +55,19 @@ class Team:
         model: a `minirnn.models.RCNN` on the host. Its parameters move to memory that all
             processes see, until `close`.
         processes: how many in all, at least 2.
+        timeout: the longest to wait for the others once the own share is done, in seconds; None for
+            as long as it takes.
 
     Raises:
         InputError: the model is on a GPU.
     """
 
-    def __init__(self, model: Any, processes: int) -> None:
+    def __init__(self, model: Any, processes: int, *, timeout: float | None = None) -> None:
         if model.device != "cpu":
             raise InputError(
                 f"processes is {processes}, but the model is on {model.device}; there it should be 1"
             )
+        self._timeout = timeout
         self._tensors = _trained(model)
         self._threads = max(thread_count() // processes, 1)
         self._memory = _Memory([tensor.data for tensor in self._tensors], processes)
@@ -97,7 +100,7 @@ class Team:
 
         Raises:
             InputError: too few images, or as for `RCNN.losses`.
-            WorkerError: a process died, or met an error that is not the input's fault.
+            WorkerError: a process died, takes too long, or met an error that is not the input's fault.
         """
         count = len(self._pools) + 1
         if len(images) < count:
@@ -126,7 +129,7 @@ class Team:
         """Add the gradients of the last `losses`, together, to those of the model's parameters.
 
         Raises:
-            WorkerError: a process died, or met an error.
+            WorkerError: a process died, takes too long, or met an error.
         """
         own, *others = self._factors
         pending = self._ask("backward", [(factors,) for factors in others])
@@ -164,7 +167,7 @@ class Team:
 
     def _answers(self, pending: Sequence[Future]) -> list[Any]:
         return [
-            pool.result(future, timeout=None, what="a share of a batch")
+            pool.result(future, timeout=self._timeout, what="a share of a batch")
             for pool, future in zip(self._pools, pending, strict=True)
         ]
 
