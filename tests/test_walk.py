@@ -23,6 +23,14 @@ def four_threads(monkeypatch):
     monkeypatch.setenv("MINIRNN_THREADS", "4")
 
 
+@pytest.mark.parametrize("value", ["", "0", "-2", "two", "1.5", "\N{SUPERSCRIPT TWO}"])
+def test_a_number_of_threads_that_is_none_means_all_cores(value, monkeypatch):
+    monkeypatch.delenv("MINIRNN_THREADS", raising=False)
+    cores = thread_count()
+    monkeypatch.setenv("MINIRNN_THREADS", value)
+    assert thread_count() == cores
+
+
 def ranges_of(*axes: int, **settings) -> list[tuple[tuple[int, int], ...]]:
     """The blocks of a walk, as pairs of numbers, in order."""
     found = []

@@ -57,7 +57,7 @@ def blas_on(count: int) -> Iterator[None]:
 @cache
 def _allowed(value: str) -> int:
     """Of MINIRNN_THREADS' value."""
-    if value.isdigit() and int(value) > 0:
+    if value.isdecimal() and int(value) > 0:
         return int(value)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -310,7 +310,8 @@ class _Memory:
     """Room for several sets of the same arrays, which other processes see when it is sent to them.
 
     A file that is mapped into memory. (What systems offer as shared memory is often limited to 64 MB
-    in containers, and who writes more is killed.)
+    in containers, and who writes more is killed.) On Linux it is a file without a name, which ends with
+    the last process that has it open, whatever happens to them.
     """
 
     def __init__(self, arrays: Sequence[Array], sets: int) -> None:
@@ -326,12 +327,11 @@ class _Memory:
         sizes = [-(-a.nbytes // _ALIGNED) * _ALIGNED for a in arrays]
         self._starts = [sum(sizes[:i]) for i in range(len(sizes))]
         self._size = sum(sizes)
-        handle, name = tempfile.mkstemp(prefix="minirnn-team-")
-        self._path = Path(name)
-        with open(handle, "r+b") as file:
-            file.truncate(self._size * sets)
-            if hasattr(os, "posix_fallocate"):  # a full disk shows now, not as a crash later
-                os.posix_fallocate(file.fileno(), 0, self._size * sets)
+        handle, self._path = _room()
+        self._handle: int | None = handle
+        os.truncate(self._path, self._size * sets)
+        if hasattr(os, "posix_fallocate"):  # a full disk shows now, not as a crash later
+            os.posix_fallocate(handle, 0, self._size * sets)
 
     def arrays(self, number: int) -> list[Array]:
         """The arrays of one set."""
@@ -345,6 +345,21 @@ class _Memory:
         return arrays
 
     def remove(self) -> None:
-        """Remove the file. The memory stays for those who have it in view."""
-        with contextlib.suppress(OSError):  # Windows keeps a file that is mapped somewhere
+        """Let go of the file. The memory stays for those who have it in view."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+        with contextlib.suppress(OSError):  # without a name; Windows keeps a file that is mapped
             self._path.unlink()
+
+
+def _room() -> tuple[int, Path]:
+    """An empty file, open, and the path at which other processes find it."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("minirnn-team")
+        path = Path(f"/proc/{os.getpid()}/fd/{handle}")
+        if path.exists():
+            return handle, path
+        os.close(handle)  # a system without /proc
+    handle, name = tempfile.mkstemp(prefix="minirnn-team-")
+    return handle, Path(name)
