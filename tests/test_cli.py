@@ -713,6 +713,21 @@ def test_demo_leaves_everything_and_can_be_run_again(tmp_path):
     assert json.loads(second.out)["bbox"] == numbers["bbox"]
 
 
+@pytest.mark.slow
+def test_demo_in_plain_lines_has_the_losses_of_the_kernels(tmp_path, monkeypatch):
+    """MINIRNN_KERNELS=plain computes a whole run, and nothing of it needs a kernel."""
+    found = []
+    for mode in ("", "plain"):
+        monkeypatch.setenv("MINIRNN_KERNELS", mode)
+        folder = tmp_path / f"with-{mode}"
+        succeed(*demonstration(folder))
+        lines = (folder / "runs/demo/metrics.jsonl").read_text().splitlines()
+        found.append([json.loads(line)["losses"] for line in lines])
+    assert found[0] != found[1]  # they are computed in another order
+    for fast, plain in zip(*found, strict=True):
+        assert fast == pytest.approx(plain, rel=1e-5)
+
+
 def test_demo_moves_aside_deletes_only_its_own_and_refuses_a_file(tmp_path):
     out, said = tmp_path / "demo", []
     make_room(out, False, said.append)
