@@ -26,6 +26,7 @@ from minirnn.cli.demo import make_room
 from minirnn.cli.options import describe_fields, parse_ids, parse_overrides, split_overrides
 from minirnn.errors import InputError, WorkerError
 from minirnn.evaluation.checks import NUMBERS
+from minirnn.files import checkpoint, write_safetensors
 from minirnn.models import PRESETS, Config
 from minirnn.training import TrainingSettings, read_checkpoint
 
@@ -543,6 +544,27 @@ def test_train_reads_cocos_official_layout(coco_subset, tmp_path):
     config = read_checkpoint(out / "checkpoint.safetensors")[1]["config"]
     assert config["num_classes"] == len(config["categories"]) + 1 == 81
     assert config["categories"][-1] == [90, "toothbrush"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": {"backbone": "small", "wings": 2}}, "has no field 'wings'"),
+        ({"config": {"rpn_convolutions": 2**70}}, "rpn_convolutions is 1180591620717411303424"),
+        ({"settings": {"steps": 4, "speed": 9}}, "have no field 'speed'"),
+        ({"settings": {"steps": 0}}, "steps is 0"),
+        ({"settings": None}, "holds weights only"),
+        ({"step": 10**9}, "1000000000 steps were taken already"),
+    ],
+)
+def test_a_checkpoint_that_somebody_has_changed_and_signed(run, shapes, tmp_path, changes, message):
+    folder = shutil.copytree(run, tmp_path / "run")
+    path = folder / "checkpoint.safetensors"
+    arrays, metadata = checkpoint.read_all(path)
+    metadata |= changes
+    metadata["sha256"] = checkpoint._digest(arrays, metadata)
+    write_safetensors(path, arrays, {checkpoint.KEY: checkpoint.as_text(metadata)})
+    fail(1, message, "train", "--data", shapes, "--out", folder, "--resume")
 
 
 # ---------------------------------------------------------------- predict

@@ -100,6 +100,7 @@ def test_every_number_of_the_configuration_has_limits():
         *(("anchor_sizes", ((), (), ())), ("anchor_ratios", ()), ("anchor_ratios", (-1.0,))),
         *(("box_weights", (1.0, 1.0)), ("small_widths", (0, 1, 2)), ("box_max_detections", 0)),
         *(("norm_eps", -1.0), ("frozen_stages", 6), ("roi_sampling", -1), ("mask_pool", 10**6)),
+        *(("image_std", (1e-30,) * 3), ("small_widths", (1, 2, 3))),
     ],
 )
 def test_numbers_that_nothing_can_be_built_of_are_refused_by_name(field, value):

@@ -214,8 +214,8 @@ def _settings(
     from minirnn.training import TrainingSettings
 
     fields, chosen = split_overrides(values, Config, TrainingSettings)
-    start = stored["settings"] if stored else {"steps": DEFAULT_STEPS}
-    return fields, TrainingSettings(**start).replace(**chosen)
+    start = (stored["settings"] if stored else None) or {}
+    return fields, TrainingSettings(steps=DEFAULT_STEPS).replace(**start).replace(**chosen)
 
 
 def _fresh_network(

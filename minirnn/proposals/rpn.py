@@ -10,6 +10,7 @@ pyramid networks", 2017, section 4.1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -225,7 +226,8 @@ def proposals_of_image(
     boxes = box_ops.clip(boxes, *image_size)
     valid = box_ops.large_enough(boxes, min_side)
     if score_threshold > 0:
-        valid &= scores >= np.log(score_threshold / (1 - score_threshold))
+        odds = score_threshold / (1 - score_threshold) if score_threshold < 1 else math.inf
+        valid &= scores >= math.log(odds)
     boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
     note("proposals_before_nms", (boxes, scores, levels))
     keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
