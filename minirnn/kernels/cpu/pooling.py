@@ -21,7 +21,7 @@ from minirnn.ops.pooling import Pair, Windows, avg_pool2d, max_pool2d
 _ROWS = 16  # rows of a block, at least, where the windows at its edge are asked twice
 
 
-class _Blocks(Windows):
+class _WindowRows(Windows):
     """The windows of a pooling, walked in blocks of rows."""
 
     def places_of(self, height: int) -> Iterator[tuple[Any, slice, slice]]:
@@ -93,7 +93,7 @@ def _without_ceil(x: Array, *, ceil_mode: bool = False, **settings: Any) -> bool
 )
 def max_pool2d_in_blocks(x: Array, **settings: Any) -> tuple[Array, Callable]:
     """`minirnn.ops.pooling.max_pool2d`, for ceil_mode=False."""
-    windows = _Blocks("max_pool2d", x.shape, **settings)
+    windows = _WindowRows("max_pool2d", x.shape, **settings)
     cells = nhwc_of(x)
     y = np.empty((len(x), *windows.output, x.shape[1]), x.dtype)
 
@@ -148,7 +148,7 @@ def avg_pool2d_in_blocks(
     x: Array, *, count_include_pad: bool = True, **settings: Any
 ) -> tuple[Array, Callable]:
     """`minirnn.ops.pooling.avg_pool2d` where each mean is over kh · kw values."""
-    windows = _Blocks("avg_pool2d", x.shape, **settings)
+    windows = _WindowRows("avg_pool2d", x.shape, **settings)
     cells = nhwc_of(x)
     y = np.zeros((len(x), *windows.output, x.shape[1]), x.dtype)
     share = windows.kernel[0] * windows.kernel[1]

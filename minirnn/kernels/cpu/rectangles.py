@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array
 
 
 class Rectangles:
@@ -38,20 +38,19 @@ class Rectangles:
         right: Array,
         shape: tuple[int, ...],
     ) -> None:
-        xp = xp_of(top)
-        sides = [a.ravel() for a in xp.broadcast_arrays(image, top, bottom, left, right)]
+        sides = [a.ravel() for a in np.broadcast_arrays(image, top, bottom, left, right)]
         self.count = len(sides[0])
         self.shape = shape
-        (self.filled,) = xp.nonzero((sides[2] > sides[1]) & (sides[4] > sides[3]))
+        (self.filled,) = np.nonzero((sides[2] > sides[1]) & (sides[4] > sides[3]))
         image, top, bottom, left, right = (a[self.filled].astype(np.intp) for a in sides)
         tall, wide = (
-            xp.floor(xp.log2(length.astype(np.float64))).astype(np.intp)
+            np.floor(np.log2(length.astype(np.float64))).astype(np.intp)
             for length in (bottom - top, right - left)
         )
         sizes = [range(int(k.max()) + 1 if len(k) else 0) for k in (tall, wide)]
         self.lookups: dict[tuple[int, int], tuple[Array, list[Array]]] = {}
         for a, b in itertools.product(*sizes):
-            (which,) = xp.nonzero((tall == a) & (wide == b))
+            (which,) = np.nonzero((tall == a) & (wide == b))
             if len(which):
                 rows, columns = shape[2] - 2**a + 1, shape[3] - 2**b + 1  # where 2^a x 2^b fits
                 self.lookups[a, b] = (
@@ -65,25 +64,24 @@ class Rectangles:
 
     def maximum(self, cells: Array) -> Array:
         """The maxima (rectangles, C) of maps (N·H·W, C); 0 for an empty rectangle."""
-        xp = xp_of(cells)
         n, _, height, width = self.shape
-        result = xp.zeros((self.count, cells.shape[1]), cells.dtype)
+        result = np.zeros((self.count, cells.shape[1]), cells.dtype)
         tall = cells.reshape(n, height, width, cells.shape[1])
         for a in range(max((a for a, _ in self.lookups), default=-1) + 1):
             if a > 0:
                 half = 2 ** (a - 1)
-                tall = xp.maximum(tall[:, :-half], tall[:, half:])
+                tall = np.maximum(tall[:, :-half], tall[:, half:])
             table = tall
             for b in range(max((b for of_a, b in self.lookups if of_a == a), default=-1) + 1):
                 if b > 0:
                     half = 2 ** (b - 1)
-                    table = xp.maximum(table[:, :, :-half], table[:, :, half:])
+                    table = np.maximum(table[:, :, :-half], table[:, :, half:])
                 if (a, b) in self.lookups:
                     which, corners = self.lookups[a, b]
                     rows = table.reshape(-1, cells.shape[1])
                     best = rows[corners[0]]
                     for corner in corners[1:]:
-                        best = xp.maximum(best, rows[corner])
+                        best = np.maximum(best, rows[corner])
                     result[which] = best
         return result
 
@@ -102,12 +100,11 @@ def _ordered_with_place(cells: Array) -> Array:
     The upper 32 bits order the values and the lower 32 count the rows from the end, so that the
     largest integer tells the largest value and where it is.
     """
-    xp = xp_of(cells)
     if cells.dtype == np.float32:
         # The bits of a float, read as an integer, have the order of the floats where these are
         # positive, and the opposite order where they are negative. (+ 0 makes 0 of -0.)
         rank = (cells + 0).view(np.int32).astype(np.int64)
-        rank = xp.where(rank < 0, rank ^ 0x7FFFFFFF, rank)
+        rank = np.where(rank < 0, rank ^ 0x7FFFFFFF, rank)
     else:
-        rank = xp.unique(cells, return_inverse=True)[1].reshape(cells.shape).astype(np.int64)
-    return (rank << 32) + xp.arange(len(cells))[::-1, None]
+        rank = np.unique(cells, return_inverse=True)[1].reshape(cells.shape).astype(np.int64)
+    return (rank << 32) + np.arange(len(cells))[::-1, None]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.backend import Array, scatter_add, sparse_of, xp_of
+from minirnn.backend import Array, scatter_add, sparse_of
 from minirnn.ops.interpolation import neighbours
 from minirnn.ops.roi_regions import Side
 
@@ -46,7 +46,6 @@ def sampling_matrix(
     Returns:
         A CSR matrix (R·bins[0]·bins[1], N·H·W). Columns ascend in a row, and none occurs twice.
     """
-    xp = xp_of(rows.start)
     n, _, height, width = shape
     only_y, only_x = sample if sample else (None, None)
     y_first, y_count, y_cell, y_weight = _cells_along(rows, bins[0], height, dtype, only_y)
@@ -54,8 +53,8 @@ def sampling_matrix(
 
     # The cells of a bin are a small rectangle: first list its lines, then the cells of each line.
     grid = (len(image_index), *bins)
-    y_bin = xp.broadcast_to(xp.arange(grid[0] * grid[1]).reshape(*grid[:2], 1), grid).ravel()
-    x_bin = xp.broadcast_to(xp.arange(grid[0] * grid[2]).reshape(grid[0], 1, -1), grid).ravel()
+    y_bin = np.broadcast_to(np.arange(grid[0] * grid[1]).reshape(*grid[:2], 1), grid).ravel()
+    x_bin = np.broadcast_to(np.arange(grid[0] * grid[2]).reshape(grid[0], 1, -1), grid).ravel()
     matrix_row, place = _ragged(y_count[y_bin])
     line = y_first[y_bin][matrix_row] + place
     line_bin = x_bin[matrix_row]
@@ -68,8 +67,8 @@ def sampling_matrix(
     index = line_origin[of_line] + x_cell[place]
     weight = line_weight[of_line] * x_weight[place]
 
-    pointers = xp.zeros(len(y_bin) + 1, np.intp)
-    pointers[1:] = xp.cumsum(y_count[y_bin] * x_count[x_bin])
+    pointers = np.zeros(len(y_bin) + 1, np.intp)
+    pointers[1:] = np.cumsum(y_count[y_bin] * x_count[x_bin])
     return sparse_of(weight).csr_matrix(
         (weight, index.astype(np.int32), pointers.astype(np.int32)),
         shape=(len(y_bin), n * height * width),
@@ -85,20 +84,19 @@ def _cells_along(
         first, count: (R·bins,) where the list of each bin begins, and how long it is.
         cell, weight: the lists, one after the other; cells ascend in each.
     """
-    xp = xp_of(side.start)
     kind = side.start.dtype
     start, step, samples = (a[:, None, None] for a in (side.start, side.size / bins, side.samples))
     number = (
-        xp.arange(max(int(side.samples.max()), 1)) if only is None else xp.arange(only, only + 1)
+        np.arange(max(int(side.samples.max()), 1)) if only is None else np.arange(only, only + 1)
     )
-    in_bin = xp.maximum(samples, 1).astype(kind)
-    bin_start = start + xp.arange(bins).astype(kind)[:, None] * step
+    in_bin = np.maximum(samples, 1).astype(kind)
+    bin_start = start + np.arange(bins).astype(kind)[:, None] * step
     position = bin_start + (number.astype(kind) + 0.5) * step / in_bin  # (R, bins, samples)
 
     # A sample more than one cell outside of the outermost centres reads 0; a nearer one reads the
     # border's cell.
     counts = (number < samples) & (position >= -1) & (position <= length)
-    position = xp.clip(position, 0, length - 1)
+    position = np.clip(position, 0, length - 1)
     low, high, t = neighbours(position, length)
     share = counts.astype(kind) / (in_bin if only is None else 1)
     high_weight = t * share
@@ -106,28 +104,22 @@ def _cells_along(
 
     # Merge: a table over the cells from the bin's first one on, in which shared cells add up.
     origin = low[:, :, :1]
-    low, high = xp.where(counts, low, origin), xp.where(counts, high, origin)
+    low, high = np.where(counts, low, origin), np.where(counts, high, origin)
     reach = int((high - origin).max()) + 1
-    table = xp.zeros(len(low) * bins * reach, dtype)
-    table_row = xp.arange(len(low) * bins).reshape(-1, bins, 1) * reach
+    table = np.zeros(len(low) * bins * reach, dtype)
+    table_row = np.arange(len(low) * bins).reshape(-1, bins, 1) * reach
     scatter_add(table, (table_row + low - origin).ravel(), low_weight.ravel().astype(dtype))
     scatter_add(table, (table_row + high - origin).ravel(), high_weight.ravel().astype(dtype))
     table = table.reshape(-1, reach)
-    of_bin, place = xp.nonzero(table)
+    of_bin, place = np.nonzero(table)
     count = (table != 0).sum(axis=1)
-    return xp.cumsum(count) - count, count, origin.ravel()[of_bin] + place, table[of_bin, place]
+    return np.cumsum(count) - count, count, origin.ravel()[of_bin] + place, table[of_bin, place]
 
 
 def _ragged(counts: Array) -> tuple[Array, Array]:
     """Lists of the given lengths, one after the other: whose list each entry is in, and where.
 
-    [2, 0, 3] gives owners [0, 0, 2, 2, 2] and places [0, 1, 0, 1, 2]. (`repeat` would do, but
-    CuPy's takes no array of counts.)
+    [2, 0, 3] gives owners [0, 0, 2, 2, 2] and places [0, 1, 0, 1, 2].
     """
-    xp = xp_of(counts)
-    ends = xp.cumsum(counts)
-    total = int(counts.sum())
-    if total == 0:  # CuPy's bincount does not take an empty array
-        return xp.zeros(0, np.intp), xp.zeros(0, np.intp)
-    owner = xp.cumsum(xp.bincount(ends, minlength=total + 1)[:total])
-    return owner, xp.arange(total) - (ends - counts)[owner]
+    owner = np.repeat(np.arange(len(counts)), counts)
+    return owner, np.arange(len(owner)) - (np.cumsum(counts) - counts)[owner]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from minirnn.backend import Array, scatter_add, xp_of
+import numpy as np
+
+from minirnn.backend import Array, scatter_add
 from minirnn.kernels.cpu.channels import cells_first, in_channel_blocks, store
 from minirnn.kernels.cpu.rectangles import Rectangles
 from minirnn.kernels.table import kernel
@@ -21,9 +23,8 @@ def roi_pool_by_rectangles(
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.roi_pool.roi_pool`."""
     rows, columns = bins_of(output_size)
-    xp = xp_of(features)
     channels = features.shape[1]
-    pooled = xp.zeros((len(boxes), channels, rows, columns), features.dtype)
+    pooled = np.zeros((len(boxes), channels, rows, columns), features.dtype)
     edges = bin_edges(boxes, spatial_scale, (rows, columns), features.shape)
     top, bottom = (edge[:, :, None] for edge in edges[:2])
     left, right = (edge[:, None, :] for edge in edges[2:])
@@ -35,13 +36,13 @@ def roi_pool_by_rectangles(
     in_channel_blocks(forward, features)
 
     def gradient(dy: Array) -> Array:
-        dx = xp.empty_like(features)
+        dx = np.empty_like(features)
 
         def backward(block: slice) -> None:
             cells = cells_first(features, block)
             place = rectangles.places(cells)[rectangles.filled]
-            total = xp.zeros(cells.size, dx.dtype)
-            flat = place * cells.shape[1] + xp.arange(cells.shape[1])
+            total = np.zeros(cells.size, dx.dtype)
+            flat = place * cells.shape[1] + np.arange(cells.shape[1])
             dy_filled = cells_first(dy, block)[rectangles.filled]
             scatter_add(total, flat.ravel(), dy_filled.ravel())
             store(dx, block, total.reshape(cells.shape))

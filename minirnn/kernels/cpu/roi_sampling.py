@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array
 from minirnn.kernels.cpu.channels import cells_first, in_channel_blocks, store
 from minirnn.kernels.cpu.layout import nchw_of, nhwc_of
 from minirnn.kernels.cpu.roi_matrix import sampling_matrix
@@ -28,9 +28,8 @@ def sample_regions_by_matrix(
 ) -> tuple[Array, Callable[[Array], Array]]:
     """`minirnn.ops.roi_sampling.sample_regions`."""
     if len(image_index) == 0:
-        xp = xp_of(features)
-        nothing = xp.zeros((0, features.shape[1], *bins), features.dtype)
-        return nothing, lambda dy: xp.zeros_like(features)
+        nothing = np.zeros((0, features.shape[1], *bins), features.dtype)
+        return nothing, lambda dy: np.zeros_like(features)
     pool = _mean if reduce == "mean" else _maximum
     return pool(features, rows, columns, image_index, bins)
 
@@ -65,12 +64,11 @@ def _maximum(
     features: Array, rows: Side, columns: Side, image_index: Array, bins: tuple[int, int]
 ) -> tuple[Array, Callable[[Array], Array]]:
     """One sample of every bin at a time, so that the samples never stand in memory together."""
-    xp = xp_of(features)
-    in_region = xp.arange(bins[0] * bins[1])
+    in_region = np.arange(bins[0] * bins[1])
     steps = []  # for each sample: which rows of the result have it, and the matrix that reads it
     for i in range(int(rows.samples.max())):
         for j in range(int(columns.samples.max())):
-            (regions,) = xp.nonzero((rows.samples > i) & (columns.samples > j))
+            (regions,) = np.nonzero((rows.samples > i) & (columns.samples > j))
             if len(regions) == 0:
                 continue
             matrix = sampling_matrix(
@@ -85,25 +83,25 @@ def _maximum(
             bin_rows = (regions[:, None] * len(in_region) + in_region).ravel()
             # A slice is a view, where a list of rows would copy.
             steps.append((slice(None) if len(regions) == len(image_index) else bin_rows, matrix))
-    pooled = xp.zeros((len(image_index), features.shape[1], *bins), features.dtype)
+    pooled = np.zeros((len(image_index), features.shape[1], *bins), features.dtype)
 
     def forward(block: slice) -> None:
         cells = cells_first(features, block)
-        best = xp.zeros((len(image_index) * len(in_region), cells.shape[1]), cells.dtype)
+        best = np.zeros((len(image_index) * len(in_region), cells.shape[1]), cells.dtype)
         for step, (bin_rows, matrix) in enumerate(steps):
             value = matrix @ cells
             # Every region that is not empty has the first sample: it wins against nothing at all.
-            best[bin_rows] = value if step == 0 else xp.maximum(best[bin_rows], value)
+            best[bin_rows] = value if step == 0 else np.maximum(best[bin_rows], value)
         store(pooled, block, best)
 
     in_channel_blocks(forward, features)
 
     def gradient(dy: Array) -> Array:
-        dx = xp.empty_like(features)
+        dx = np.empty_like(features)
 
         def backward(block: slice) -> None:
             cells, best = cells_first(features, block), cells_first(pooled, block)
-            remaining, total = cells_first(dy, block).copy(), xp.zeros_like(cells)
+            remaining, total = cells_first(dy, block).copy(), np.zeros_like(cells)
             for bin_rows, matrix in steps:  # of equal samples, the first takes the gradient
                 wins = (matrix @ cells) == best[bin_rows]
                 total += matrix.T @ (remaining[bin_rows] * wins)
