@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minirnn.kernels import limited_to, thread_count, threads
+from minirnn.kernels.cpu import walk as walk_module
 from minirnn.kernels.cpu.matmul import matmul
 from minirnn.kernels.cpu.walk import BLOCK, blocks, steps_of, walk
 
@@ -209,3 +211,53 @@ def test_a_forked_child_starts_its_own_threads():
         timeout=60,
     )
     assert done.returncode == 0
+
+
+# ------------------------------------------------------------------- interruptions
+
+
+def threads_of(count=4):
+    """The threads in which a walk of so many blocks is done."""
+    seen = set()
+    barrier = threading.Barrier(2)
+
+    def work(part):
+        seen.add(threading.get_ident())
+        if len(seen) < 2:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                barrier.wait(0.5)
+
+    walk(work, count, most=1, least=1)
+    return seen
+
+
+def test_what_an_interrupt_leaves_does_not_keep_this_thread_from_walking(four_threads, monkeypatch):
+    """Ctrl-C after the right to walk was taken and before anything could give it back."""
+    monkeypatch.setitem(walk_module._walker, "thread", threading.get_ident())
+    assert len(threads_of()) > 1
+    assert not walk_module._walker
+    monkeypatch.setitem(walk_module._walker, "thread", -1)  # of another thread, which is walking
+    assert len(threads_of()) == 1
+
+
+def test_an_interrupt_while_blas_is_given_its_threads_back(monkeypatch):
+    class Library:
+        def __init__(self):
+            self.count, self.interrupts = 4, 1
+
+        def get_num_threads(self):
+            return self.count
+
+        def set_num_threads(self, count):
+            if count == 4 and self.interrupts:
+                self.interrupts -= 1
+                raise KeyboardInterrupt
+            self.count = count
+
+    libraries = (Library(), Library())
+    monkeypatch.setattr(threads, "_blas_libraries", lambda: libraries)
+    with pytest.raises(KeyboardInterrupt), threads.blas_on(1):
+        assert [library.count for library in libraries] == [1, 1]
+    assert [library.count for library in libraries] == [4, 4]
+    with threads.blas_on(1):  # and it knows that it has to be done again
+        assert [library.count for library in libraries] == [1, 1]

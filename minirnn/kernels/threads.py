@@ -42,16 +42,25 @@ def blas_on(count: int) -> Iterator[None]:
     if _of_blas == count:  # asking the libraries takes some microseconds
         yield
         return
-    outer, _of_blas = _of_blas, count
-    before = [library.get_num_threads() for library in _blas_libraries()]
-    for library in _blas_libraries():
-        library.set_num_threads(count)
+    libraries = _blas_libraries()
+    outer, before = _of_blas, [library.get_num_threads() for library in libraries]
+    interrupt = None
     try:
+        _of_blas = count
+        for library in libraries:
+            library.set_num_threads(count)
         yield
     finally:
-        _of_blas = outer
-        for library, threads in zip(_blas_libraries(), before, strict=True):
-            library.set_num_threads(threads)
+        while True:  # Ctrl-C in here must not leave the process with one thread for good
+            try:
+                for library, threads in zip(libraries, before, strict=True):
+                    library.set_num_threads(threads)
+                _of_blas = outer
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 @cache

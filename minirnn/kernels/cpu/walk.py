@@ -33,7 +33,7 @@ PIECE = 1 << 14  # numbers, below which a thread (20 to 60 µs) costs more than 
 
 _inside = threading.local()  # set in threads that already work on a run of blocks: no nesting
 # One walk in threads at a time: BLAS's thread count is one for the process.
-_lock = threading.Lock()
+_walker: dict[str, int] = {}  # "thread": the one that walks now
 
 
 def walk(
@@ -92,7 +92,7 @@ def blocks(axes: Sequence[int], steps: Sequence[int]) -> list[tuple[slice, ...]]
 def _in_threads(work: Callable, places: Sequence[tuple[slice, ...]], threads: int) -> None:
     """Call `work(*place)` for all places, the first run of them in this thread."""
     threads = min(threads, len(places))
-    if getattr(_inside, "block", False) or not _lock.acquire(blocking=False):
+    if getattr(_inside, "block", False) or not _is_ours():
         for place in places:
             work(*place)
         return
@@ -111,7 +111,17 @@ def _in_threads(work: Callable, places: Sequence[tuple[slice, ...]], threads: in
                 for job in jobs:
                     job.result()
     finally:
-        _lock.release()
+        _walker.clear()
+
+
+def _is_ours() -> bool:
+    """Whether this thread may walk in threads: nobody else does.
+
+    Asking and taking is one operation, which Ctrl-C cannot part; and what it leaves behind after that is
+    this thread's own, and found by it the next time.
+    """
+    own = threading.get_ident()
+    return _walker.setdefault("thread", own) == own
 
 
 def _run(work: Callable, places: Sequence[tuple[slice, ...]]) -> None:
@@ -130,8 +140,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _after_fork() -> None:
     """A forked child has none of its parent's threads: start again with nothing."""
-    global _lock
-    _lock = threading.Lock()
+    _walker.clear()
     _pool.cache_clear()
 
 
