@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import re
 import socket
+import sys
 import threading
 import urllib.request
 
@@ -319,3 +320,15 @@ def test_the_documented_addresses():
         assert re.fullmatch(r"[a-z0-9_]+-[0-9a-f]{8}\.pth", file)
     request = urllib.request.Request(BASE_URL + FILES["resnet50"])
     assert request.full_url == "https://download.pytorch.org/models/resnet50-0676ba61.pth"
+
+
+@pytest.mark.parametrize("how", ["whole", "no length"])
+def test_a_server_that_never_stops_sending_is_left(server, tmp_path, monkeypatch, how):
+    """Whether it says how much is to come or not, the disk is not filled."""
+    module = sys.modules["minirnn.weights.download"]  # the package has a function of that name
+    monkeypatch.setattr(module, "_LARGEST", 150_000)
+    server.plan = [how]
+    with pytest.raises(InputError, match=r"net-.*\.pth gives \d+ bytes or more, .* 150000 at most"):
+        fetch(server, tmp_path)
+    assert names_in(tmp_path) == []
+    assert len(server.requests) == 1

@@ -36,6 +36,8 @@ FILES: dict[str, str] = {
 }
 
 _CHUNK = 1 << 18
+#: In bytes: no file of weights that is known here comes near it, and a server may never stop sending.
+_LARGEST = 1 << 30
 
 
 def download(
@@ -66,7 +68,7 @@ def download(
     Raises:
         InputError: there is no such name; the server does not have the file, cannot be reached or
             keeps dropping the connection (what has come is kept and the next call goes on there);
-            or the file is another than it should be (nothing is left of it).
+            or the file is another than it should be, or endless (nothing is left of it).
         OSError: the file cannot be written.
     """
     if name not in FILES:
@@ -152,18 +154,28 @@ def _fetch_once(
         else:  # 200: the whole file, also from servers that know no Range
             start = 0
             length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdigit() else None
+            total = int(length) if length.isdecimal() else None
         here = start
+        _check_size(url, part, max(here, total or 0))
         with open(part, "ab" if start else "wb") as file:
             for chunk in _chunks(response):
                 file.write(chunk)
                 here += len(chunk)
+                _check_size(url, part, here)
                 if progress:
                     progress(here, total)
             file.flush()
             os.fsync(file.fileno())
     if total is not None and here < total:
         raise _Dropped(f"the connection dropped after {here} of {total} bytes")
+
+
+def _check_size(url: str, part: Path, size: int) -> None:
+    if size > _LARGEST:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"{url} gives {size} bytes or more, and should give {_LARGEST} at most; nothing was kept"
+        )
 
 
 def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
