@@ -345,6 +345,11 @@ BAD_ANNOTATIONS = {
     "negative": ({"bbox": [12, 4, -8, 6]}, "box of negative size", "positive"),
     "right of": ({"bbox": [WIDTH, 4, 8, 6]}, "box outside the image", "30 x 20 pixels"),
     "above": ({"bbox": [4, -6, 8, 6]}, "box outside the image", "nothing of it"),
+    "all the world": (
+        {"bbox": [-1e8, -1e8, 5e8, 5e8]},
+        "box that does not fit the image",
+        "the image is 30 x 20 pixels",
+    ),
     "no mask": ({"segmentation": []}, "annotation without a mask", "others in the file have"),
     "mask type": ({"segmentation": "x"}, "mask of unknown form", "segmentation is 'x'"),
     "2 points": (
@@ -526,6 +531,7 @@ BAD_IMAGES = {
     "negative": (change(width=-30), "image without a size", "width is -30"),
     "fraction": (change(width=30.5), "image without a size", "width is 30.5"),
     "no name": (change(file_name=None), "image without a file", "file_name is None"),
+    "folder": (change(file_name="a.png/"), "image without a file", r"file_name is 'a\.png/'"),
     "up": (change(file_name="../a.png"), LEADS_OUT, r"'\.\./a\.png' leads out"),
     "absolute": (change(file_name="/etc/passwd"), LEADS_OUT, "'/etc/passwd' leads out"),
     "link": (link_out, LEADS_OUT, r"'a\.png' leads out"),

@@ -36,7 +36,8 @@ def corners_of_box(bbox: Any, height: int, width: int) -> np.ndarray:
         (4,) float32, in pixels of the image, with x2 > x1 and y2 > y1.
 
     Raises:
-        Rejected: not four finite numbers; a width or height ≤ 0; nothing of it in the image.
+        Rejected: not four finite numbers; a width or height ≤ 0; nothing of it in the image, or far
+            more than the image.
     """
     if not are_finite(bbox, count=4):
         raise Rejected(
@@ -52,6 +53,12 @@ def corners_of_box(bbox: Any, height: int, width: int) -> np.ndarray:
     box = np.array([x, y, x + w, y + h], np.float32)
     if box[2] <= box[0] or box[3] <= box[1]:
         raise Rejected("box of no area", f"bbox is {bbox}; its width and height should be above 0")
+    # Annotators overshoot the border, at times by much. Ten images away, it is no box of this image.
+    if min(box[0] / width, box[1] / height) < -10 or max(box[2] / width, box[3] / height) > 11:
+        raise Rejected(
+            "box that does not fit the image",
+            f"bbox is {bbox}; the image is {width} x {height} pixels",
+        )
     box[0::2] = np.clip(box[0::2], 0, width)
     box[1::2] = np.clip(box[1::2], 0, height)
     if box[2] <= box[0] or box[3] <= box[1]:

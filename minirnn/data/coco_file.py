@@ -151,8 +151,10 @@ class CocoFile:
                     f"its {side} is {record.get(side)!r}; it should be a whole number above 0",
                 )
         name = record.get("file_name")
-        if not isinstance(name, str) or not name:
-            raise Rejected("image without a file", f"its file_name is {name!r}; it should be text")
+        if not isinstance(name, str) or not name or name.endswith(("/", "\\")):
+            raise Rejected(
+                "image without a file", f"its file_name is {name!r}; it should be that of a file"
+            )
         try:
             path = path_inside(self.folder, name)
         except InputError as error:

@@ -47,6 +47,8 @@ class RCNN(Module):
         config: what it was built from.
         builder: makes the same model anew, of a configuration and a generator.
         facts: what there is to say of it in a report, by name.
+        finds: what it says of an object: "boxes", and "masks", "keypoints" where it has such heads.
+        takes_proposals: whether boxes have to be given with each image.
     """
 
     config: Config
@@ -66,16 +68,8 @@ class RCNN(Module):
         self.rpn = proposer
         self.sampler = sampler
         self.roi_heads = RoIHeads(heads)
-
-    @property
-    def finds(self) -> tuple[str, ...]:
-        """What it says of an object: "boxes", and "masks", "keypoints" where it has such heads."""
-        return tuple(head.finds for head in self.roi_heads)
-
-    @property
-    def takes_proposals(self) -> bool:
-        """Whether boxes have to be given with each image."""
-        return self.rpn.takes_proposals
+        self.finds = tuple(head.finds for head in heads)
+        self.takes_proposals: bool = proposer.takes_proposals
 
     @property
     def categories(self) -> list[tuple[int, str]]:
