@@ -217,7 +217,7 @@ def test_padding_and_last_windows_as_torch_counts_them(ceil_mode: bool, include:
             np.testing.assert_allclose(a.grad, b.grad.numpy(), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (1,), ()])
+@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (1,), (), "same"])
 @pytest.mark.parametrize("operation", [pooling.max_pool2d, pooling.avg_pool2d])
 def test_padding_of_each_side_is_refused(operation: Any, padding: Any) -> None:
     with pytest.raises(ValueError, match="should be one number or two"):

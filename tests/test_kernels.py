@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+from contextlib import nullcontext
 from pathlib import Path
 
 import kernel_cases_ops
@@ -18,6 +19,7 @@ import minirnn
 from minirnn import kernels
 from minirnn.bench import against_plain
 from minirnn.data import Target
+from minirnn.errors import InputError
 from minirnn.kernels import report, table
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.correlation import Geometry
@@ -131,6 +133,25 @@ def test_kernels_of_another_device_need_no_change_of_the_operation(monkeypatch):
     assert entry.chosen((np.ones(2),), {})(np.ones(2)) == "plain"
     with kernels.plain():
         assert entry.chosen((ToyArray(),), {})(ToyArray()) == "plain"
+
+
+def test_arrays_may_be_named():
+    arrays, settings = CASES["crop"](np.random.default_rng(0))
+    named = dict(zip(("masks", "boxes", "gt_index"), arrays, strict=True)) | settings
+    assert TABLE["crop"].chosen((), named) is TABLE["crop"].kernels[0].function
+    np.testing.assert_array_equal(TABLE["crop"](**named), TABLE["crop"](*arrays, **settings))
+
+
+@pytest.mark.parametrize("name", [name for name, entry in TABLE.items() if entry.check])
+def test_input_is_checked_whatever_computes_it(name, monkeypatch):
+    def refuse(*arrays, **settings):
+        raise InputError("it does not fit")
+
+    arrays, settings = CASES[name](np.random.default_rng(0)) if name in CASES else ((), {})
+    monkeypatch.setattr(TABLE[name], "check", refuse)
+    for mode in (nullcontext, kernels.plain):
+        with mode(), pytest.raises(InputError, match="it does not fit"):
+            TABLE[name](*arrays, **settings)
 
 
 def two_steps():

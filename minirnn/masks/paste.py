@@ -94,9 +94,8 @@ def paste(
     masks = xp.zeros((len(boxes), height, width), bool)
     cells = mask_probabilities.shape[2]
     ys, xs = (place(boxes[:, k], boxes[:, k + 2], cells, mode) for k in (1, 0))
-    for i in range(
-        len(boxes)
-    ):  # one by one: the readings of all take four times the memory of the masks
+    # One by one: the readings of all together would take four times the memory of the masks.
+    for i in range(len(boxes)):
         rows = weights_of(ys, i, xp.arange(height), mask_probabilities)
         columns = weights_of(xs, i, xp.arange(width), mask_probabilities)
         read = rows @ mask_probabilities[i] @ columns.T

@@ -272,8 +272,8 @@ def _col2im(dy: Array, taps: Array, geometry: Geometry, epilogue: Epilogue) -> A
         goal = dx[images, :, :, part]
         size = (len(goal), height + 2 * py + sy, width + 2 * px + sx, goal.shape[3])
         large = np.zeros(size, dy.dtype)
-        for first in range(0, oh, step):
-            rows = dy[images, first : first + step]
+        for (of_dy,) in blocks((oh,), (step,)):
+            rows, first = dy[images, of_dy], of_dy.start
             long = rows.reshape(-1, outputs)
             for u in range(kh):
                 for v in range(kw):
