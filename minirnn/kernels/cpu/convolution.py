@@ -27,7 +27,7 @@ from minirnn.kernels.cpu.matmul import matmul
 from minirnn.kernels.cpu.passes import before_relu
 from minirnn.kernels.table import kernel
 from minirnn.ops import convolution as plain
-from minirnn.ops.checks import pair, transposed_size
+from minirnn.ops.checks import Pair, pair, transposed_size
 
 
 def on_host(*arrays: Any, **settings: Any) -> bool:
@@ -52,9 +52,9 @@ def conv2d(
     bias: Array | None,
     add: Array | None = None,
     *,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
 ) -> tuple[Array, tuple]:
@@ -107,10 +107,10 @@ def conv_transpose2d(
     weight: Array,
     bias: Array | None,
     *,
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] = 0,
-    output_padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
 ) -> tuple[Array, tuple]:

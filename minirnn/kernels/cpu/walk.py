@@ -104,7 +104,8 @@ def _in_threads(work: Callable, places: Sequence[tuple[slice, ...]], threads: in
             bounds = [len(places) * i // threads for i in range(threads + 1)]
             first, *others = [places[start:stop] for start, stop in pairwise(bounds)]
             # In a copy of the context, so that `np.errstate` holds in the threads too.
-            jobs = [_pool(threads).submit(copy_context().run, _run, work, part) for part in others]
+            pool = _pool(thread_count())
+            jobs = [pool.submit(copy_context().run, _run, work, part) for part in others]
             try:
                 _run(work, first)
             finally:
@@ -135,6 +136,7 @@ def _run(work: Callable, places: Sequence[tuple[slice, ...]]) -> None:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that wait for work; this one does the first part itself."""
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="minirnn")
 
 
