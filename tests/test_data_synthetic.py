@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from minirnn.data.scenes import (
     window_of,
 )
 from minirnn.errors import InputError
+from minirnn.files import alone_in
 
 
 def scenes(level: str, count: int, size: int = 128) -> list:
@@ -418,3 +420,16 @@ def test_generated_set_goes_through_the_loader(tmp_path):
             for mask, points in zip(sample.target.masks, sample.target.keypoints, strict=True):
                 for x, y, visible in points.astype(int):
                     assert visible < 2 or mask[y, x]  # flipped alike
+
+
+def test_what_a_killed_process_left_goes_and_what_another_is_making_stays(tmp_path):
+    left, in_the_making = (tmp_path / f".shapes.{n}.unfinished" for n in ("00000000", "11111111"))
+    for folder in (left, in_the_making, tmp_path / ".shapes-too.22222222.unfinished"):
+        (folder / "train").mkdir(parents=True)
+    with alone_in(in_the_making):
+        generate(tmp_path / "shapes", train=1, val=1, workers=0, progress=False)
+    assert sorted(os.listdir(tmp_path)) == [
+        ".shapes-too.22222222.unfinished",
+        in_the_making.name,
+        "shapes",
+    ]

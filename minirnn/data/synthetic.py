@@ -10,6 +10,7 @@ picture's size, the seed, the split and i: neither on the number of pictures nor
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ from PIL import Image
 from minirnn.data.scenes import LEVELS, Scene, categories_of, make_scene, window_of
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
+from minirnn.files.folder import alone_in, remove_abandoned
 from minirnn.kernels import thread_count
 from minirnn.masks import encode
 from minirnn.progress import Bar
@@ -93,13 +95,14 @@ def generate(
     _check_replaceable(folder)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(folder.parent.glob(f".{glob.escape(folder.name)}.*.unfinished"))
     unfinished = folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}.unfinished"
-    unfinished.mkdir()
-    try:
-        _write(unfinished, settings, thread_count() if workers is None else workers, progress)
-        _put_in_place(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with alone_in(unfinished):
+        try:
+            _write(unfinished, settings, thread_count() if workers is None else workers, progress)
+            _put_in_place(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minirnn.errors import InputError
@@ -52,3 +53,14 @@ def alone_in(folder: str | os.PathLike[str]) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove those folders, with all that is in them, that nobody is `alone_in`.
+
+    Only for folders that are made and filled inside of `alone_in`: then one without a lock was left by a
+    process that was killed. Where there are no locks, nothing is removed.
+    """
+    for folder in folders if fcntl is not None else ():
+        with contextlib.suppress(InputError, OSError), alone_in(folder):
+            shutil.rmtree(folder, ignore_errors=True)
