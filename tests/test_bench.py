@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
 import io
 import itertools
@@ -23,25 +22,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn.bench import coretype, machine, networks, ops_masks, peers, scale, shapes
-from minirnn.bench.agreement import agreement, together
-from minirnn.bench.case import Case, drawn_boxes, largest_difference, share_that_differs
+from minirnn.bench import coretype, machine, networks, ops_stages, scale, shapes
+from minirnn.bench.case import Case, relative_difference, share_that_differs
 from minirnn.bench.child import in_child
 from minirnn.bench.clock import ENOUGH, take_turns
+from minirnn.bench.draws import boxes_in
 from minirnn.bench.growth import Growth, Point, exponent
 from minirnn.bench.ops import run_ops
-from minirnn.bench.page import write_html, write_png
 from minirnn.bench.report import Report
-from minirnn.bench.rows import Row, Sum
 from minirnn.bench.scenes import from_coco, made_up
 from minirnn.bench.shapes import Convolution, convolutions, network_flops
 from minirnn.bench.stand_ins import Stopwatch
+from minirnn.bench.timing import Sum, Timing
 from minirnn.cli import cli
 from minirnn.data.sample import Detections
 from minirnn.draw.bench import growth_figure, ratios_figure
 from minirnn.errors import InputError
 from minirnn.kernels import thread_count
 from minirnn.nn import layers
+from minirnn.verify import references
+from minirnn.verify.agreement import agreement
 
 
 class Result(NamedTuple):
@@ -65,12 +65,7 @@ def bench(*arguments: object) -> Result:
 @pytest.fixture
 def alone(monkeypatch):
     """As if no other library were installed."""
-    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
-    peers.missing.cache_clear()
-    peers.torchvision_is_compiled.cache_clear()
-    yield
-    peers.missing.cache_clear()
-    peers.torchvision_is_compiled.cache_clear()
+    monkeypatch.setattr(references.importlib.util, "find_spec", lambda name: None)
 
 
 # ---------------------------------------------------------------- what the network computes
@@ -261,8 +256,7 @@ def shapes_folder(tmp_path):
     """The demo's network, ready for a step of training."""
     model = networks.build_model("maskrcnn_shapes", seed=3)
     samples = [made_up(k, (128, 128), "easy") for k in range(2)]
-    setup = networks.Setup("shapes", True, 1, 3, dataclasses.asdict(model.config))
-    networks.write_folder(tmp_path, setup, model, samples)
+    networks.Setup("shapes", True, 1, 3, model.config, model.state_dict(), samples).write(tmp_path)
     return tmp_path, model, samples
 
 
@@ -272,7 +266,7 @@ def test_a_folder_gives_back_what_was_put_in(shapes_folder):
     assert same.config == model.config
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(same.state_dict()[name], array)
-    for ours, wanted in zip(networks.read_samples(folder), samples, strict=True):
+    for ours, wanted in zip(networks.Setup.read(folder).samples, samples, strict=True):
         np.testing.assert_array_equal(ours.image, wanted.image)
         np.testing.assert_array_equal(ours.target.masks, wanted.target.masks)
         np.testing.assert_array_equal(ours.target.boxes, wanted.target.boxes)
@@ -286,15 +280,16 @@ def test_a_step_of_training_repeats_with_the_same_work(shapes_folder):
     assert second == pytest.approx(first, rel=1e-4)
 
 
-@pytest.mark.parametrize("pixels", [1, 1 << 20])
-def test_regions_are_counted(shapes_folder, pixels, monkeypatch):
-    monkeypatch.setattr("minirnn.models.rcnn._PIXELS", pixels)  # in parts, or all at once
+@pytest.mark.parametrize("training", [False, True])
+def test_regions_are_counted(shapes_folder, training):
     _, model, samples = shapes_folder
-    seen = networks.count_regions(model)
-    networks.our_answer(model, samples)
-    assert 0 < seen["box"] <= 2 * model.config.rpn.post_nms_test
-    found = sum(len(d.boxes) for d in model.predict([s.image for s in samples]))
-    assert seen["mask"] == found
+    counts = networks.count_regions(model, samples, training)
+    if training:
+        assert 0 < counts["mask"] < counts["box"] <= 2 * model.config.roi.samples
+        return
+    assert 0 < counts["box"] <= 2 * model.config.rpn.post_nms_test
+    found = networks.our_answer(model, samples)()
+    assert counts["mask"] == sum(len(detections.boxes) for detections in found)
 
 
 def test_memory_is_measured_in_a_process_of_its_own(shapes_folder):
@@ -304,7 +299,7 @@ def test_memory_is_measured_in_a_process_of_its_own(shapes_folder):
 
 
 def test_a_child_that_fails_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match=r"setup\.json"):
+    with pytest.raises(RuntimeError, match=r"setup\.pickle"):
         in_child({"do": "peak", "folder": tmp_path, "name": "ours"}, 1)
 
 
@@ -344,12 +339,12 @@ def test_a_photograph_of_coco_has_three_objects_and_no_crowd(coco_subset):
 
 def test_the_largest_difference():
     a = np.array([1.0, -4.0], np.float32)
-    assert largest_difference(a, a) == 0
-    assert largest_difference((a, a), (a, a + np.float32(0.5))) == pytest.approx(0.5 / 3.5)
-    assert largest_difference(a, a[:1]) == math.inf
-    assert largest_difference((a,), (a, a)) == math.inf
-    assert math.isnan(largest_difference(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))
-    assert largest_difference(a[:0], a[:0]) == 0
+    assert relative_difference(a, a) == 0
+    assert relative_difference((a, a), (a, a + np.float32(0.5))) == pytest.approx(0.5 / 3.5)
+    assert relative_difference(a, a[:1]) == math.inf
+    assert relative_difference((a,), (a, a)) == math.inf
+    assert math.isnan(relative_difference(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))
+    assert relative_difference(a[:0], a[:0]) == 0
 
 
 def test_the_share_that_differs():
@@ -361,7 +356,7 @@ def test_the_share_that_differs():
 @given(st.integers(0, 99), st.integers(0, 50))
 @settings(max_examples=20)
 def test_drawn_boxes_are_inside_and_have_area(seed, n):
-    boxes = drawn_boxes(np.random.default_rng(seed), n, (60, 90), 4, 500)
+    boxes = boxes_in(n, (60, 90), 4, 500)(np.random.default_rng(seed))
     assert boxes.shape == (n, 4)
     assert (boxes[:, 2:] > boxes[:, :2]).all()
     assert (boxes >= 0).all()
@@ -388,7 +383,7 @@ class TestAgreement:
             (self.scores if scores is None else scores)[:keep],
             masks[:keep],
         )
-        return agreement(ours, theirs)
+        return agreement([ours], [theirs])
 
     def test_equal(self):
         found = self.against()
@@ -425,12 +420,15 @@ class TestAgreement:
     def test_nothing_found_by_both(self):
         none = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0), np.zeros((0, 4, 4), bool))
         empty = {"boxes": none.boxes, "labels": none.labels, "scores": none.scores}
-        assert agreement(none, {**empty, "masks": np.zeros((0, 1, 4, 4))}).difference == 0
+        assert agreement([none], [{**empty, "masks": np.zeros((0, 1, 4, 4))}]).difference == 0
 
     def test_several_images_count_together(self):
         moved = self.boxes.copy()
         moved[1, 2] += 0.5
-        both = together([self.against(), self.against(moved)])
+        own = [Detections(b, self.labels, self.scores, None) for b in (self.boxes, moved)]
+        masks = np.zeros((3, 1, 60, 80), np.float32)
+        theirs = {"boxes": self.boxes, "labels": self.labels, "scores": self.scores, "masks": masks}
+        both = agreement(own, [theirs] * 2)
         assert (both.ours, both.partners, both.box) == (6, 6, 0.5)
 
 
@@ -448,7 +446,7 @@ def row(**changes):
         "differences": {"torch": 1e-6},
         "tolerance": 1e-4,
     }
-    return Row(**{**fields, **changes})
+    return Timing(**{**fields, **changes})
 
 
 def test_ratios_are_of_medians_and_leave_out_stand_ins():
@@ -574,7 +572,7 @@ def test_scale_runs_each_point_by_itself(monkeypatch, tmp_path):
     assert report.growth[0].memory == pytest.approx(math.log2(two / one))  # x doubles
     assert "batch: time ~ x^" in report.as_text()
     json.dumps(report.as_dict(), allow_nan=False)
-    write_png(tmp_path / "g.png", report)
+    report.write_picture(tmp_path / "g.png")
     assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -633,7 +631,7 @@ def test_growth_has_two_panels_an_axis():
 
 def test_a_page_has_chart_and_table(tmp_path):
     path = tmp_path / "page.html"
-    write_html(path, Report("a <title>", [row()], MACHINE))
+    Report("a <title>", [row()], MACHINE).write_page(path)
     text = path.read_text(encoding="utf-8")
     assert "a &lt;title&gt;" in text
     assert "data:image/svg+xml;base64," in text
@@ -660,8 +658,8 @@ def test_ops_on_the_command_line(tmp_path):
 
 
 def test_an_answer_that_differs_ends_with_1(monkeypatch):
-    encode = ops_masks.rle.encode_many
-    monkeypatch.setattr(ops_masks.rle, "encode_many", lambda masks: encode(~masks))
+    encode = ops_stages.rle.encode_many
+    monkeypatch.setattr(ops_stages.rle, "encode_many", lambda masks: encode(~masks))
     result = bench("ops", "--size", "64x64", "--only", "rle", "--repeat", 1)
     assert result.code == 1
     assert "1 DISAGREE" in result.out

@@ -13,9 +13,10 @@ from minirnn.autograd.check import check_gradient
 from minirnn.autograd.tensor import OPERATIONS, differentiable
 from minirnn.backend import to_host
 from minirnn.ops.arithmetic import multiply
-from minirnn.verify.gradient_cases import CASES, load_operations, on_device
+from minirnn.verify.drawing import as_type, mapped
+from minirnn.verify.operations import CASES
 
-OPERATION_NAMES = sorted(load_operations())
+OPERATION_NAMES = sorted(OPERATIONS)
 EVERY_CASE = [
     pytest.param(name, number, id=f"{name}-{number}")
     for name in OPERATION_NAMES
@@ -31,7 +32,7 @@ def drawn(name: str, number: int) -> tuple[tuple, dict, np.random.Generator]:
 
 @pytest.mark.parametrize("name", OPERATION_NAMES)
 def test_every_operation_has_cases(name: str) -> None:
-    assert CASES.get(name), f"{name} is differentiable but has no case in verify/gradient_cases.py"
+    assert CASES.get(name), f"{name} is differentiable but has no case in verify/operations.py"
 
 
 def test_every_case_belongs_to_an_operation() -> None:
@@ -49,12 +50,12 @@ def test_gradient_is_the_derivative(name: str, number: int) -> None:
 
 def run(name: str, inputs: Any, settings: dict, xp: Any, dtype: Any) -> list[Any]:
     """Output and gradients of an operation on the arrays of a library."""
-    device = on_device(inputs, xp, dtype)
+    device, settings = mapped((as_type(inputs, dtype), settings), xp.asarray)
     tensors = [
         Tensor(x, requires_grad=True) if getattr(x, "dtype", np.dtype(bool)).kind == "f" else x
         for x in device
     ]
-    output = OPERATIONS[name](*tensors, **on_device(settings, xp))
+    output = OPERATIONS[name](*tensors, **settings)
     assert isinstance(output, Tensor)
     rng = np.random.default_rng(1)
     cotangent = xp.asarray(rng.standard_normal(output.shape).astype(dtype))

@@ -205,10 +205,18 @@ def test_bench_times_every_kernel():
 
 
 def test_bench_says_what_a_kernel_buys():
-    (row,) = against_plain.measure(["relu"], repeat=1)
-    assert min(row.kernel, row.plain, row.kernel_backward, row.plain_backward, row.ratio) > 0
-    assert row.name in against_plain.as_text([row])
-    (record,) = against_plain.as_records([row])
-    assert record["ratio"] == row.ratio
+    report = against_plain.run_against_plain(["relu"], repeat=1)
+    assert report.agrees
+    forward, backward = report.rows
+    assert (forward.name, backward.name) == ("relu forward", "relu backward")
+    assert set(forward.differences) == set(backward.differences) == {"plain"}
+    (both,) = report.sums
+    assert both.ours == pytest.approx(forward.seconds + backward.seconds)
+    assert "relu: ours" in report.as_text()
     with pytest.raises(ValueError, match="no operation is named nothing"):
-        against_plain.measure(["nothing"])
+        against_plain.run_against_plain(["nothing"])
+
+
+def test_bench_times_an_operation_in_place():
+    (row,) = against_plain.run_against_plain(["sgd_step"], repeat=1).rows
+    assert row.seconds > 0

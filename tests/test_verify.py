@@ -17,9 +17,8 @@ from minirnn.cli import cli
 from minirnn.errors import InputError
 from minirnn.verify.comparison import compare
 from minirnn.verify.difference import as_arrays
-from minirnn.verify.gradient_cases import load_operations
 from minirnn.verify.references import REFERENCES, Reference
-from minirnn.verify.subjects import subjects
+from minirnn.verify.subject import subjects
 from minirnn.verify.table import NotCompared, Row, Table
 
 ALWAYS = ("textbook", "SciPy", "pycocotools")
@@ -68,7 +67,7 @@ def test_every_operation_and_stage_has_a_row(table):
 
 def test_every_operation_has_a_gradient_row(table):
     gradient = {row.name for row in table.rows if row.compared == "gradient"}
-    assert gradient == set(load_operations()) | {"rpn_losses", "box_losses", "mask_loss"}
+    assert gradient == set(OPERATIONS) | {"rpn_losses", "box_losses", "mask_loss"}
 
 
 def test_stages_are_those_that_a_network_has(table):
@@ -82,7 +81,7 @@ def test_stages_are_those_that_a_network_has(table):
 def test_what_is_compared_and_what_is_not_is_everything(table):
     """For each function and reference: a row, or a reason."""
     for name, subject in subjects().items():
-        for reference in ALWAYS if subject.draws else ():
+        for reference in ALWAYS if subject.cases else ():
             rows = [r for r in table.rows if (r.name, r.reference) == (name, reference)]
             reasons = [
                 left.reason
@@ -95,14 +94,14 @@ def test_what_is_compared_and_what_is_not_is_everything(table):
                 assert any("some of" not in reason for reason in reasons), (name, reference)
             if sum(row.compared == "forward" for row in rows):
                 (row,) = [row for row in rows if row.compared == "forward"]
-                if row.cases < len(subject.draws):
+                if row.cases < len(subject.cases):
                     assert any("some of its inputs" in reason for reason in reasons)
 
 
 def test_edge_cases_are_among_the_inputs(table):
     """Inputs without any element are drawn for what takes arrays of any number."""
     for name in ("nms", "box_iou", "roi_align", "detections_of_image", "mask_paste", "conv2d"):
-        draws = [draw(np.random.default_rng(0)) for draw in subjects()[name].draws]
+        draws = [case(np.random.default_rng(0)) for case in subjects()[name].cases]
         assert any(x.size == 0 for inputs, _ in draws for x in inputs if isinstance(x, np.ndarray))
 
 
@@ -127,7 +126,7 @@ def test_another_seed_draws_other_inputs_and_the_same_seed_the_same():
 
 @pytest.mark.parametrize("kind", ["forward", "gradient"])
 def test_a_planted_error_in_an_operation_is_a_miss(monkeypatch, kind):
-    right = load_operations()["sigmoid"].raw
+    right = OPERATIONS["sigmoid"].raw
 
     def wrong(x):
         y, vjp = right(x)
@@ -212,13 +211,12 @@ def test_an_operation_without_inputs_is_named(monkeypatch):
         return x
 
     monkeypatch.setattr(new, "__module__", "minirnn.ops.arithmetic")
-    load_operations()
     monkeypatch.setitem(OPERATIONS, "brand_new", new)
     table = compare("brand_new")
     assert table.rows == []
     (left,) = [left for left in table.not_compared if "brand_new" in left.names]
     assert left.reference == "no reference"
-    assert "gradient_cases" in left.reason
+    assert "operations.py" in left.reason
 
 
 def test_a_library_that_is_not_installed_is_named_with_the_way_to_get_it(monkeypatch):
@@ -344,7 +342,7 @@ def test_the_page_holds_everything_in_itself(tmp_path):
 
 
 def test_the_page_shows_a_miss(tmp_path):
-    from minirnn.verify.page import errors_figure, write_page
+    from minirnn.verify.page import errors_figure, write_errors
 
     rows = [
         Row("s", "fine", "forward", "textbook", 2, 0.0, 0.0, 1e-10, (0.0, 1e-12)),
@@ -353,7 +351,7 @@ def test_the_page_shows_a_miss(tmp_path):
     axes = errors_figure("s", rows).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][1] == "bad, forward, SciPy"
     assert len(axes.patches) == 1  # the band behind the row that misses
-    write_page(tmp_path / "page.html", Table(rows))
+    write_errors(tmp_path / "page.html", Table(rows))
     assert "1 MISS" in (tmp_path / "page.html").read_text("utf-8")
 
 

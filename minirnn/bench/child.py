@@ -44,41 +44,38 @@ def in_child(request: dict[str, Any], threads: int) -> dict[str, Any]:
 
 def peak(folder: Path, name: str) -> dict[str, Any]:
     """Memory of one contestant of a folder, before its work and at most during it."""
-    from minirnn.bench.networks import contestant, read_setup
+    from minirnn.bench.networks import Setup, contestant
     from minirnn.bench.peers import torchvision_is_compiled
     from minirnn.bench.stand_ins import our_roi_align_instead
 
-    setup = read_setup(folder)
+    setup = Setup.read(folder)
+    threads, steps = setup.threads, 2 if setup.training else 1
+    del setup
     with ExitStack() as stack:
-        stack.enter_context(threads_limited_to(setup.threads))
+        stack.enter_context(threads_limited_to(threads))
         if name == "torchvision" and not torchvision_is_compiled():
             stack.enter_context(our_roi_align_instead())
         run = contestant(name, folder)
         _forget_peak()
         base = memory_now()
-        for _ in range(2 if setup.training else 1):  # the second step has its velocities, too
+        for _ in range(steps):  # the second step of training has its velocities, too
             run()
         return {"base": base, "peak": memory_peak()}
 
 
 def scale(folder: Path, overrides: dict[str, Any], batch: int, repeat: int) -> dict[str, Any]:
     """Our time and memory for a batch of copies of the folder's picture."""
-    from minirnn.bench.networks import count_regions, our_answer, our_network, read_samples
+    from minirnn.bench.networks import Setup, count_regions, our_answer, our_network
 
     model = our_network(folder, **overrides)
-    samples = read_samples(folder)[:1] * batch
-    seen = count_regions(model)
+    samples = list(Setup.read(folder).samples[:1]) * batch
     _forget_peak()
     base = memory_now()
-    turns = take_turns({"ours": lambda: our_answer(model, samples)}, repeat)
-    found = sum(len(detections.boxes) for detections in turns.answers["ours"])
-    return {
-        "seconds": turns.seconds["ours"],
-        "base": base,
-        "peak": memory_peak(),
-        "proposals": seen["box"],
-        "instances": found,
-    }
+    seconds = take_turns({"ours": our_answer(model, samples)}, repeat).seconds["ours"]
+    used = memory_peak()
+    regions = count_regions(model, samples)
+    counts = {"proposals": regions["box"], "instances": regions["mask"]}
+    return {"seconds": seconds, "base": base, "peak": used, **counts}
 
 
 def _forget_peak() -> None:

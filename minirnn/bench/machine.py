@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +19,8 @@ from minirnn.bench import coretype
 
 _SIDE = 2048  # of the matrices: large enough for full speed, small enough for a tenth of a second
 _THREADS = "MINIRNN_THREADS"
+#: Whose versions matter.
+_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "onnx", "onnxruntime", "pycocotools")
 
 
 @contextmanager
@@ -72,7 +74,7 @@ def matrix_product_rate(repeat: int = 5, side: int = _SIDE) -> float:
     return 2 * side**3 / best / 1e9
 
 
-def describe(threads: int, packages: list[str]) -> dict[str, Any]:
+def describe(threads: int, packages: Sequence[str] = _PACKAGES) -> dict[str, Any]:
     """What a reader of the figures needs to know of the machine.
 
     Args:

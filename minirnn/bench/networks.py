@@ -8,25 +8,34 @@ where its memory is measured.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minirnn.bench.peers import onnx_session
-from minirnn.data.sample import Sample, Target
+from minirnn.bench import peers as known
+from minirnn.bench.child import in_child
+from minirnn.bench.clock import ENOUGH, Turns, take_turns
+from minirnn.bench.machine import threads_limited_to
+from minirnn.bench.stand_ins import our_roi_align_instead, timed_stand_ins
+from minirnn.bench.timing import Timing
+from minirnn.data.sample import Sample
 from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import RCNN, Config, build_model, detector
+from minirnn.record import recording
 from minirnn.training.optimiser import SGD
 from minirnn.training.team import Team, losses_of
 
-NETWORKS = ("resnet50", "shapes")
 #: So short that the weights hardly move, and every step does the same work.
 LEARNING_RATE = 1e-7
 _MOMENTUM, _DECAY = 0.9, 1e-4
+#: The name of the contestant that is torchvision but for one operation.
+WITH_OURS = "torchvision, our RoIAlign"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +47,38 @@ class Setup:
         training: whether a step of training is timed, not an inference.
         threads: that a contestant may use.
         seed: of the weights.
-        config: fields of our configuration.
+        config: our configuration.
+        weights: by name.
+        samples: the pictures, with what is in them.
     """
 
     network: str
     training: bool
     threads: int
     seed: int
-    config: dict[str, Any]
+    config: Config
+    weights: dict[str, np.ndarray]
+    samples: Sequence[Sample]
+
+    def write(self, folder: Path) -> None:
+        """Write it down."""
+        (folder / "setup.pickle").write_bytes(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))
+
+    @classmethod
+    def read(cls, folder: Path) -> Setup:
+        """What the folder holds. Whoever measures memory lets go of it: it is as large as the network."""
+        with (folder / "setup.pickle").open("rb") as file:
+            return pickle.load(file)
+
+
+@contextmanager
+def workspace(threads: int) -> Iterator[Path]:
+    """Inside, a folder that is gone afterwards, and so many threads."""
+    with (
+        tempfile.TemporaryDirectory(prefix="minirnn-bench-") as name,
+        threads_limited_to(threads),
+    ):
+        yield Path(name)
 
 
 def resnet50(seed: int, size: int, **overrides: Any) -> RCNN:
@@ -70,46 +103,12 @@ def longer_side(size: int) -> int:
     return size * 5 // 3
 
 
-def write_folder(folder: Path, setup: Setup, model: RCNN, samples: Sequence[Sample]) -> None:
-    """Write down what the contestants are built from."""
-    (folder / "setup.json").write_text(json.dumps(dataclasses.asdict(setup)), encoding="utf-8")
-    np.savez(folder / "weights.npz", **model.state_dict())
-    arrays = {}
-    for number, sample in enumerate(samples):
-        arrays[f"{number}.image"] = sample.image
-        for name in ("boxes", "labels", "masks", "is_crowd"):
-            arrays[f"{number}.{name}"] = np.asarray(getattr(sample.target, name))
-    np.savez(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
-
-
-def read_setup(folder: Path) -> Setup:
-    """What the folder holds."""
-    return Setup(**json.loads((folder / "setup.json").read_text(encoding="utf-8")))
-
-
-def read_samples(folder: Path) -> list[Sample]:
-    """The pictures, with what is in them."""
-    with np.load(folder / "samples.npz") as arrays:
-        count = len({name.partition(".")[0] for name in arrays.files})
-        fields = ("boxes", "labels", "masks", "is_crowd")
-        return [
-            Sample(arrays[f"{i}.image"], Target(**{n: arrays[f"{i}.{n}"] for n in fields}))
-            for i in range(count)
-        ]
-
-
-def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The weights, by name."""
-    with np.load(folder / "weights.npz") as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
 def our_network(folder: Path, **overrides: Any) -> RCNN:
     """Our model with the folder's weights; any field of its configuration can be overridden."""
-    config = Config().replace(**{**read_setup(folder).config, **overrides})
+    setup = Setup.read(folder)
     keep_freed()
-    model = detector(config, np.random.default_rng(0))
-    model.load_state_dict(read_weights(folder))
+    model = detector(setup.config.replace(**overrides), np.random.default_rng(0))
+    model.load_state_dict(setup.weights)
     return model
 
 
@@ -117,19 +116,19 @@ def their_network(folder: Path) -> Any:
     """torchvision's, with the same weights."""
     from minirnn.verify.torchvision_model import load_weights, torchvision_mask_rcnn
 
-    setup = read_setup(folder)
+    setup = Setup.read(folder)
+    config = setup.config
     if setup.network == "shapes":
         from minirnn.verify.learning_model import build_learning_pair
 
         reference, _ = build_learning_pair(seed=setup.seed)
     else:
-        config = Config().replace(**setup.config)
         reference = torchvision_mask_rcnn(
             min_size=config.transform.min_size[-1],
             max_size=config.transform.max_size,
             box_batch_size_per_image=config.roi.samples,
         )
-    load_weights(reference, read_weights(folder))
+    load_weights(reference, setup.weights)
     return reference.train(setup.training)
 
 
@@ -138,37 +137,44 @@ def contestant(name: str, folder: Path) -> Callable[[], Any]:
 
     Args:
         name: "ours", "torchvision" or "ONNX Runtime".
-        folder: from `write_folder`; for ONNX Runtime with `model.onnx` in it.
+        folder: from `Setup.write`; for ONNX Runtime with `model.onnx` in it.
     """
-    setup, samples = read_setup(folder), read_samples(folder)
+    setup = Setup.read(folder)
+    samples, threads, training = setup.samples, setup.threads, setup.training
     if name == "ours":
         model = our_network(folder)
-        if setup.training:
-            return our_step(model, samples, setup.threads)
-        return lambda: our_answer(model, samples)
-    images = [_as_float(sample.image) for sample in samples]
+        return our_step(model, samples, threads) if training else our_answer(model, samples)
     if name == "ONNX Runtime":
-        session = onnx_session(folder / "model.onnx", setup.threads)
+        from minirnn.verify.references.onnx_session import session
+
+        run = session(folder / "model.onnx", threads).run
+        arrays = [_as_float(sample.image) for sample in samples]
         # The graph is for one image. On a processor nothing is lost by that: one fills its cores.
-        return lambda: [session.run(None, {"image": image}) for image in images]
+        return lambda: [run(None, {"image": array}) for array in arrays]
     import torch
 
-    torch.set_num_threads(setup.threads)
+    torch.set_num_threads(threads)
     reference = their_network(folder)
-    if setup.training:
+    if training:
         return their_step(reference, samples)
-    tensors = [torch.from_numpy(image) for image in images]
+    images = [torch.from_numpy(_as_float(sample.image)) for sample in samples]
 
     def infer() -> Any:
         with torch.no_grad():
-            return reference(tensors)
+            return reference(images)
 
     return infer
 
 
-def our_answer(model: RCNN, samples: Sequence[Sample]) -> Any:
-    """Our detections."""
-    return model.predict([sample.image for sample in samples])
+def _as_float(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 → (3, H, W) float32 in 0…1, which is what the other libraries start from."""
+    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+
+
+def our_answer(model: RCNN, samples: Sequence[Sample]) -> Callable[[], Any]:
+    """A function that gives our detections."""
+    images = [sample.image for sample in samples]
+    return lambda: model.predict(images)
 
 
 def our_step(model: RCNN, samples: Sequence[Sample], threads: int) -> Callable[[], float]:
@@ -194,33 +200,25 @@ def our_step(model: RCNN, samples: Sequence[Sample], threads: int) -> Callable[[
 def total_of(losses: Mapping[str, Any]) -> Any:
     """The sum of the losses."""
     first, *others = losses.values()
-    for loss in others:
-        first = first + loss
-    return first
+    return sum(others, first)
 
 
 def their_step(reference: Any, samples: Sequence[Sample]) -> Callable[[], float]:
     """The same of torchvision's."""
     import torch
 
+    from minirnn.verify.parity_training import target_as_dict
+
     learned = [p for p in reference.parameters() if p.requires_grad]
     optimiser = torch.optim.SGD(learned, LEARNING_RATE, momentum=_MOMENTUM, weight_decay=_DECAY)
     images = [torch.from_numpy(_as_float(sample.image)) for sample in samples]
-    targets = [
-        {
-            "boxes": torch.from_numpy(np.asarray(sample.target.boxes)),
-            "labels": torch.from_numpy(np.asarray(sample.target.labels)),
-            "masks": torch.from_numpy(np.asarray(sample.target.masks).astype(np.uint8)),
-        }
-        for sample in samples
-    ]
+    targets = [target_as_dict(sample, torch.float32) for sample in samples]
 
     def step() -> float:
         torch.manual_seed(0)
         optimiser.zero_grad()
         # Copies, because torchvision writes the scaled boxes into the dictionaries.
-        losses = reference(images, [dict(target) for target in targets])
-        total = total_of(losses)
+        total = total_of(reference(images, [dict(target) for target in targets]))
         total.backward()
         optimiser.step()
         return float(total.detach())
@@ -228,33 +226,67 @@ def their_step(reference: Any, samples: Sequence[Sample]) -> Callable[[], float]
     return step
 
 
-def count_regions(model: RCNN) -> dict[str, int]:
-    """From now on, how many regions the heads were given for the last batch: "box" and "mask"."""
-    seen = {"box": 0, "mask": 0}
+def take_turns_with(
+    ours: Callable[[], Any],
+    names: Sequence[str],
+    folder: Path,
+    repeat: int,
+    *,
+    lend: bool = False,
+    enough: float = ENOUGH,
+) -> Turns:
+    """Ours beside the folder's contestants; the time in stand-ins of torchvision's operators is left out.
 
-    def from_zero(call: Callable) -> Callable:
-        def begun(*arguments: Any, **settings: Any) -> Any:
-            seen.update(dict.fromkeys(seen, 0))
-            return call(*arguments, **settings)
-
-        return begun
-
-    for name in ("predict", "loss_terms"):
-        setattr(model, name, from_zero(getattr(model, name)))
-
-    def counted(name: str, pooler: Callable) -> Callable:
-        def pool(features: Any, boxes: Sequence[np.ndarray]) -> Any:
-            # A large batch goes through in parts.
-            seen[name] += sum(len(of_image) for of_image in boxes)
-            return pooler(features, boxes)
-
-        return pool
-
-    for name, head in zip(seen, model.roi_heads, strict=False):
-        head.pooler = counted(name, head.pooler)
-    return seen
+    Args:
+        ours: our function.
+        names: of the others.
+        folder: from `Setup.write`.
+        repeat: timed turns of each.
+        lend: where there are stand-ins, time torchvision with our RoIAlign, too.
+        enough: see `take_turns`.
+    """
+    runs: dict[str, Callable[[], Any]] = {"ours": ours}
+    not_counted: dict[str, Callable[[], float]] = {}
+    with ExitStack() as stack:
+        runs |= {name: contestant(name, folder) for name in names}
+        if "torchvision" in names and not known.torchvision_is_compiled():
+            watch = stack.enter_context(timed_stand_ins())
+            not_counted["torchvision"] = watch.take
+            if lend:
+                runs[WITH_OURS] = _with_our_roi_align(runs["torchvision"])
+                not_counted[WITH_OURS] = watch.take
+        return take_turns(runs, repeat, not_counted=not_counted, enough=enough)
 
 
-def _as_float(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 → (3, H, W) float32 in 0…1, which is what torchvision starts from."""
-    return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+def _with_our_roi_align(run: Callable[[], Any]) -> Callable[[], Any]:
+    def step() -> Any:
+        with our_roi_align_instead():
+            return run()
+
+    return step
+
+
+def measure_memory(row: Timing, names: Sequence[str], folder: Path, threads: int) -> None:
+    """Enter the memory of each of the folder's contestants, alone in a process of its own."""
+    for who in ("ours", *names):
+        used = in_child({"do": "peak", "folder": folder, "name": who}, threads)
+        row.peak[who], row.base[who] = used["peak"], used["base"]
+
+
+def count_regions(model: RCNN, samples: Sequence[Sample], training: bool = False) -> dict[str, int]:
+    """How many regions the heads are given for these pictures: "box" and "mask"."""
+    if training:
+        with recording() as seen:
+            model.losses([s.image for s in samples], [s.target for s in samples])
+        regions = seen["sampled_regions"]
+        return {
+            "box": sum(len(each.boxes) for each in regions),
+            "mask": sum(each.positives for each in regions),
+        }
+    counts = {"box": 0, "mask": 0}
+    for sample in samples:
+        with recording() as seen:
+            (found,) = model.predict([sample.image])
+        counts["box"] += sum(len(boxes) for boxes in seen["proposals"])
+        counts["mask"] += len(found.boxes)
+    return counts

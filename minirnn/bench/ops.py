@@ -3,57 +3,141 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from minirnn.bench import peers as known
-from minirnn.bench.case import Case
+from minirnn.autograd import OPERATIONS
+from minirnn.bench.case import BACKWARD_TOLERANCE, Case
+from minirnn.bench.draws import boxes_in, maps, numbers, weights
 from minirnn.bench.machine import describe, threads_limited_to
-from minirnn.bench.ops_layers import convolution_cases, linear_cases, transposed_cases
-from minirnn.bench.ops_masks import anchor_cases, mask_cases
-from minirnn.bench.ops_regions import nms_cases, roi_cases
-from minirnn.bench.report import Report
-from minirnn.bench.rows import Sum
+from minirnn.bench.ops_stages import anchor_cases, mask_cases, nms_cases
+from minirnn.bench.peers import ONNX, PYCOCOTOOLS, TORCH, TORCHVISION, Peers
+from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.shapes import convolutions
+from minirnn.bench.timing import Sum
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.memory import keep_freed
+from minirnn.verify.drawing import Case as Call
+from minirnn.verify.drawing import case, mapped
 
-PEERS = (known.TORCH, known.ONNX, known.TORCHVISION, known.PYCOCOTOOLS)
-#: Each makes the cases of one kind. Inputs are made when the case's turn comes, not all at once.
+PEERS = (TORCH, ONNX, TORCHVISION, PYCOCOTOOLS)
+#: What makes the cases of one kind, and a text to find it by. Inputs are made when a case's turn comes.
 Maker = tuple[str, Callable[[np.random.Generator], Iterator[Case]]]
 
 
-def makers(size: tuple[int, int], peers: list[known.Peer], threads: int) -> list[Maker]:
+@dataclass(frozen=True)
+class Layer:
+    """An operation with a gradient.
+
+    Attributes:
+        name: of its rows, to which the direction is added.
+        group: likewise.
+        operation: its name in `minirnn.autograd.OPERATIONS`, and in the tables of the references.
+        call: draws its inputs and settings.
+        flops: of one pass.
+        count: how often the network does this.
+        sees_image: its input is the photograph, which nobody wants a gradient of.
+    """
+
+    name: str
+    group: str
+    operation: str
+    call: Call
+    flops: float = 0.0
+    count: int = 1
+    sees_image: bool = False
+
+    def cases(self, rng: np.random.Generator, peers: Peers) -> Iterator[Case]:
+        """The forward and the backward case."""
+        inputs, settings = self.call(rng)
+        raw = OPERATIONS[self.operation].raw  # type: ignore[attr-defined]
+        # Theirs get the same numbers in the order in memory that they are used to.
+        call = mapped(inputs, np.ascontiguousarray), settings
+        not_peers, note = peers.stand_in(self.operation)
+        yield Case(
+            f"{self.name} forward",
+            f"{self.group} forward",
+            lambda: raw(*inputs, **settings)[0],
+            peers.asked(self.operation, *call),
+            flops=self.flops,
+            count=self.count,
+            not_peers=not_peers,
+            note=note,
+        )
+        y, vjps = raw(*inputs, **settings)
+        dy = (maps if y.ndim == 4 else numbers)(*y.shape)(rng)
+        skipped = {0} if self.sees_image else set()
+        chosen = {k: v for k, v in enumerate(vjps) if v is not None and k not in skipped}
+        yield Case(
+            f"{self.name} backward",
+            f"{self.group} backward",
+            lambda: tuple(vjp(dy) for vjp in chosen.values()),
+            peers.gradients(self.operation, *call, list(chosen), [np.ascontiguousarray(dy)]),
+            flops=self.flops * sum(k < 2 for k in chosen),  # a bias takes no products
+            count=self.count,
+            tolerance=BACKWARD_TOLERANCE,
+            not_peers=not_peers,
+            note="without the gradient of x" if self.sees_image else note,
+        )
+
+
+def layers(size: tuple[int, int]) -> list[Layer]:
+    """The layers of the network for a canvas of this height and width, in its order."""
+    found = [
+        Layer(
+            shape.name,
+            "conv",
+            "conv2d",
+            case(
+                maps(shape.images, shape.inputs, shape.height, shape.width),
+                weights(shape.outputs, shape.inputs, shape.kernel, shape.kernel),
+                numbers(shape.outputs),
+                stride=shape.stride,
+                padding=shape.kernel // 2,
+            ),
+            2.0 * shape.macs,
+            count,
+            shape.sees_image,
+        )
+        for shape, count in convolutions(*size).items()
+    ]
+    stamps = case(maps(100, 256, 14, 14), weights(256, 256, 2, 2), numbers(256), stride=2)
+    full = case(numbers(1000, 12544), weights(1024, 12544), numbers(1024))
+    found += [
+        Layer(
+            "conv_transpose2x2/2 256-256 100x14x14",
+            *("conv_transpose", "conv_transpose2d", stamps),
+            2.0 * 100 * 256 * 256 * 28 * 28,
+        ),
+        Layer("linear 1000x12544-1024", "linear", "linear", full, 2.0 * 1000 * 12544 * 1024),
+    ]
+    finest = maps(1, 256, size[0] // 4, size[1] // 4)
+    for operation, count, side, settings in (
+        ("roi_align", 1000, 7, {"sampling_ratio": 2}),
+        ("roi_align", 100, 14, {"sampling_ratio": 2}),
+        ("roi_pool", 1000, 7, {}),
+    ):
+        # The finest map is given regions of less than 112 pixels.
+        inputs = finest, boxes_in(count, size, 16, 112), np.zeros(count, np.int64)
+        call = case(*inputs, output_size=side, spatial_scale=0.25, **settings)
+        found.append(Layer(f"{operation} {count}x256x{side}x{side}", operation, operation, call))
+    return found
+
+
+def makers(size: tuple[int, int], peers: Peers) -> list[Maker]:
     """What there is to time, by name, in the order of the network.
 
     Args:
         size: height and width of the canvas that the network sees.
-        peers: those that can be asked.
-        threads: that each may use.
+        peers: who is asked.
     """
-    found: list[Maker] = []
-    for shape, count in convolutions(*size).items():
-
-        def conv(rng: Any, shape: Any = shape, count: int = count) -> Iterator[Case]:
-            return convolution_cases(shape, count, peers, threads, rng)
-
-        found.append((f"conv {shape.name}", conv))
-    found += [
-        (
-            "conv_transpose2x2/2 256-256 100x14x14",
-            lambda rng: transposed_cases(100, peers, threads, rng),
-        ),
-        ("linear 1000x12544-1024", lambda rng: linear_cases(1000, peers, threads, rng)),
-        (
-            "roi_align roi_pool 1000x256x7x7 100x256x14x14",
-            lambda rng: roi_cases(size, peers, threads, rng),
-        ),
-        ("nms", lambda rng: nms_cases(size, peers, threads, rng)),
+    return [
+        *((layer.name, lambda rng, own=layer: own.cases(rng, peers)) for layer in layers(size)),
+        ("nms", lambda rng: nms_cases(size, peers, rng)),
         ("anchors", lambda rng: anchor_cases(size, peers, rng)),
         ("paste rle", lambda rng: mask_cases(peers, rng)),
     ]
-    return found
 
 
 def run_ops(
@@ -63,7 +147,7 @@ def run_ops(
     repeat: int = 5,
     threads: int = 1,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Time the operations.
 
@@ -81,18 +165,17 @@ def run_ops(
     if any(side % 32 or side < 64 for side in size):
         raise InputError(f"size is {size[0]}x{size[1]}; both should be multiples of 32, from 64 on")
     only = [text.lower() for text in only]
-    there = known.available(*PEERS)  # imports them, so that their threads can be limited
+    peers = Peers.of(*PEERS, threads=threads)  # imports them, so that their threads can be limited
     rows = []
     keep_freed()  # as in the network
     with threads_limited_to(threads):
-        machine = describe(threads, known.PACKAGES)
-        chosen = _chosen(makers(size, there, threads), only)
+        machine = describe(threads)
+        chosen = _chosen(makers(size, peers), only)
         for number, (name, make) in enumerate(chosen):
-            if progress:
-                progress(name, number, len(chosen))
-            for case in make(np.random.default_rng([seed, number])):
-                if not only or any(text in f"{case.group}, {case.name}" for text in only):
-                    rows.append(case.measure(repeat))
+            progress(name, number, len(chosen))
+            for part in make(np.random.default_rng([seed, number])):
+                if not only or any(text in f"{part.group}, {part.name}" for text in only):
+                    rows.append(part.measure(repeat))
     if not rows:
         groups = "conv, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle"
         raise InputError(
@@ -100,12 +183,12 @@ def run_ops(
             "'forward' and 'backward' where it has a gradient), and rows such as 'conv3x3 256-256'"
         )
     sums = [
-        Sum.of(f"all {sum(row.count for row in part)} convolutions, {direction}", part)
+        Sum.of(f"all {sum(row.count for row in own)} convolutions, {direction}", own)
         for direction in ("forward", "backward")
-        if (part := [row for row in rows if row.group == f"conv {direction}"])
+        if (own := [row for row in rows if row.group == f"conv {direction}"])
     ]
     title = f"operations of Mask R-CNN R-50-FPN at {size[0]}x{size[1]}"
-    return Report(title, rows, machine, sums, known.absences(*PEERS))
+    return Report(title, rows, machine, sums, peers.absent)
 
 
 def _chosen(parts: list[Maker], only: Sequence[str]) -> list[Maker]:

@@ -1,77 +1,23 @@
-"""The libraries that we are timed against: which are here, and how the others are installed."""
+"""The libraries that we are timed against: those `minirnn.verify.references` that are made to be fast."""
 
 from __future__ import annotations
 
-import importlib.util
-import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+from minirnn.verify.references import BY_NAME, Reference
 
-_OPSET, _IR = 21, 10  # of 2024: what runtimes since then know
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A library to compare with: its name in tables, what it needs, and how to get it."""
-
-    name: str
-    packages: tuple[str, ...]
-    install: str
+TORCH, TORCHVISION = BY_NAME["torch"], BY_NAME["torchvision"]
+ONNX, PYCOCOTOOLS = BY_NAME["ONNX Runtime"], BY_NAME["pycocotools"]
 
 
-_EXTRA = "pip install 'minirnn[reference]'"
-TORCH = Peer("torch", ("torch",), _EXTRA)
-TORCHVISION = Peer(
-    "torchvision", ("torch", "torchvision"), f"{_EXTRA}; pip install --no-deps torchvision"
-)
-ONNX = Peer("ONNX Runtime", ("onnx", "onnxruntime"), _EXTRA)
-PYCOCOTOOLS = Peer("pycocotools", ("pycocotools",), "pip install pycocotools")
-PACKAGES = ["numpy", "scipy", "torch", "torchvision", "onnx", "onnxruntime", "pycocotools"]
-
-
-@cache
-def missing(peer: Peer) -> str | None:
-    """Why there is nothing to compare with, and how to change that; None where it is there."""
-    absent = [name for name in peer.packages if importlib.util.find_spec(name) is None]
-    if absent:
-        return f"not installed: {', '.join(absent)} ({peer.install})"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if peer is TORCHVISION:
-                from minirnn.verify.torchvision_cpu import import_torchvision
-
-                import_torchvision()
-            else:
-                for name in peer.packages:
-                    import_module(name)
-    except Exception as error:  # whatever a broken installation raises
-        return f"installed, but cannot be imported: {type(error).__name__}: {error}"
-    return None
-
-
-def available(*peers: Peer) -> list[Peer]:
-    """Those of the peers that can be asked."""
-    return [peer for peer in peers if missing(peer) is None]
-
-
-def absences(*peers: Peer) -> list[str]:
-    """A sentence for each peer that cannot be asked."""
-    return [f"{peer.name}: {missing(peer)}" for peer in peers if missing(peer)]
-
-
-@cache
 def torchvision_is_compiled() -> bool:
     """Whether torchvision's own operators load, or stand-ins of ours made of torch's serve.
 
     See `minirnn.verify.torchvision_cpu`. Stand-ins are right, but not how fast torchvision is.
     """
-    if missing(TORCHVISION):
+    if TORCHVISION.missing():
         return False
     import torch
 
@@ -82,54 +28,55 @@ def torchvision_is_compiled() -> bool:
 STAND_IN = "torchvision's own operator does not load here: a stand-in's time, which does not count"
 
 
-def onnx_session(model: bytes | Path, threads: int) -> Any:
-    """A session of ONNX Runtime on the processor, with so many threads."""
-    import onnxruntime
+@dataclass(frozen=True)
+class Peers:
+    """Who is asked, and with how many threads each.
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it refuses comes as an exception
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    source = str(model) if isinstance(model, Path) else model
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def onnx_operator(
-    operator: str,
-    inputs: dict[str, np.ndarray],
-    constants: dict[str, np.ndarray],
-    threads: int,
-    **attributes: Any,
-) -> Any:
-    """A function that runs one operator of the ONNX standard on the given inputs.
-
-    Args:
-        operator: "Conv", "Gemm", ….
-        inputs: by name, in the operator's order.
-        constants: inputs that come after them and are part of the model, such as weights: the
-            runtime may then bring them to the form that suits it before the clock starts.
-        threads: that it may use.
-        **attributes: of the operator.
-
-    Returns:
-        A function; its result is the operator's first output. It may be given other inputs of the same
-        shapes, by name, in place of these.
+    Attributes:
+        there: those that can be asked.
+        absent: a sentence for each of the others, with the way to install it.
+        threads: that each may use.
     """
-    import onnx
-    from onnx import helper, numpy_helper
 
-    def info(name: str, array: np.ndarray) -> Any:
-        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
-        return helper.make_tensor_value_info(name, kind, array.shape)
+    there: tuple[Reference, ...]
+    absent: list[str]
+    threads: int
 
-    graph = helper.make_graph(
-        [helper.make_node(operator, [*inputs, *constants], ["y"], **attributes)],
-        operator,
-        [info(name, array) for name, array in inputs.items()],
-        [onnx.ValueInfoProto(name="y")],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-    opset = [helper.make_opsetid("", _OPSET)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=_IR)
-    session = onnx_session(model.SerializeToString(), threads)
-    return lambda given=inputs: session.run(["y"], given)[0]
+    @classmethod
+    def of(cls, *references: Reference, threads: int) -> Peers:
+        """Those of the references that are installed, which are imported."""
+        reasons = {reference: reference.missing() for reference in references}
+        absent = [f"{reference.name}: {reason}" for reference, reason in reasons.items() if reason]
+        return cls(tuple(r for r, reason in reasons.items() if not reason), absent, threads)
+
+    @property
+    def names(self) -> list[str]:
+        """Of those that can be asked."""
+        return [reference.name for reference in self.there]
+
+    def asked(
+        self, name: str, inputs: Sequence[Any], settings: dict[str, Any]
+    ) -> dict[str, Callable[[], Any]]:
+        """A call, ready to be timed, of each that has the function (by its name in `minirnn.verify`)."""
+        return {
+            reference.name: reference.prepared(name, inputs, settings, self.threads)
+            for reference in self._having(name)
+        }
+
+    def gradients(self, name: str, *call: Any) -> dict[str, Callable[[], Any]]:
+        """The same of gradients; see `Reference.gradient`."""
+        return {
+            reference.name: reference.gradient(name, *call)
+            for reference in self._having(name)
+            if reference.gradients == "autograd"
+        }
+
+    def stand_in(self, name: str) -> tuple[tuple[str, ...], str]:
+        """Who is timed through a stand-in and is no peer, and what the row says of it."""
+        has = TORCHVISION in self._having(name) and name in ("nms", "roi_align")
+        return (("torchvision",), STAND_IN) if has and not torchvision_is_compiled() else ((), "")
+
+    def _having(self, name: str) -> list[Reference]:
+        # There is a stand-in for RoIAlign, and none for RoIPool.
+        without = {TORCHVISION} if name == "roi_pool" and not torchvision_is_compiled() else set()
+        return [r for r in self.there if name in r.functions() and r not in without]

@@ -1,18 +1,60 @@
-"""All that one command measured, as a table in plain text and for JSON."""
+"""All that one command measured, as a table in plain text, for JSON, and as a chart."""
 
 from __future__ import annotations
 
+import html
 import math
-import textwrap
-from collections.abc import Sequence
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from minirnn.bench.rows import Row, Sum
+from minirnn.bench.timing import Sum, Timing
+from minirnn.verify.printing import in_columns, wrapped
+
+#: Told what comes next, how many parts are done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The progress that nobody sees."""
+
+
+class Drawn:
+    """A report that can be drawn: it has a title, `as_text` and `figure`."""
+
+    title: str
+
+    def as_text(self) -> str:
+        """The table in plain text."""
+        raise NotImplementedError
+
+    def figure(self) -> Any:
+        """The chart."""
+        raise NotImplementedError
+
+    def write_picture(self, path: str | os.PathLike[str]) -> None:
+        """The chart as a picture.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self.figure().savefig(path, format="png", dpi=150)
+
+    def write_page(self, path: str | os.PathLike[str]) -> None:
+        """A page with the chart and the table, which loads nothing and runs nothing.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from minirnn.verify.page import picture, write_page
+
+        chart = picture(self.figure(), "Chart of the table below")
+        write_page(path, self.title, chart, f"<pre>{html.escape(self.as_text())}</pre>")
 
 
 @dataclass
-class Report:
+class Report(Drawn):
     """All that one command measured.
 
     Attributes:
@@ -24,7 +66,7 @@ class Report:
     """
 
     title: str
-    rows: list[Row]
+    rows: list[Timing]
     machine: dict[str, Any]
     sums: list[Sum] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -45,56 +87,56 @@ class Report:
             "missing": self.missing,
         }
 
+    def figure(self) -> Any:
+        """A bar for each ratio."""
+        from minirnn.draw.bench import ratios_figure
+
+        return ratios_figure(self.as_dict()["rows"], title=self.title)
+
     def as_text(self) -> str:
         """A table in columns, then sums, notes and what was missing."""
-        lines = [machine_sentence(self.machine), "", *columns(self.cells(), left=1)]
-        notes = [f"{row.name}: {row.note}" for row in self.rows if row.note]
-        missing = [f"not compared with {sentence}" for sentence in self.missing]
-        for part in ([s.sentence() for s in self.sums], notes, missing):
-            if part:
-                lines.append("")
-                for text in part:
-                    lines += textwrap.wrap(text, 110, subsequent_indent="    ")
+        table = self.cells()
         wrong = sum(not row.agrees for row in self.rows)
         verdict = f"{wrong} DISAGREE" if wrong else "all answers that were compared agree"
-        return "\n".join([*lines, "", f"{len(self.rows)} rows: {verdict}"])
+        return "\n".join(
+            [
+                *(machine_sentence(self.machine), ""),
+                *in_columns(table, right=range(1, len(table[0]))),
+                *wrapped([total.sentence() for total in self.sums]),
+                *wrapped([f"{row.name}: {row.note}" for row in self.rows if row.note]),
+                *wrapped([f"not compared with {sentence}" for sentence in self.missing]),
+                *("", f"{len(self.rows)} rows: {verdict}"),
+            ]
+        )
 
     def cells(self) -> list[tuple[str, ...]]:
         """The table as texts, its headings first."""
         peers = list(dict.fromkeys(peer for row in self.rows for peer in row.theirs))
-        memory = any(row.peak for row in self.rows)
-        heads = ["row", "×", "ours ms", *(f"{peer} ms" for peer in peers)]
-        heads += ["/ fastest", "/ torch", "GFLOP/s", "of machine", "difference"]
-        heads += ["peak MB", *(f"{peer} MB" for peer in peers)] if memory else []
-        table = [tuple(heads)]
+        memory = ["ours", *peers] if any(row.peak for row in self.rows) else []
         rate = self.machine["matrix_product_gflops"]
-        for row in self.rows:
-            stars = {peer: "*" if peer in row.not_peers else "" for peer in peers}
-            worst = max(row.differences.values(), key=lambda d: (math.isnan(d), d), default=None)
-            cells = [row.name, str(row.count), _ms(row.seconds)]
-            cells += [_ms(row.their_seconds(peer)) + stars[peer] for peer in peers]
-            cells += [_two(row.ratio(row.fastest)), _two(row.ratio_torch)]
-            share = row.gflops / rate if row.gflops else None
-            cells += [_whole(row.gflops), f"{share:.0%}" if share else "–"]
-            cells.append(
-                "–" if worst is None else f"{worst:.0e}" + ("" if row.agrees else " DISAGREES")
+        table = [
+            (
+                *("row", "×", "ours ms", *(f"{peer} ms" for peer in peers)),
+                *("/ fastest", "/ torch", "GFLOP/s", "of machine", "difference"),
+                *(f"{'peak' if name == 'ours' else name} MB" for name in memory),
             )
-            if memory:
-                names = ["ours", *peers]
-                cells += [_whole(row.peak[n] / 2**20) if n in row.peak else "–" for n in names]
-            table.append(tuple(cells))
+        ]
+        for row in self.rows:
+            theirs = [
+                _milliseconds(row.their_seconds(peer)) + ("*" if peer in row.not_peers else "")
+                for peer in peers
+            ]
+            share = f"{row.gflops / rate:.0%}" if row.gflops else "–"
+            peaks = [row.peak[name] / 2**20 if name in row.peak else None for name in memory]
+            table.append(
+                (
+                    *(row.name, str(row.count), _milliseconds(row.seconds), *theirs),
+                    *(_number(row.ratio(row.fastest), 2), _number(row.ratio_torch, 2)),
+                    *(_number(row.gflops, 0), share, _difference(row)),
+                    *(_number(peak, 0) for peak in peaks),
+                )
+            )
         return table
-
-
-def columns(table: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Texts in columns; all but the first `left` of them at the right edge."""
-    widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
-    lines = []
-    for line in table:
-        pairs = enumerate(zip(line, widths, strict=True))
-        texts = [text.ljust(w) if k < left else text.rjust(w) for k, (text, w) in pairs]
-        lines.append("  ".join(texts).rstrip())
-    return lines
 
 
 def machine_sentence(machine: dict[str, Any]) -> str:
@@ -106,15 +148,16 @@ def machine_sentence(machine: dict[str, Any]) -> str:
     )
 
 
-def _ms(seconds: float | None) -> str:
-    if seconds is None:
+def _milliseconds(seconds: float | None) -> str:
+    return _number(seconds and seconds * 1e3, 0 if (seconds or 0) >= 0.1 else 2)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _difference(row: Timing) -> str:
+    if not row.differences:
         return "–"
-    return f"{seconds * 1e3:.0f}" if seconds >= 0.1 else f"{seconds * 1e3:.2f}"
-
-
-def _two(number: float | None) -> str:
-    return "–" if number is None else f"{number:.2f}"
-
-
-def _whole(number: float | None) -> str:
-    return "–" if number is None else f"{number:.0f}"
+    worst = max(row.differences.values(), key=lambda d: (math.isnan(d), d))
+    return f"{worst:.0e}" + ("" if row.agrees else " DISAGREES")

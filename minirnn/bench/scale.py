@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from minirnn.bench import peers as known
 from minirnn.bench.child import in_child
 from minirnn.bench.growth import Growth, Point
 from minirnn.bench.infer import canvas_of
-from minirnn.bench.machine import describe, threads_limited_to
-from minirnn.bench.networks import Setup, longer_side, resnet50, write_folder
-from minirnn.bench.report import columns, machine_sentence
+from minirnn.bench.machine import describe
+from minirnn.bench.networks import Setup, longer_side, resnet50, workspace
+from minirnn.bench.report import Drawn, Progress, machine_sentence, silent
 from minirnn.bench.scenes import made_up
+from minirnn.verify.printing import in_columns
 
 #: What is asked for along each axis; the areas are parts of `size`: 256 … 1600 pixels for 800.
 AREAS = (0.32, 0.5, 0.71, 1.0, 1.41, 2.0)
@@ -32,7 +30,7 @@ _SCORE_THRESHOLD = 0.02
 
 
 @dataclass
-class ScaleReport:
+class ScaleReport(Drawn):
     """What `minirnn bench scale` measured.
 
     Attributes:
@@ -46,7 +44,11 @@ class ScaleReport:
     growth: list[Growth]
     machine: dict[str, Any]
     size: int
-    missing: list[str] = field(default_factory=list)
+
+    @property
+    def agrees(self) -> bool:
+        """Nothing is compared."""
+        return True
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -58,9 +60,16 @@ class ScaleReport:
         }
 
     @property
-    def title(self) -> str:
+    def title(self) -> str:  # type: ignore[override]
         """Of the table and of the plot."""
         return f"growth of inference, Mask R-CNN R-50-FPN at {self.size}"
+
+    def figure(self) -> Any:
+        """Curves of time and memory."""
+        from minirnn.draw.bench import growth_figure
+
+        content = self.as_dict()
+        return growth_figure(content["rows"], content["growth"], title=self.title)
 
     def as_text(self) -> str:
         """A table in columns, and a line on the growth along each axis."""
@@ -71,7 +80,7 @@ class ScaleReport:
             numbers = (point.seconds * 1e3, point.peak / 2**20, point.memory / 2**20)
             asked = f"{point.asked:g}"
             table.append((point.axis, asked, f"{point.x:.4g}", *(f"{n:.0f}" for n in numbers)))
-        lines = [machine_sentence(self.machine), "", *columns(table, left=1), ""]
+        lines = [machine_sentence(self.machine), "", *in_columns(table, right=range(1, 6)), ""]
         lines += [entry.sentence() for entry in self.growth]
         lines += [
             "",
@@ -87,7 +96,7 @@ def run_scale(
     repeat: int = 3,
     threads: int = 1,
     seed: int = 0,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> ScaleReport:
     """Time inference along each axis, each point in a process of its own.
 
@@ -102,18 +111,14 @@ def run_scale(
     plan = [(axis, asked) for axis in axes or AXES for asked in AXES[axis]]
     sample = made_up(seed)
     found: dict[str, list[Point]] = {axis: [] for axis in axes or AXES}
-    with tempfile.TemporaryDirectory(prefix="minirnn-bench-") as name:
-        folder = Path(name)
-        with threads_limited_to(threads):
-            machine = describe(threads, known.PACKAGES)
+    with workspace(threads) as folder:
+        machine = describe(threads)
         model = resnet50(seed, size, box_score_threshold=_SCORE_THRESHOLD)
         config = model.config
-        setup = Setup("resnet50", False, threads, seed, dataclasses.asdict(config))
-        write_folder(folder, setup, model, [sample])
+        Setup("resnet50", False, threads, seed, config, model.state_dict(), [sample]).write(folder)
         del model
         for number, (axis, asked) in enumerate(plan):
-            if progress:
-                progress(f"{axis} {asked:g}", number, len(plan))
+            progress(f"{axis} {asked:g}", number, len(plan))
             overrides, batch, asked = _request(axis, asked, size)
             request = {
                 **{"do": "scale", "folder": folder, "repeat": repeat},

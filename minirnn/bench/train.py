@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
-import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from minirnn.bench import peers as known
-from minirnn.bench.child import in_child
-from minirnn.bench.clock import take_turns
-from minirnn.bench.machine import describe, threads_limited_to
+from minirnn.bench.infer import canvas_of
+from minirnn.bench.machine import describe
 from minirnn.bench.networks import (
     Setup,
-    contestant,
     count_regions,
+    measure_memory,
     our_network,
     our_step,
-    read_setup,
     resnet50,
+    take_turns_with,
     their_network,
     total_of,
-    write_folder,
+    workspace,
 )
-from minirnn.bench.report import Report
-from minirnn.bench.rows import Row
+from minirnn.bench.peers import TORCHVISION, Peers
+from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.scenes import from_coco, made_up
 from minirnn.bench.shapes import network_flops
-from minirnn.bench.stand_ins import our_roi_align_instead, timed_stand_ins
+from minirnn.bench.timing import Timing
 from minirnn.data.sample import Sample
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import RCNN, build_model
 
-Progress = Callable[[str, int, int], None]
 #: Sums of millions of terms in float32, through fifty layers and back; see `verify.parity_training`.
 TOLERANCE = 1e-2
-#: The name of the contestant that is torchvision but for one operation.
-WITH_OURS = "torchvision, our RoIAlign"
 #: Seconds of a turn: steps of training come one after the other, and of single ones of a tenth of a second
 #: the slowest take a third longer than the quickest.
 _STEPS = 1.0
@@ -57,7 +48,7 @@ def run_train(
     threads: int = 1,
     seed: int = 0,
     memory: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Report:
     """Time steps of training.
 
@@ -78,33 +69,27 @@ def run_train(
         raise InputError(
             "--data goes with --model resnet50; the demo's network sees made-up shapes"
         )
-    tell = progress or (lambda *_: None)
     parts = 4 if memory else 3
-    there = known.available(known.TORCHVISION)
-    names = [peer.name for peer in there]
+    peers = Peers.of(TORCHVISION, threads=threads)
     samples, what = _samples(network, data, seed)
-    with tempfile.TemporaryDirectory(prefix="minirnn-bench-") as name, ExitStack() as stack:
-        folder = Path(name)
-        stack.enter_context(threads_limited_to(threads))
-        tell("drawing weights", 0, parts)
-        machine = describe(threads, known.PACKAGES)
-        model = _network(network, seed, size)
-        setup = Setup(network, True, threads, seed, dataclasses.asdict(model.config))
-        write_folder(folder, setup, model, samples)
-        del model
-        row = Row(f"train {network}, {what}", "train", [])
-        if names:
-            tell("comparing losses and gradients", 1, parts)
+    with workspace(threads) as folder:
+        progress("drawing weights", 0, parts)
+        machine = describe(threads)
+        model = _network(network, seed, size, twin=bool(peers.there))
+        weights = model.state_dict()
+        Setup(network, True, threads, seed, model.config, weights, samples).write(folder)
+        del model, weights
+        row = Timing(f"train {network}, {what}", "train", [])
+        if peers.there:
+            progress("comparing losses and gradients", 1, parts)
             _compare(row, folder, samples)
-        tell("timing", 2, parts)
-        _time(row, folder, names, samples, repeat)
+        progress("timing", 2, parts)
+        _time(row, folder, peers, samples, repeat)
         if memory:
-            tell("measuring memory", 3, parts)
-            for who in ("ours", *names):
-                used = in_child({"do": "peak", "folder": folder, "name": who}, threads)
-                row.peak[who], row.base[who] = used["peak"], used["base"]
+            progress("measuring memory", 3, parts)
+            measure_memory(row, peers.names, folder, threads)
     title = f"a training step of {'Mask R-CNN R-50-FPN' if network == 'resnet50' else network}"
-    return Report(title, [row], machine, missing=known.absences(known.TORCHVISION))
+    return Report(title, [row], machine, missing=peers.absent)
 
 
 def _samples(network: str, data: Path | None, seed: int) -> tuple[list[Sample], str]:
@@ -117,18 +102,18 @@ def _samples(network: str, data: Path | None, seed: int) -> tuple[list[Sample], 
     return [sample], f"{name.split(' (')[0]} of {height}x{width}"
 
 
-def _network(network: str, seed: int, size: int) -> RCNN:
+def _network(network: str, seed: int, size: int, twin: bool) -> RCNN:
     if network == "resnet50":
         return resnet50(seed, size)
     keep_freed()  # as the command line does
-    if known.missing(known.TORCHVISION):  # no twin: then ours as the demo has it
+    if not twin:  # then ours as the demo has it
         return build_model("maskrcnn_shapes", seed=seed)
     from minirnn.verify.learning_model import build_learning_pair
 
     return build_learning_pair(seed=seed)[1]
 
 
-def _compare(row: Row, folder: Path, samples: list[Sample]) -> None:
+def _compare(row: Timing, folder: Path, samples: Sequence[Sample]) -> None:
     """One step of both from the same proposals and draws: losses and all gradients together."""
     import torch
 
@@ -162,30 +147,18 @@ def _compare(row: Row, folder: Path, samples: list[Sample]) -> None:
     )
 
 
-def _time(row: Row, folder: Path, names: list[str], samples: list[Sample], repeat: int) -> None:
+def _time(row: Timing, folder: Path, peers: Peers, samples: Sequence[Sample], repeat: int) -> None:
     model = our_network(folder)
-    regions = count_regions(model)
-    model.losses([s.image for s in samples], [s.target for s in samples])
-    setup = read_setup(folder)
-    runs: dict[str, Callable[[], Any]] = {"ours": our_step(model, samples, setup.threads)}
-    row.details["processes"] = min(setup.threads, len(samples))
-    not_counted: dict[str, Callable[[], float]] = {}
-    with ExitStack() as stack:
-        watch = None
-        if names and not known.torchvision_is_compiled():
-            watch = stack.enter_context(timed_stand_ins())
-            not_counted["torchvision"] = watch.take
-        runs |= {name: contestant(name, folder) for name in names}
-        if watch:
-            runs[WITH_OURS] = _with_our_roi_align(runs["torchvision"])
-            not_counted[WITH_OURS] = watch.take
-        turns = take_turns(runs, repeat, not_counted=not_counted, enough=_STEPS)
-    row.ours = turns.seconds.pop("ours")
-    row.theirs = turns.seconds
-    row.details |= {"regions": regions}
+    regions = count_regions(model, samples, training=True)
+    step = our_step(model, samples, peers.threads)
+    turns = take_turns_with(step, peers.names, folder, repeat, lend=True, enough=_STEPS)
+    row.ours, row.theirs = turns.seconds.pop("ours"), turns.seconds
+    row.details |= {"processes": min(peers.threads, len(samples)), "regions": regions}
     if model.config.backbone.name == "resnet50":
-        row.flops = _flops(model, samples, regions)
-    if watch:
+        # Three products of a layer's size: forward, gradient of the input, gradient of the weights.
+        canvas = canvas_of(samples[0].image, model.config)
+        row.flops = 3 * network_flops(*canvas, len(samples), regions["box"], regions["mask"])
+    if turns.left_out:
         left_out = float(np.median(turns.left_out["torchvision"]))
         whole = left_out + (row.their_seconds("torchvision") or 0)
         row.details["stand_in_ms"] = {"torchvision": left_out * 1e3}
@@ -195,19 +168,3 @@ def _time(row: Row, folder: Path, names: list[str], samples: list[Sample], repea
             "in its time, and in its memory roi_align is ours. As nobody takes a step without RoIAlign, it "
             "is timed with ours in its place, too; nms is left out there"
         )
-
-
-def _with_our_roi_align(run: Callable[[], Any]) -> Callable[[], Any]:
-    def step() -> Any:
-        with our_roi_align_instead():
-            return run()
-
-    return step
-
-
-def _flops(model: RCNN, samples: list[Sample], regions: dict[str, int]) -> float:
-    """Three products of a layer's size: forward, gradient of the input, gradient of the weights."""
-    from minirnn.bench.infer import canvas_of
-
-    canvas = canvas_of(samples[0].image, model.config)
-    return 3 * network_flops(*canvas, len(samples), regions["box"], regions["mask"])

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Any
 
 import click
 
-from minirnn.cli.bench_options import (
-    CanvasSize,
-    check_files,
-    finish,
-    memory_option,
-    progress_bar,
-    shared_options,
-    side_option,
-    threads_or_cores,
-)
+from minirnn.cli.bench_options import CanvasSize, measured, memory_option, side_option
 from minirnn.cli.options import FILE, FOLDER
 
 
@@ -62,18 +52,8 @@ def bench() -> None:
     show_default=True,
     help="Other libraries, or the plain forms that our kernels stand in for.",
 )
-@shared_options(5, "operation")
-def ops(
-    only: tuple[str, ...],
-    against: str,
-    size: tuple[int, int],
-    repeat: int,
-    threads: int | None,
-    seed: int,
-    page: Path | None,
-    picture: Path | None,
-    as_json: bool,
-) -> None:
+@measured("timing", 5, "operation")
+def ops(only: tuple[str, ...], against: str, size: tuple[int, int], **settings: Any) -> Any:
     """Every operation of Mask R-CNN R-50-FPN alone, forward and backward.
 
     \b
@@ -87,36 +67,12 @@ def ops(
     measured here: see bench infer and bench train. A few minutes.
     """
     if against == "plain":
-        if page or picture:
-            raise click.UsageError(
-                "--against plain has no page and no picture; --json has all of it"
-            )
-        _against_plain(only, repeat, threads_or_cores(threads), seed, as_json)
-        return
+        from minirnn.bench.against_plain import run_against_plain
+
+        return run_against_plain(only, **settings)
     from minirnn.bench.ops import run_ops
 
-    check_files(page, picture)
-    with progress_bar("timing") as progress:
-        report = run_ops(
-            only,
-            size=size,
-            repeat=repeat,
-            threads=threads_or_cores(threads),
-            seed=seed,
-            progress=progress,
-        )
-    finish(report, page, picture, as_json)
-
-
-def _against_plain(
-    only: tuple[str, ...], repeat: int, threads: int, seed: int, as_json: bool
-) -> None:
-    """Print what each kernel buys."""
-    from minirnn.bench.against_plain import as_records, as_text, measure
-
-    with progress_bar("timing") as progress:
-        found = measure(only, repeat=repeat, threads=threads, seed=seed, progress=progress)
-    click.echo(json.dumps(as_records(found), indent=1) if as_json else as_text(found))
+    return run_ops(only, size=size, **settings)
 
 
 @bench.command(short_help="A photograph, from pixels to masks.")
@@ -135,19 +91,8 @@ def _against_plain(
 )
 @side_option
 @memory_option
-@shared_options(5, "contestant")
-def infer(
-    image: Path | None,
-    batch: int,
-    size: int,
-    memory: bool,
-    repeat: int,
-    threads: int | None,
-    seed: int,
-    page: Path | None,
-    picture: Path | None,
-    as_json: bool,
-) -> None:
+@measured("inference", 5, "contestant")
+def infer(**settings: Any) -> Any:
     """Inference of Mask R-CNN R-50-FPN, from the picture's pixels to pasted masks.
 
     \b
@@ -160,19 +105,7 @@ def infer(
     """
     from minirnn.bench.infer import run_infer
 
-    check_files(page, picture)
-    with progress_bar("inference") as progress:
-        report = run_infer(
-            image,
-            batch=batch,
-            size=size,
-            repeat=repeat,
-            threads=threads_or_cores(threads),
-            seed=seed,
-            memory=memory,
-            progress=progress,
-        )
-    finish(report, page, picture, as_json)
+    return run_infer(**settings)
 
 
 @bench.command(short_help="A step of training.")
@@ -192,19 +125,8 @@ def infer(
 )
 @side_option
 @memory_option
-@shared_options(5, "contestant")
-def train(
-    network: str,
-    data: Path | None,
-    size: int,
-    memory: bool,
-    repeat: int,
-    threads: int | None,
-    seed: int,
-    page: Path | None,
-    picture: Path | None,
-    as_json: bool,
-) -> None:
+@measured("training", 5, "contestant")
+def train(**settings: Any) -> Any:
     """A step of training, forward, backward and update, beside torchvision's on torch.
 
     \b
@@ -217,19 +139,7 @@ def train(
     """
     from minirnn.bench.train import run_train
 
-    check_files(page, picture)
-    with progress_bar("training") as progress:
-        report = run_train(
-            network,
-            data,
-            size=size,
-            repeat=repeat,
-            threads=threads_or_cores(threads),
-            seed=seed,
-            memory=memory,
-            progress=progress,
-        )
-    finish(report, page, picture, as_json)
+    return run_train(**settings)
 
 
 @bench.command(short_help="How time and memory grow.")
@@ -241,17 +151,8 @@ def train(
     help="Along this axis only, as often as you like.  [default: all four]",
 )
 @side_option
-@shared_options(3, "point")
-def scale(
-    axes: tuple[str, ...],
-    size: int,
-    repeat: int,
-    threads: int | None,
-    seed: int,
-    page: Path | None,
-    picture: Path | None,
-    as_json: bool,
-) -> None:
+@measured("growth", 3, "point")
+def scale(axes: tuple[str, ...], **settings: Any) -> Any:
     """How our time and memory grow with the image, the batch, the proposals and the instances.
 
     \b
@@ -264,14 +165,4 @@ def scale(
     """
     from minirnn.bench.scale import run_scale
 
-    check_files(page, picture)
-    with progress_bar("growth") as progress:
-        report = run_scale(
-            tuple(dict.fromkeys(axes)),
-            size=size,
-            repeat=repeat,
-            threads=threads_or_cores(threads),
-            seed=seed,
-            progress=progress,
-        )
-    finish(report, page, picture, as_json)
+    return run_scale(tuple(dict.fromkeys(axes)), **settings)

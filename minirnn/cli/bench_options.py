@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from minirnn.cli.options import FILE, json_option, print_json, reporter
-
-Progress = Callable[[str, int, int], None]
+from minirnn.cli.options import (
+    FILE,
+    check_folders,
+    finish,
+    json_option,
+    page_option,
+    progress_bar,
+    seed_option,
+)
 
 
 def _free_blas(ctx: click.Context, _: Any, keep: bool) -> None:
@@ -22,50 +27,62 @@ def _free_blas(ctx: click.Context, _: Any, keep: bool) -> None:
         coretype.set_aside()
 
 
-coretype_option = click.option(
-    "--keep-coretype",
-    is_flag=True,
-    expose_value=False,
-    callback=_free_blas,  # before any command imports NumPy
-    help="Leave the environment variable OPENBLAS_CORETYPE as it is. It holds NumPy's matrix products "
-    "to an older processor's, but not those of torch and ONNX Runtime, and so is set aside here.",
-)
+def measured(what: str, repeat: int, each: str) -> Callable[[Any], Any]:
+    """Make a command of a function that measures something and returns a report.
 
+    The command has the options that all four share. They are handed on, with a bar to tell the progress;
+    the report is printed, drawn and written, and the command ends with 1 if answers disagree.
 
-def shared_options(repeat: int, what: str) -> Callable[[Any], Any]:
-    """The options of all four, with this many repeats unless told otherwise."""
+    Args:
+        what: is measured, for the bar.
+        repeat: timed runs, unless told otherwise.
+        each: of what.
+    """
     options = [
         click.option(
             "--repeat",
             default=repeat,
             show_default=True,
             type=click.IntRange(min=1),
-            help=f"Timed runs of each {what}; the median counts.",
+            help=f"Timed runs of each {each}; the median counts.",
         ),
         click.option(
             "--threads",
             type=click.IntRange(min=1),
             help="Threads that each contestant may use.  [default: the cores of this process]",
         ),
-        click.option(
-            "--seed",
-            default=0,
-            show_default=True,
-            type=click.IntRange(min=0),
-            help="Draws weights and inputs.",
-        ),
-        click.option(
-            "--html", "page", type=FILE, metavar="FILE", help="Also write a page: chart and table."
-        ),
+        seed_option("weights and inputs"),
+        page_option,
         click.option("--png", "picture", type=FILE, metavar="FILE", help="Also write the chart."),
         json_option,
-        coretype_option,
+        click.option(
+            "--keep-coretype",
+            is_flag=True,
+            expose_value=False,
+            callback=_free_blas,  # before any command imports NumPy
+            help="Leave the environment variable OPENBLAS_CORETYPE as it is. It holds NumPy's matrix "
+            "products to an older processor's, but not those of torch and ONNX Runtime, and so is set "
+            "aside here.",
+        ),
     ]
 
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    def decorate(measure: Callable[..., Any]) -> Any:
+        @functools.wraps(measure)
+        def command(
+            threads: int | None,
+            page: Path | None,
+            picture: Path | None,
+            as_json: bool,
+            **settings: Any,
+        ) -> None:
+            from minirnn.kernels import thread_count
+
+            check_folders(page, picture)
+            with progress_bar(what, "parts") as progress:
+                report = measure(threads=threads or thread_count(), progress=progress, **settings)
+            finish(report, as_json, page, picture)
+
+        return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
     return decorate
 
@@ -100,55 +117,3 @@ class CanvasSize(click.ParamType):
         if not (height.isdigit() and width.isdigit()):
             self.fail(f"{value!r} is not HEIGHTxWIDTH, such as 800x1216", param, ctx)
         return int(height), int(width)
-
-
-def threads_or_cores(given: int | None) -> int:
-    """What was asked for, or as many as this process has cores."""
-    from minirnn.kernels import thread_count
-
-    return given or thread_count()
-
-
-def check_files(*files: Path | None) -> None:
-    """Before the minutes of measuring, not after."""
-    from minirnn.errors import InputError
-
-    for path in files:
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}")
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Progress]:
-    """A bar on standard error, where a person looks at it."""
-    from tqdm import tqdm
-
-    with tqdm(desc=what, unit=" parts", disable=not sys.stderr.isatty()) as bar:
-
-        def tell(name: str, done: int, total: int) -> None:
-            bar.total = total
-            bar.set_postfix_str(name, refresh=False)
-            bar.update(done - bar.n)
-            bar.refresh()
-
-        yield tell
-        if bar.total:
-            bar.update(bar.total - bar.n)
-
-
-def finish(report: Any, page: Path | None, picture: Path | None, as_json: bool) -> None:
-    """Print, write the files, and end with 1 if answers disagree."""
-    if as_json:
-        print_json(report.as_dict())
-    else:
-        click.echo(report.as_text())
-    say = reporter(as_json)
-    if page is not None or picture is not None:
-        from minirnn.bench.page import write_html, write_png
-
-        for path, write in ((page, write_html), (picture, write_png)):
-            if path is not None:
-                write(path, report)
-                say(f"Drawn: {path}")
-    if not getattr(report, "agrees", True):
-        raise click.exceptions.Exit(1)

@@ -8,8 +8,10 @@ import inspect
 import json
 import math
 import re
+import sys
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,18 @@ json_option = click.option(
     is_flag=True,
     help="Print one JSON object and nothing else to standard output.",
 )
+page_option = click.option(
+    "--html", "page", type=FILE, metavar="FILE", help="Also write a page: pictures and table."
+)
+
+
+def seed_option(what: str) -> Callable[[Any], Any]:
+    """`--seed`, which draws whatever the command draws."""
+    return click.option(
+        "--seed", default=0, show_default=True, type=click.IntRange(min=0), help=f"Draws {what}."
+    )
+
+
 skip_invalid_option = click.option(
     "--skip-invalid",
     is_flag=True,
@@ -215,6 +229,53 @@ def printable(text: str) -> str:
     )
 
 
+@contextmanager
+def progress_bar(what: str, unit: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error, where a person looks at it; told what comes next, how many, of how many."""
+    from tqdm import tqdm
+
+    with tqdm(desc=what, unit=f" {unit}", disable=not sys.stderr.isatty()) as bar:
+
+        def tell(name: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(name, refresh=False)
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        yield tell
+        if bar.total:
+            bar.update(bar.total - bar.n)
+
+
+def check_folders(*files: Path | None) -> None:
+    """Refuse files that cannot be written, before the minutes of work, not after.
+
+    Raises:
+        InputError: the folder of one is not there.
+    """
+    from minirnn.errors import InputError
+
+    for path in files:
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}")
+
+
 def print_json(report: Mapping[str, Any]) -> None:
     """The one JSON object of `--json`; paths are written as text."""
     click.echo(json.dumps(report, indent=2, allow_nan=False, default=str))
+
+
+def finish(report: Any, as_json: bool, page: Path | None, picture: Path | None = None) -> None:
+    """Print what was compared or measured, write the files, and end with 1 if answers disagree."""
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        click.echo(report.as_text())
+    if page is not None:
+        report.write_page(page)
+    if picture is not None:
+        report.write_picture(picture)
+    for path in filter(None, (page, picture)):
+        reporter(as_json)(f"Drawn: {path}")
+    if not report.agrees:
+        raise click.exceptions.Exit(1)

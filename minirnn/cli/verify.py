@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from minirnn.cli.options import FILE, json_option, print_json, reporter
+from minirnn.cli.options import (
+    check_folders,
+    finish,
+    json_option,
+    page_option,
+    progress_bar,
+    seed_option,
+)
 
 
 @click.command(short_help="Compare every operation and stage with other libraries.")
@@ -21,15 +27,17 @@ from minirnn.cli.options import FILE, json_option, print_json, reporter
     '"ONNX Runtime", SciPy, pycocotools.  [default: all that are installed]',
 )
 @click.option(
-    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Draws the inputs."
+    "--plain",
+    is_flag=True,
+    help="Compare the plain forms, without the kernels that stand in for them.",
 )
-@click.option(
-    "--html", "page", type=FILE, metavar="FILE", help="Also write a page with every error drawn."
-)
+@seed_option("the inputs")
+@page_option
 @json_option
 def verify(
     names: tuple[str, ...],
     references: tuple[str, ...],
+    plain: bool,
     seed: int,
     page: Path | None,
     as_json: bool,
@@ -39,34 +47,18 @@ def verify(
     \b
         minirnn verify
         minirnn verify roi_align nms --html errors.html
+        minirnn verify convolution --plain
 
     NAME is an operation (roi_align), a stage's function (nms), or a whole stage (masks). Each is
     compared with the textbook loops and with every library that is installed: forward, and its
     gradient where it has one. What was not compared is listed below the table, with the reason.
     Ends with 1 if anything disagrees.
     """
-    from tqdm import tqdm
-
-    from minirnn.errors import InputError
     from minirnn.verify import compare
 
-    if page is not None and not page.parent.is_dir():
-        raise InputError(f"{page}: there is no folder {page.parent}")
-    with tqdm(unit=" functions", desc="comparing", disable=not sys.stderr.isatty()) as bar:
-
-        def progress(name: str) -> None:
-            bar.set_postfix_str(name, refresh=False)
-            bar.update()
-
-        table = compare(*names, references=references or None, seed=seed, progress=progress)
-    if as_json:
-        print_json(table.as_dict())
-    else:
-        click.echo(table.as_text())
-    if page is not None:
-        from minirnn.verify.page import write_page
-
-        write_page(page, table)
-        reporter(as_json)(f"Errors drawn: {page}")
-    if not table.agrees:
-        raise click.exceptions.Exit(1)
+    check_folders(page)
+    with progress_bar("comparing", "functions") as progress:
+        table = compare(
+            *names, references=references or None, seed=seed, plain=plain, progress=progress
+        )
+    finish(table, as_json, page)

@@ -16,6 +16,8 @@ COLOURS = {
     "ONNX Runtime": BLUE,
     "torchvision": AMBER,
     "pycocotools": PALETTE[6],
+    "textbook": SKY,
+    "SciPy": PALETTE[2],
 }
 
 
@@ -25,7 +27,7 @@ def ratios_figure(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Figu
     Bars to the left are rows where we are faster.
 
     Args:
-        rows: dictionaries with "name" and "ratios", a number for each peer (see `bench.rows.Row`).
+        rows: dictionaries with "name" and "ratios", a number for each peer (see `bench.timing.Timing`).
             Rows without a ratio are left out.
         title: above the chart.
     """

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 
+from minirnn import kernels
 from minirnn.errors import InputError
-from minirnn.verify.case import as_type, ask, both_gradients, ours
+from minirnn.verify.case import ask, both_gradients, ours
 from minirnn.verify.difference import Difference, difference
+from minirnn.verify.drawing import as_type
 from minirnn.verify.references import REFERENCES, Reference, Skip
-from minirnn.verify.subject import Subject
-from minirnn.verify.subjects import subjects
+from minirnn.verify.subject import Subject, subjects
 from minirnn.verify.table import NotCompared, Row, Table
 
 _SINGLE = 1e-6  # tolerance for a few operations in float32
@@ -30,7 +32,8 @@ def compare(
     *names: str,
     references: Sequence[str] | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] | None = None,
+    plain: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Table:
     """Compare functions of this library with every reference that is installed.
 
@@ -38,7 +41,8 @@ def compare(
         names: of operations, stage functions, or whole stages ("roi"); everything if there is none.
         references: only these, by name; all if None.
         seed: another seed draws other inputs.
-        progress: called with the name of each function before its turn.
+        plain: compare the plain forms of our operations, not the kernels that stand in for them.
+        progress: called before each function with its name, how many are done, and how many there are.
 
     Returns:
         A table to print, to show in a notebook, or to look through by its `rows`.
@@ -61,10 +65,10 @@ def compare(
             asked.append(reference)
     table.versions = {r.name: r.version() for r in asked if r.packages}
 
-    for subject in chosen:
+    for number, subject in enumerate(chosen):
         if progress:
-            progress(subject.name)
-        if not subject.draws:
+            progress(subject.name, number, len(chosen))
+        if not subject.cases:
             left.setdefault(("no reference", subject.why_not), []).append(subject.name)
             continue
         for reference in asked:
@@ -72,7 +76,8 @@ def compare(
                 key = (reference.name, reference.missing_functions)
                 left.setdefault(key, []).append(subject.name)
                 continue
-            rows, skipped = _against(subject, reference, seed)
+            with kernels.plain() if plain else nullcontext():
+                rows, skipped = _against(subject, reference, seed)
             table.rows += rows
             for reason in skipped:
                 left.setdefault((reference.name, reason), []).append(subject.name)
@@ -117,10 +122,10 @@ def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Ro
     """The rows of one function and one reference, and why cases are missing from them."""
     found: dict[str, list[Difference]] = {"forward": [], "gradient": []}
     skipped: list[str] = []
-    for number, draw in enumerate(subject.draws):
+    for number, case in enumerate(subject.cases):
         rng = np.random.default_rng([seed, zlib.crc32(subject.name.encode()), number])
-        inputs, settings = draw(rng)
-        inputs = tuple(as_type(value, reference.dtype) for value in inputs)
+        inputs, settings = case(rng)
+        inputs = as_type(inputs, reference.dtype)
         try:
             expected = ask(reference, subject.name, inputs, settings)
         except Skip as skip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +65,13 @@ def difference(ours: Any, theirs: Any, smallest_scale: float = SMALLEST_SCALE) -
 
 
 def as_arrays(answer: Any) -> list[np.ndarray]:
-    """Arrays of whatever a function returns: numbers, arrays, tensors, run lengths, several of them."""
+    """Arrays of whatever a function returns: numbers, arrays, tensors, run lengths, several of them.
+
+    Of a data class, its fields in order; what is None is left out.
+    """
+    if dataclasses.is_dataclass(answer):
+        answer = [getattr(answer, field.name) for field in dataclasses.fields(answer)]
+        answer = [part for part in answer if part is not None]
     if isinstance(answer, (list, tuple)):
         return [array for part in answer for array in as_arrays(part)]
     if isinstance(answer, dict):  # run lengths: height and width, then the characters

@@ -23,9 +23,9 @@ from minirnn.models import RCNN
 from minirnn.proposals.rpn import flatten
 from minirnn.record import recording
 from minirnn.transform import Batch
+from minirnn.verify.agreement import partners
 from minirnn.verify.difference import host
 from minirnn.verify.parity_rows import Comparison, Row
-from minirnn.verify.partners import partners
 from minirnn.verify.torchvision_model import build_pair
 
 #: Errors of float32 after the up to 50 layers of the network, as a part of the largest number.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.verify.difference import difference, host
+from minirnn.verify.printing import as_markdown
 from minirnn.verify.table import Row
 
 
@@ -107,13 +108,21 @@ class Comparison:
 
 def as_table(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
+    heads = (
+        "stage",
+        "what",
+        "cases",
+        "largest absolute error",
+        "relative",
+        "tolerance",
+        "verdict",
+        "note",
+    )
     lines = [
-        "| stage | what | cases | largest absolute error | relative | tolerance | verdict | note |",
-        "|---|---|---:|---:|---:|---|---|---|",
-    ]
-    for row in rows:
-        lines.append(
-            f"| {row.stage} | {row.name} | {row.cases} | {row.absolute:.1e} | {row.relative:.1e} | "
-            f"{row.tolerance:.1e} {row.measure} | {row.as_dict()['verdict']} | {row.note} |"
+        (
+            *(row.stage, row.name, str(row.cases), f"{row.absolute:.1e}", f"{row.relative:.1e}"),
+            *(f"{row.tolerance:.1e} {row.measure}", row.as_dict()["verdict"], row.note),
         )
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return as_markdown([heads, *lines], right=(2, 3, 4))

@@ -10,12 +10,13 @@ import numpy as np
 from minirnn.data.sample import Target
 from minirnn.textbook import masks as mask_loops
 from minirnn.textbook.boxes import encode
+from minirnn.verify.drawing import Rng, drawn
 
-Rng = np.random.Generator
-Drawn = tuple[tuple[Any, ...], dict[str, Any]]
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 SIZE = (80, 100)  # height and width of the image
 
 
+@drawn
 def boxes(rng: Rng, count: int, size: float = 60) -> np.ndarray:
     """(count, 4) boxes with sides up to `size`, some of which stick out of an image of 80 × 100."""
     corner = rng.uniform(-10, 75, (count, 2))
@@ -40,11 +41,12 @@ def edge_boxes() -> np.ndarray:
     )
 
 
+@drawn
 def nms(
     rng: Rng, *, count: int, threshold: float, groups: int | None = None, ties: bool = False
-) -> Drawn:
+) -> Call:
     """Boxes that overlap often; with `ties`, of equal scores and some of them equal."""
-    own = boxes(rng, count, size=40)
+    own = boxes(count, size=40)(rng)
     own -= 0.6 * np.hstack([own[:, :2], own[:, :2]])  # nearer to each other, with the same sides
     scores = rng.integers(0, 5, count) / 5 if ties else rng.random(count)
     if ties:
@@ -53,14 +55,16 @@ def nms(
     return (own, scores, *group, threshold), {}
 
 
+@drawn
 def target(rng: Rng, objects: int, crowds: int) -> Target:
     """The truth of an image: objects, and crowd regions anywhere between them."""
     is_crowd = rng.permutation(np.arange(objects + crowds) < crowds)
     count = objects + crowds
-    return Target(boxes(rng, count, size=50), rng.integers(1, 4, count), None, is_crowd)
+    return Target(boxes(count, size=50)(rng), rng.integers(1, 4, count), None, is_crowd)
 
 
-def rpn_maps(rng: Rng, *, images: int) -> Drawn:
+@drawn
+def rpn_maps(rng: Rng, *, images: int) -> Call:
     """Logits and deltas of two levels with three anchors a cell."""
     sizes = ((4, 5), (2, 3))
     return (
@@ -69,10 +73,11 @@ def rpn_maps(rng: Rng, *, images: int) -> Drawn:
     ), {}
 
 
-def rpn_targets(rng: Rng, *, objects: int, crowds: int, **settings: Any) -> Drawn:
+@drawn
+def rpn_targets(rng: Rng, *, objects: int, crowds: int, **settings: Any) -> Call:
     """Anchors, some of them close to objects."""
-    truth = target(rng, objects, crowds)
-    anchors = np.vstack([boxes(rng, 60), truth.boxes + rng.uniform(-4, 4, truth.boxes.shape)])
+    truth = target(objects, crowds)(rng)
+    anchors = np.vstack([boxes(60)(rng), truth.boxes + rng.uniform(-4, 4, truth.boxes.shape)])
     return (anchors, truth, SIZE), settings
 
 
@@ -82,11 +87,12 @@ def clear_of_bends(deltas: np.ndarray, goal: np.ndarray, beta: float) -> np.ndar
     return np.where(near, deltas + 3e-3, deltas)
 
 
-def rpn_losses(rng: Rng, *, objects: Sequence[int], **settings: Any) -> Drawn:
+@drawn
+def rpn_losses(rng: Rng, *, objects: Sequence[int], **settings: Any) -> Call:
     """Images with anchors that are sampled at random."""
-    anchors, images = boxes(rng, 30), len(objects)
+    anchors, images = boxes(30)(rng), len(objects)
     anchors[:, 2:] += 15  # small ones would make goals so large that slopes drown in rounding
-    targets = [target(rng, n, 0) for n in objects]
+    targets = [target(n, 0)(rng) for n in objects]
     matches = [rng.integers(-2, n, 30) if n else np.full(30, -1) for n in objects]
     sampled = [
         (rng.permutation(np.flatnonzero(m >= 0))[:4], rng.permutation(np.flatnonzero(m == -1))[:9])
@@ -101,10 +107,11 @@ def rpn_losses(rng: Rng, *, objects: Sequence[int], **settings: Any) -> Drawn:
     return (logits, deltas, anchors, targets, matches, sampled), settings
 
 
-def proposals(rng: Rng, *, sizes: Sequence[int], **settings: Any) -> Drawn:
+@drawn
+def proposals(rng: Rng, *, sizes: Sequence[int], **settings: Any) -> Call:
     """Anchors of some levels that move a little and often end on each other."""
     count = sum(sizes)
-    anchors = boxes(rng, count, size=40)
+    anchors = boxes(count, size=40)(rng)
     return (
         rng.normal(0, 2, count),
         rng.normal(0, 0.3, (count, 4)),
@@ -114,11 +121,12 @@ def proposals(rng: Rng, *, sizes: Sequence[int], **settings: Any) -> Drawn:
     ), settings
 
 
-def box_losses(rng: Rng, *, regions: int, positives: int, **settings: Any) -> Drawn:
+@drawn
+def box_losses(rng: Rng, *, regions: int, positives: int, **settings: Any) -> Call:
     """Regions of which the first are objects of three classes."""
     labels = np.zeros(regions, np.int64)
     labels[:positives] = rng.integers(1, 4, positives)
-    own = boxes(rng, regions)
+    own = boxes(regions)(rng)
     matched = own + rng.uniform(-0.4, 0.4, own.shape)
     goal = np.tile(encode(own, matched, settings.get("weights", (10.0, 10.0, 5.0, 5.0))), 4)
     deltas = rng.normal(0, 1, (regions, 16))
@@ -126,18 +134,20 @@ def box_losses(rng: Rng, *, regions: int, positives: int, **settings: Any) -> Dr
     return (rng.normal(0, 2, (regions, 4)), deltas, own, labels, matched), settings
 
 
-def detections(rng: Rng, *, proposals: int, **settings: Any) -> Drawn:
+@drawn
+def detections(rng: Rng, *, proposals: int, **settings: Any) -> Call:
     """Probabilities of three classes and background, and small moves."""
     powers = np.exp(rng.normal(0, 1.5, (proposals, 4)))
     return (
         powers / powers.sum(1, keepdims=True),
         rng.normal(0, 0.5, (proposals, 16)),
-        boxes(rng, proposals, size=50),
+        boxes(proposals, size=50)(rng),
         SIZE,
     ), settings
 
 
-def mask_loss(rng: Rng, *, positives: int) -> Drawn:
+@drawn
+def mask_loss(rng: Rng, *, positives: int) -> Call:
     """Masks of 5 × 5 cells for three classes and background."""
     return (
         rng.normal(0, 3, (positives, 4, 5, 5)),
@@ -146,18 +156,27 @@ def mask_loss(rng: Rng, *, positives: int) -> Drawn:
     ), {}
 
 
-def crop(rng: Rng, *, regions: int, **settings: Any) -> Drawn:
+@drawn
+def crop(rng: Rng, *, regions: int, **settings: Any) -> Call:
     """Blobs in the image, and regions of which some lie half outside."""
-    masks = np.stack([blob(rng, 40, 50) for _ in range(3)])
-    own = boxes(rng, regions, size=30) * 0.5
+    masks = np.stack([blob(40, 50)(rng) for _ in range(3)])
+    own = boxes(regions, size=30)(rng) * 0.5
     return (masks, own, rng.integers(0, 3, regions), 7), settings
 
 
-def paste(rng: Rng, *, count: int, **settings: Any) -> Drawn:
+@drawn
+def paste(rng: Rng, *, count: int, **settings: Any) -> Call:
     """Probabilities of 7 × 7 cells, for boxes in and around an image of 30 × 40."""
-    return (rng.random((count, 7, 7)), boxes(rng, count, size=50) * 0.4, 30, 40), settings
+    return (rng.random((count, 7, 7)), boxes(count, size=50)(rng) * 0.4, 30, 40), settings
 
 
+@drawn
+def photograph(rng: Rng, height: int, width: int) -> np.ndarray:
+    """Noise, as bytes."""
+    return rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@drawn
 def blob(rng: Rng, height: int, width: int) -> np.ndarray:
     """An ellipse with a hole."""
     y, x = np.mgrid[:height, :width] + 0.5
@@ -166,16 +185,18 @@ def blob(rng: Rng, height: int, width: int) -> np.ndarray:
     return (far < 1) & (far > rng.uniform(0, 0.4))
 
 
+@drawn
 def rle(
     rng: Rng, *, encoded: bool, density: float | None, size: tuple[int, int] = (17, 23)
-) -> Drawn:
+) -> Call:
     """A mask of noise, or of a blob where no density is given; or the run lengths of it."""
-    mask = blob(rng, *size) if density is None else rng.random(size) < density
+    mask = blob(*size)(rng) if density is None else rng.random(size) < density
     if not encoded:
         return (mask,), {}
     return (mask_loops.encode(mask),), {}
 
 
+@drawn
 def region(rng: Rng, number: int, height: int = 60, width: int = 80) -> dict[str, Any]:
     """An annotation with box, mask and keypoints, of a size that is small, medium or large."""
     sides = rng.choice([3, 9, 20, 34, 55], 2)
@@ -197,6 +218,7 @@ def region(rng: Rng, number: int, height: int = 60, width: int = 80) -> dict[str
     }
 
 
+@drawn
 def finding(rng: Rng, truth: dict[str, Any], score: float) -> dict[str, Any]:
     """A detection near a truth: a box that is a little off, keypoints that are, and the mask."""
     x, y, width, height = truth["bbox"]
@@ -207,7 +229,7 @@ def finding(rng: Rng, truth: dict[str, Any], score: float) -> dict[str, Any]:
         "image_id": truth["image_id"],
         "category_id": truth["category_id"],
         "bbox": [float(x + moved[0]), float(y + moved[1]), width, height],
-        "segmentation": region(rng, 0)["segmentation"]
+        "segmentation": region(0)(rng)["segmentation"]
         if rng.random() < 0.3
         else truth["segmentation"],
         "keypoints": points.ravel().tolist(),
@@ -215,26 +237,28 @@ def finding(rng: Rng, truth: dict[str, Any], score: float) -> dict[str, Any]:
     }
 
 
-def regions(rng: Rng, *, detections: int, truths: int) -> Drawn:
+@drawn
+def regions(rng: Rng, *, detections: int, truths: int) -> Call:
     """Detections by falling score and truths of one image, some of the truths crowds."""
-    own = [region(rng, i + 1) | {"iscrowd": int(rng.random() < 0.3)} for i in range(truths)]
+    own = [region(i + 1)(rng) | {"iscrowd": int(rng.random() < 0.3)} for i in range(truths)]
     scores = np.sort(rng.random(detections))[::-1]
-    found = [finding(rng, own[int(rng.integers(truths))], float(score)) for score in scores]
+    found = [finding(own[int(rng.integers(truths))], float(score))(rng) for score in scores]
     return (found, own), {}
 
 
-def evaluation(rng: Rng, *, kind: str, images: int, found: bool = True) -> Drawn:
+@drawn
+def evaluation(rng: Rng, *, kind: str, images: int, found: bool = True) -> Call:
     """A small data set with crowds, objects of all sizes, two categories, and detections, with ties."""
     truths: list[dict[str, Any]] = []
     results = []
     for image_id in range(1, images + 1):
         for _ in range(int(rng.integers(1, 7))):
-            truth = region(rng, len(truths) + 1)
+            truth = region(len(truths) + 1)(rng)
             truth |= {"image_id": image_id, "category_id": int(rng.choice([3, 7]))}
             truth["iscrowd"] = int(rng.random() < 0.15)
             truths.append(truth)
             results += [
-                finding(rng, truth, float(rng.integers(1, 9)) / 10)
+                finding(truth, float(rng.integers(1, 9)) / 10)(rng)
                 for _ in range(int(rng.integers(0, 4)) if found else 0)
             ]
     data_set = {

@@ -1,14 +1,14 @@
-"""What one function needs to be verified: how it is found, and which inputs are drawn for it."""
+"""What can be verified: every operation, and every stage, each with inputs to draw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib import import_module
 
-import numpy as np
-
-Draw = Callable[[np.random.Generator], tuple[tuple[Any, ...], dict[str, Any]]]
+from minirnn.autograd import OPERATIONS
+from minirnn.verify.drawing import Case
+from minirnn.verify.operations import CASES
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class Subject:
     Attributes:
         stage: part of the library, the heading that it stands under.
         name: what a reference's function for it is called, and `compare` takes.
-        function: looks up the function to call, when it is to be called.
-        draws: each makes (inputs by position, settings by keyword) from a random generator.
+        function: looks up the function to call, when it is to be called: what is verified is what stands
+            there then.
+        cases: the calls that are drawn.
         differentiable: which inputs have a gradient, by position; None: those of a floating type
             for which the function gives one.
         single: whether it computes in float32 whatever it is given.
@@ -29,7 +30,37 @@ class Subject:
     stage: str
     name: str
     function: Callable[[], Callable]
-    draws: Sequence[Draw]
+    cases: Sequence[Case]
     differentiable: tuple[int, ...] | None = ()
     single: bool = False
-    why_not: str = "no inputs are drawn for it (minirnn/verify/gradient_cases.py)"
+    why_not: str = "no inputs are drawn for it (minirnn/verify/operations.py)"
+
+
+def found_at(path: str) -> Callable[[], Callable]:
+    """Looks up `minirnn.<path>`, such as "boxes.nms", when it is wanted."""
+    module, _, name = path.rpartition(".")
+    return lambda: getattr(import_module(f"minirnn.{module}"), name)
+
+
+def subjects() -> dict[str, Subject]:
+    """All of them by name, operations first. An operation without inputs to draw is there, too."""
+    from minirnn.verify.stages import STAGES
+    from minirnn.verify.training_stages import TRAINING_STAGES
+
+    found = [
+        Subject(
+            stage=_family(operation),
+            name=name,
+            function=lambda name=name: OPERATIONS[name],  # type: ignore[misc]
+            cases=CASES.get(name, ()),
+            differentiable=None,
+        )
+        for name, operation in sorted(OPERATIONS.items(), key=lambda item: _family(item[1]))
+    ]
+    return {subject.name: subject for subject in (*found, *STAGES, *TRAINING_STAGES)}
+
+
+def _family(operation: Callable) -> str:
+    """ "convolution" of minirnn.ops.convolution; all regions are one family."""
+    module = operation.__module__.split(".")[-1]
+    return "roi" if module.startswith("roi_") or ".roi" in operation.__module__ else module

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import html
-import textwrap
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from minirnn.verify.printing import as_html, as_markdown, finite, in_columns, wrapped
 
 HEADINGS = (
     "stage",
@@ -19,6 +21,7 @@ HEADINGS = (
     "tolerance",
     "verdict",
 )
+_NUMBERS = (4, 5, 6, 7)  # the columns that hold some
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class Row:
     def as_dict(self) -> dict[str, Any]:
         """The row for JSON, which has no infinity: there it is null."""
         row = {**asdict(self), "verdict": "agrees" if self.agrees else "MISS"}
-        row["absolute"], row["relative"] = _finite(self.absolute), _finite(self.relative)
-        row["errors"] = [_finite(error) for error in self.errors]
+        row["absolute"], row["relative"] = finite(self.absolute), finite(self.relative)
+        row["errors"] = [finite(error) for error in self.errors]
         return row
 
     def cells(self) -> tuple[str, ...]:
@@ -144,51 +147,37 @@ class Table:
 
     def as_text(self) -> str:
         """Plain text, in columns, a line between stages."""
-        cells = [HEADINGS, *(row.cells() for row in self.rows)]
-        widths = [max(len(line[k]) for line in cells) for k in range(len(HEADINGS))]
         lines: list[str] = []
-        for previous, line in zip([None, *cells], cells, strict=False):
-            if previous is not None and line[0] != previous[0]:
-                lines.append("")
-            texts = [
-                t.rjust(w) if 4 <= k <= 7 else t.ljust(w) for k, (t, w) in _columns(line, widths)
-            ]
-            lines.append("  ".join(texts).rstrip())
-        if self.not_compared:
-            lines += ["", "Not compared:"]
-            for left in self.not_compared:
-                lines += textwrap.wrap(
-                    left.sentence(), 110, initial_indent="    ", subsequent_indent="        "
-                )
-        return "\n".join([*lines, "", self.summary()])
+        stages = [row.stage for row in self.rows]
+        text = in_columns(self._cells(), _NUMBERS)
+        for line, stage, before in zip(text, ["", *stages], [None, "", *stages], strict=False):
+            lines += ["", line] if before is not None and stage != before else [line]
+        left = wrapped([left.sentence() for left in self.not_compared], "    ")
+        return "\n".join(
+            [*lines, *(["", "Not compared:", *left[1:]] if left else []), "", self.summary()]
+        )
 
     def as_markdown(self) -> str:
         """The rows as a Markdown table."""
-        lines = [f"| {' | '.join(HEADINGS)} |", "|---|---|---|---|--:|--:|--:|--:|---|"]
-        lines += [f"| {' | '.join(row.cells())} |" for row in self.rows]
-        return "\n".join(lines)
+        return as_markdown(self._cells(), _NUMBERS)
+
+    def write_page(self, path: str | os.PathLike[str]) -> None:
+        """The table as a page, with every error drawn."""
+        from minirnn.verify.page import write_errors
+
+        write_errors(path, self)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [HEADINGS, *(row.cells() for row in self.rows)]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(h)}</th>" for h in HEADINGS)
-        body = []
-        for row in self.rows:
-            cells = "".join(f"<td>{html.escape(text)}</td>" for text in row.cells())
-            colour = "" if row.agrees else ' style="color: #b00020"'
-            body.append(f"<tr{colour}>{cells}</tr>")
+        wrong = [number for number, row in enumerate(self.rows) if not row.agrees]
         left = "".join(f"<li>{html.escape(x.sentence())}</li>" for x in self.not_compared)
         return (
-            f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-            f"<p>{html.escape(self.summary())}</p>"
+            as_html(self._cells(), _NUMBERS, wrong)
+            + f"<p>{html.escape(self.summary())}</p>"
             + (f"<details><summary>Not compared</summary><ul>{left}</ul></details>" if left else "")
         )
 
     def __str__(self) -> str:
         return self.as_text()
-
-
-def _columns(line: Sequence[str], widths: Sequence[int]) -> Any:
-    return enumerate(zip(line, widths, strict=True))
-
-
-def _finite(number: float) -> float | None:
-    return number if abs(number) < float("inf") else None

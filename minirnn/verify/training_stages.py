@@ -1,7 +1,8 @@
 """What training does between two gradients: the optimiser's steps, clipping, and the learning rates.
 
-The functions of the library change things in place, or answer for one step. Here each is wrapped in a
-function from arrays to arrays that covers several steps, so that momentum and schedules show.
+The functions of the library and of the textbook change things in place, or answer for one step. The
+functions here make of either one from arrays to arrays that covers several steps, so that momentum and
+schedules show.
 """
 
 from __future__ import annotations
@@ -12,18 +13,13 @@ from typing import Any
 import numpy as np
 
 from minirnn.autograd import Tensor
-from minirnn.training import optimiser, schedule
 from minirnn.training.settings import TrainingSettings
-from minirnn.verify.subject import Draw, Subject
-
-
-def sgd_steps(parameter: np.ndarray, gradients: np.ndarray, **settings: float) -> np.ndarray:
-    """The parameter after one step with each of the gradients (S, …)."""
-    return take_steps(optimiser.sgd_step, parameter, gradients, **settings)
+from minirnn.verify.drawing import Case, Rng, case, drawn, normal
+from minirnn.verify.subject import Subject, found_at
 
 
 def take_steps(step: Any, parameter: np.ndarray, gradients: np.ndarray, **settings: float) -> Any:
-    """The same with any function that takes one step in place."""
+    """The parameter after one step, which is taken in place, with each of the gradients (S, …)."""
     parameter = np.array(parameter)
     velocity = np.zeros_like(parameter)
     for gradient in gradients:
@@ -31,13 +27,8 @@ def take_steps(step: Any, parameter: np.ndarray, gradients: np.ndarray, **settin
     return parameter
 
 
-def clipped_gradients(*gradients: np.ndarray, max_norm: float) -> list[np.ndarray]:
-    """The gradients of several parameters, shortened together."""
-    return clip_with(optimiser.clip_gradients, *gradients, max_norm=max_norm)
-
-
 def clip_with(clip: Any, *gradients: np.ndarray, max_norm: float) -> list[np.ndarray]:
-    """The same with any function that clips the gradients of tensors."""
+    """The gradients of several parameters, shortened together by a function of tensors."""
     tensors = [Tensor(np.zeros_like(gradient)) for gradient in gradients]
     for tensor, gradient in zip(tensors, gradients, strict=True):
         tensor.grad = np.array(gradient)
@@ -45,44 +36,45 @@ def clip_with(clip: Any, *gradients: np.ndarray, max_norm: float) -> list[np.nda
     return [tensor.grad for tensor in tensors if tensor.grad is not None]
 
 
-def learning_rates(**settings: Any) -> np.ndarray:
+def learning_rates(rate: Any, **settings: Any) -> np.ndarray:
     """The learning rate of every step of a run."""
     run = TrainingSettings(**settings)
-    return np.array([schedule.learning_rate(step, run) for step in range(run.steps)])
+    return np.array([rate(step, run) for step in range(run.steps)])
 
 
-def _steps(rng: np.random.Generator, *, count: int, **changed: float) -> Any:
-    settings = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01, **changed}
-    return (rng.normal(0, 1, (3, 4)), rng.normal(0, 1, (count, 3, 4))), settings
+def _stage(name: str, function: Any, of_one_step: str, *cases: Case) -> Subject:
+    """Several steps with a function of the library, found when it is wanted."""
+    find = found_at(f"training.{of_one_step}")
+    return Subject("training", name, lambda: partial(function, find()), cases)
 
 
-def _gradients(rng: np.random.Generator, *, max_norm: float) -> Any:
-    shapes = ((3, 4), (5,), (2, 1, 2))
-    return tuple(rng.normal(0, 1, shape) for shape in shapes), {"max_norm": max_norm}
+_SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+_GRADIENTS = normal(3, 4), normal(5), normal(2, 1, 2)
 
 
-def _run(rng: np.random.Generator, **settings: Any) -> Any:
+@drawn
+def _run(rng: Rng, **settings: Any) -> Any:
     return (), {"learning_rate": float(rng.uniform(0.01, 0.1)), **settings}
 
 
-def _own(function: Any, *draws: Draw) -> Subject:
-    return Subject("training", function.__name__, lambda: function, draws, ())
-
-
 TRAINING_STAGES: tuple[Subject, ...] = (
-    _own(
-        sgd_steps,
-        partial(_steps, count=5),
-        partial(_steps, count=5, momentum=0.0),
-        partial(_steps, count=5, weight_decay=0.0),
-        partial(_steps, count=0),
+    _stage(
+        *("sgd_steps", take_steps, "optimiser.sgd_step"),
+        case(normal(3, 4), normal(5, 3, 4), **_SGD),
+        case(normal(3, 4), normal(5, 3, 4), **{**_SGD, "momentum": 0.0}),
+        case(normal(3, 4), normal(5, 3, 4), **{**_SGD, "weight_decay": 0.0}),
+        case(normal(3, 4), normal(0, 3, 4), **_SGD),
     ),
-    _own(clipped_gradients, partial(_gradients, max_norm=1.0), partial(_gradients, max_norm=1e3)),
-    _own(
-        learning_rates,
-        partial(_run, steps=40, warmup_steps=10, schedule="step", milestones=(20, 30)),
-        partial(_run, steps=40, warmup_steps=10, schedule="cosine", final_fraction=0.1),
-        partial(_run, steps=20, warmup_steps=0, schedule="cosine"),
-        partial(_run, steps=12, warmup_steps=5, schedule="constant"),
+    _stage(
+        *("clipped_gradients", clip_with, "optimiser.clip_gradients"),
+        case(*_GRADIENTS, max_norm=1.0),
+        case(*_GRADIENTS, max_norm=1e3),
+    ),
+    _stage(
+        *("learning_rates", learning_rates, "schedule.learning_rate"),
+        _run(steps=40, warmup_steps=10, schedule="step", milestones=(20, 30)),
+        _run(steps=40, warmup_steps=10, schedule="cosine", final_fraction=0.1),
+        _run(steps=20, warmup_steps=0, schedule="cosine"),
+        _run(steps=12, warmup_steps=5, schedule="constant"),
     ),
 )

@@ -1,8 +1,11 @@
 """The libraries that minirnn is compared with, and how each is asked.
 
 A reference is a module beside this one with a table `FUNCTIONS`: for each function of ours, by its
-name in `minirnn.verify.subjects`, one that takes the same inputs and settings and asks the library.
+name in `minirnn.verify.subject`, one that takes the same inputs and settings and asks the library.
 It raises `Skip`, with the reason, for settings that the library does not have.
+
+What has to be brought into the library's own form first is done by the module's function `prepared`, if
+it has one, so that a clock can start after it: `minirnn bench` asks the same references.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module, metadata
 from typing import Any
 
@@ -50,35 +54,70 @@ class Reference:
     gradient_tolerance: float = 1e-10
 
     def missing(self) -> str | None:
-        """Why it cannot be asked; None where it can."""
-        absent = [name for name in self.packages if importlib.util.find_spec(name) is None]
-        if absent:
-            return f"not installed: {', '.join(absent)} (docs/verify.md says how)"
+        """Why it cannot be asked, and how to change that; None where it can."""
+        reason = not_installed(*self.packages)
+        if reason:
+            return reason
         try:
-            self.functions()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.functions()
         except Exception as error:  # whatever a broken installation raises
             return f"installed, but cannot be imported: {type(error).__name__}: {error}"
         return None
 
     def version(self) -> str:
         """Of the library, and what a reader should know besides."""
-        note = getattr(import_module(f"{__name__}.{self.module}"), "NOTE", "")
+        note = getattr(self._module(), "NOTE", "")
         return metadata.version(self.packages[-1]) + (f" ({note})" if note else "")
 
     def functions(self) -> dict[str, Callable]:
         """Functions of the library by the names of ours."""
-        return import_module(f"{__name__}.{self.module}").FUNCTIONS
+        return self._module().FUNCTIONS
+
+    def prepared(
+        self, name: str, inputs: Sequence[Any], settings: dict[str, Any], threads: int = 1
+    ) -> Callable[[], Any]:
+        """A function that asks the library, with everything in the library's own form before it is called.
+
+        Args:
+            name: of our function.
+            inputs: by position.
+            settings: by keyword.
+            threads: that a library may use to which this is told with each question.
+
+        Raises:
+            Skip: it has no answer to such a question.
+        """
+        prepare = getattr(self._module(), "prepared", None)
+        function = self.functions()[name]
+        if prepare:
+            return prepare(function, inputs, settings, threads)
+        return partial(function, *inputs, **settings)
 
     def forward(self, name: str, inputs: Sequence[Any], settings: dict[str, Any]) -> list[Any]:
         """What the library answers, as arrays."""
-        function = self.functions()[name]
-        if self.gradients == "autograd":
-            from minirnn.verify.references.torch_functions import to_torch
-
-            inputs, settings = to_torch(list(inputs)), to_torch(settings)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what a library says of its own future
-            return as_arrays(function(*inputs, **settings))
+            return as_arrays(self.prepared(name, inputs, settings)())
+
+    def gradient(self, name: str, *call: Any) -> Callable[[], Any]:
+        """A function that gives the gradients of the library's autograd; see `torch_functions.gradient`."""
+        return self._module().gradient(self.functions()[name], *call)
+
+    def _module(self) -> Any:
+        return import_module(f"{__name__}.{self.module}")
+
+
+def not_installed(*packages: str) -> str | None:
+    """Which of the packages are missing, and how to get them; None where all are there."""
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
+    if not absent:
+        return None
+    how = "pip install --no-deps torchvision" if "torchvision" in absent else ""
+    if set(absent) - {"torchvision"}:
+        how = "; ".join(filter(None, ("pip install 'minirnn[reference]'", how)))
+    return f"not installed: {', '.join(absent)} ({how}; see docs/verify.md)"
 
 
 #: In the order of the table's rows for one function.
@@ -114,3 +153,4 @@ REFERENCES: tuple[Reference, ...] = (
     ),
     Reference("pycocotools", "coco_functions", ("pycocotools",)),
 )
+BY_NAME = {reference.name: reference for reference in REFERENCES}

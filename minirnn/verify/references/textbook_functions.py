@@ -1,7 +1,7 @@
 """The textbook's functions by the names that `verify` has for the library's.
 
-They take the same arguments. What is left to do here is little: float64 where float32 is the default, the
-textbook's own operation for the library's, and functions that change things in place, called in steps.
+They take the same arguments. What is left to do here is little: the textbook's own operation for the
+library's, a seed for a generator, and functions that change things in place, called in steps.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.data.sample import Target
-from minirnn.textbook import anchors, heads, levels, matching, rpn, training
-from minirnn.training.settings import TrainingSettings
+from minirnn.textbook import heads, levels, matching, training
 from minirnn.verify import training_stages
+from minirnn.verify.stages import seeded
 
 #: Those of a textbook module that are called as in the library.
 _SAME = {
@@ -34,11 +34,11 @@ _SAME = {
     "roi_pool": "roi_pool",
     "roi_warp": "roi_warp",
     "roi_align": "roi_align",
-    "anchors": "base_anchors inside_image",
+    "anchors": "base_anchors grid_anchors pyramid_anchors inside_image",
     "boxes": "box_area=area box_intersection=intersection box_iou=iou crowd_iou box_encode=encode "
     "box_decode=decode box_clip=clip large_enough nms batched_nms from_xywh to_xywh",
     "matching": "match ignore_crowds",
-    "rpn": "rpn_targets rpn_losses proposals_of_image",
+    "rpn": "rpn_flatten=flatten rpn_targets rpn_losses proposals_of_image",
     "levels": "assign_levels",
     "heads": "roi_targets detections_of_image mask_loss mask_probabilities",
     "masks": "mask_crop=crop mask_paste=paste rle_encode=encode rle_decode=decode rle_area=area",
@@ -50,10 +50,6 @@ def _pyramid_roi(*inputs: Any, operation: Callable, **settings: Any) -> np.ndarr
     name = operation.__name__
     loops = getattr(import_module(f"minirnn.textbook.{name}"), name)
     return levels.pyramid_roi(*inputs, operation=loops, **settings)
-
-
-def _sample(matches: np.ndarray, count: int, fraction: float, *, seed: int) -> Any:
-    return matching.sample(matches, count, fraction, np.random.default_rng(seed))
 
 
 def _box_losses(
@@ -68,11 +64,6 @@ def _box_losses(
     return heads.box_losses(logits, deltas, [rois], [target], **settings)
 
 
-def _learning_rates(**settings: Any) -> np.ndarray:
-    run = TrainingSettings(**settings)
-    return np.array([training.learning_rate(step, run) for step in range(run.steps)])
-
-
 FUNCTIONS: dict[str, Callable] = {
     name.partition("=")[0]: getattr(
         import_module(f"minirnn.textbook.{module}"), name.rpartition("=")[2]
@@ -80,13 +71,10 @@ FUNCTIONS: dict[str, Callable] = {
     for module, names in _SAME.items()
     for name in names.split()
 } | {
-    "grid_anchors": partial(anchors.grid_anchors, dtype=np.float64),
-    "pyramid_anchors": partial(anchors.pyramid_anchors, dtype=np.float64),
     "pyramid_roi": _pyramid_roi,
-    "rpn_flatten": rpn.flatten,
-    "sample": _sample,
+    "sample": seeded(matching.sample),
     "box_losses": _box_losses,
     "sgd_steps": partial(training_stages.take_steps, training.sgd_step),
     "clipped_gradients": partial(training_stages.clip_with, training.clip_gradients),
-    "learning_rates": _learning_rates,
+    "learning_rates": partial(training_stages.learning_rates, training.learning_rate),
 }

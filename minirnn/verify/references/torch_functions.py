@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from minirnn.training.settings import TrainingSettings
+from minirnn.verify.drawing import mapped
 from minirnn.verify.references import Skip
 
 # torch.Tensor. Types are checked where there is no torch, too.
@@ -19,37 +20,53 @@ Tensor = Any
 
 def to_torch(value: Any) -> Any:
     """Arrays in lists, tuples, dictionaries and data classes as tensors of their own memory."""
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.array(value))
-    if isinstance(value, (list, tuple)):
-        return type(value)(to_torch(item) for item in value)
-    if isinstance(value, dict):
-        return {key: to_torch(item) for key, item in value.items()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: to_torch(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **fields)
-    return value
+    return mapped(value, lambda array: torch.from_numpy(np.array(array)))
 
 
-def gradients_of(
+def prepared(
+    function: Callable, inputs: Sequence[Any], settings: dict[str, Any], threads: int
+) -> Callable[[], Any]:
+    """See `Reference.prepared`. How many threads it uses, torch is told for the whole process."""
+    inputs, settings = to_torch(list(inputs)), to_torch(settings)
+
+    def run() -> Any:
+        with torch.no_grad():
+            return function(*inputs, **settings)
+
+    return run
+
+
+def gradient(
     function: Callable,
     inputs: Sequence[Any],
     settings: dict[str, Any],
     positions: Sequence[int],
     cotangents: Sequence[np.ndarray],
-) -> list[np.ndarray]:
-    """dL/d(input) for the inputs at some positions, where L = Σ cotangent · output."""
-    tensors = to_torch(list(inputs))
-    for position in positions:
-        tensors[position].requires_grad_(True)
-    outputs = function(*tensors, **to_torch(settings))
+) -> Callable[[], list[Tensor]]:
+    """A function that gives dL/d(input) for inputs at some positions, where L = Σ cotangent · output."""
+    inputs = to_torch(list(inputs))
+    leaves = [inputs[position].requires_grad_(True) for position in positions]
+    outputs = function(*inputs, **to_torch(settings))
     several = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-    if any(output.requires_grad for output in several):
-        torch.autograd.backward(several, to_torch(list(cotangents)))
-    return [
-        np.zeros(tensors[p].shape) if tensors[p].grad is None else tensors[p].grad.numpy()
-        for p in positions
-    ]
+    goals = zip(several, to_torch(list(cotangents)), strict=True)
+    ways = [(y, dy) for y, dy in goals if y.requires_grad]
+
+    def run() -> list[Tensor]:
+        if not ways:
+            return [torch.zeros_like(x) for x in leaves]
+        ys, dys = zip(*ways, strict=True)
+        found = torch.autograd.grad(ys, leaves, dys, retain_graph=True, allow_unused=True)
+        pairs = zip(leaves, found, strict=True)
+        return [torch.zeros_like(x) if dx is None else dx for x, dx in pairs]
+
+    return run
+
+
+def named(function: Callable, **names: str) -> Callable:
+    """A function of torch by our names of its settings: `named(torch.clamp, low="min")`."""
+    return lambda *inputs, **settings: function(
+        *inputs, **{names.get(name, name): value for name, value in settings.items()}
+    )
 
 
 def _take(x: Tensor, *, index: Any) -> Tensor:
@@ -58,58 +75,6 @@ def _take(x: Tensor, *, index: Any) -> Tensor:
         # Torch's slices go up only.
         return x.flip([a for a, p in enumerate(parts) if isinstance(p, slice) and p.step == -1])
     return x[index]
-
-
-def _axes(x: Tensor, axis: Any) -> Any:
-    return tuple(range(x.ndim)) if axis is None else axis
-
-
-def _max(x: Tensor, *, axis: Any = None, keepdims: bool = False) -> Tensor:
-    return torch.amax(x, _axes(x, axis), keepdim=keepdims)
-
-
-def _batch_norm(x: Tensor, weight: Tensor, bias: Tensor, *, eps: float = 1e-5) -> Tensor:
-    return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
-
-
-def _frozen(
-    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, eps: float = 1e-5
-) -> Tensor:
-    return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
-
-
-def _layer_norm(x: Tensor, weight: Tensor, bias: Tensor, *, eps: float = 1e-5) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
-
-
-def _group_norm(
-    x: Tensor, weight: Tensor, bias: Tensor, *, groups: int, eps: float = 1e-5
-) -> Tensor:
-    return F.group_norm(x, groups, weight, bias, eps)
-
-
-def _pad(x: Tensor, *, widths: Any) -> Tensor:
-    return F.pad(x, [n for pair in reversed(widths) for n in pair])
-
-
-def _clip(x: Tensor, *, low: float | None = None, high: float | None = None) -> Tensor:
-    return torch.clamp(x, low, high)
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, *, ignore: int | None = None) -> Tensor:
-    return F.cross_entropy(logits, labels, ignore_index=-100 if ignore is None else ignore)
-
-
-def _max_pool2d(x: Tensor, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Tensor:
-    return F.max_pool2d(x, kernel, stride, padding)
-
-
-def _avg_pool2d(x: Tensor, *, kernel: Any, stride: Any = None, padding: Any = 0) -> Tensor:
-    return F.avg_pool2d(x, kernel, stride, padding)
-
-
-def _bilinear(x: Tensor, *, size: Any, align_corners: bool = False) -> Tensor:
-    return F.interpolate(x, size, mode="bilinear", align_corners=align_corners)
 
 
 def _scale_masks(masks: Tensor, size: Any) -> Tensor:
@@ -223,42 +188,42 @@ FUNCTIONS: dict[str, Callable] = {
     "multiply": torch.mul,
     "divide": torch.div,
     "negative": torch.neg,
-    "power": lambda x, *, exponent: torch.pow(x, exponent),
+    "power": torch.pow,
     "exp": torch.exp,
     "log": torch.log,
     "sqrt": torch.sqrt,
     "absolute": torch.abs,
     "maximum": torch.maximum,
     "minimum": torch.minimum,
-    "clip": _clip,
+    "clip": named(torch.clamp, low="min", high="max"),
     "where": torch.where,
     "matmul": torch.matmul,
-    "reshape": lambda x, *, shape: torch.reshape(x, shape),
+    "reshape": torch.reshape,
     "flatten": lambda x: x.reshape(len(x), int(np.prod(x.shape[1:]))),
     "transpose": lambda x, *, axes=None: x.permute(axes or tuple(range(x.ndim))[::-1]),
     "take": _take,
     "concatenate": lambda *xs, axis=0: torch.cat(xs, axis),
     "stack": lambda *xs, axis=0: torch.stack(xs, axis),
-    "pad": _pad,
-    "broadcast_to": lambda x, *, shape: torch.broadcast_to(x, shape),
-    "sum": lambda x, *, axis=None, keepdims=False: torch.sum(x, _axes(x, axis), keepdims),
-    "mean": lambda x, *, axis=None, keepdims=False: torch.mean(x, _axes(x, axis), keepdims),
-    "max": _max,
+    "pad": lambda x, *, widths: F.pad(x, [n for pair in reversed(widths) for n in pair]),
+    "broadcast_to": named(torch.broadcast_to, shape="size"),
+    "sum": torch.sum,
+    "mean": torch.mean,
+    "max": torch.amax,
     "relu": F.relu,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "softmax": lambda x, *, axis=-1: torch.softmax(x, axis),
     "log_softmax": lambda x, *, axis=-1: torch.log_softmax(x, axis),
-    "max_pool2d": _max_pool2d,
-    "avg_pool2d": _avg_pool2d,
+    "max_pool2d": named(F.max_pool2d, kernel="kernel_size"),
+    "avg_pool2d": named(F.avg_pool2d, kernel="kernel_size"),
     "global_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 1)[:, :, 0, 0],
-    "nearest": lambda x, *, size: F.interpolate(x, size, mode="nearest"),
-    "bilinear": _bilinear,
-    "group_norm": _group_norm,
-    "batch_norm": _batch_norm,
-    "frozen_batch_norm": _frozen,
-    "layer_norm": _layer_norm,
-    "cross_entropy": _cross_entropy,
+    "nearest": F.interpolate,
+    "bilinear": partial(F.interpolate, mode="bilinear"),
+    "group_norm": lambda x, w, b, *, groups, eps=1e-5: F.group_norm(x, groups, w, b, eps),
+    "batch_norm": lambda x, w, b, **eps: F.batch_norm(x, None, None, w, b, training=True, **eps),
+    "frozen_batch_norm": lambda x, w, b, mean, var, **eps: F.batch_norm(x, mean, var, w, b, **eps),
+    "layer_norm": lambda x, *wb, **eps: F.layer_norm(x, x.shape[-1:], *wb, **eps),
+    "cross_entropy": named(F.cross_entropy, ignore="ignore_index"),
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "smooth_l1": F.smooth_l1_loss,
     "conv2d": F.conv2d,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from minirnn.verify.references import Skip
+from minirnn.verify.references.torch_functions import gradient, prepared
 from minirnn.verify.torchvision_cpu import import_torchvision
 
 import_torchvision()  # declares operators that it may lack; before the parts of it are imported
@@ -17,6 +18,7 @@ from torchvision import ops  # noqa: E402
 from torchvision.models.detection import _utils, anchor_utils, roi_heads, rpn, transform  # noqa: E402
 from torchvision.models.detection.image_list import ImageList  # noqa: E402
 
+__all__ = ["FUNCTIONS", "NOTE", "gradient", "prepared"]
 # torch.Tensor. Types are checked where there is no torch, too.
 Tensor = Any
 #: Said beside the version: what is compared with then are the definitions in `torchvision_cpu`.
@@ -33,34 +35,17 @@ def _rois(boxes: Tensor, image_index: Tensor) -> Tensor:
     return torch.cat([image_index[:, None].to(boxes.dtype), boxes], 1)
 
 
-def _roi_align(
-    features: Tensor,
-    boxes: Tensor,
-    image_index: Tensor,
-    *,
-    output_size: Any,
-    spatial_scale: float,
-    sampling_ratio: int = 2,
-    aligned: bool = False,
-    reduce: str = "mean",
-) -> Tensor:
+def _roi_align(*inputs: Tensor, reduce: str = "mean", **settings: Any) -> Tensor:
     if reduce != "mean":
         raise Skip('has reduce="mean" only')
-    rois = _rois(boxes, image_index)
-    return ops.roi_align(features, rois, output_size, spatial_scale, sampling_ratio, aligned)
+    features, *boxes = inputs
+    return ops.roi_align(features, _rois(*boxes), **{"sampling_ratio": 2, **settings})
 
 
-def _roi_pool(
-    features: Tensor,
-    boxes: Tensor,
-    image_index: Tensor,
-    *,
-    output_size: Any,
-    spatial_scale: float,
-) -> Tensor:
+def _roi_pool(features: Tensor, *boxes: Tensor, **settings: Any) -> Tensor:
     if NOTE:
         raise Skip("its compiled operators do not load beside this build of torch")
-    return ops.roi_pool(features, _rois(boxes, image_index), output_size, spatial_scale)
+    return ops.roi_pool(features, _rois(*boxes), **settings)
 
 
 def _pyramid_roi(
@@ -117,6 +102,7 @@ def _pyramid_anchors(
     rounded: bool = False,
     offset: float = 0.0,
     integer_strides: bool = False,
+    dtype: Any = None,
 ) -> list[Tensor]:
     if not rounded or offset or not integer_strides:
         raise Skip("always rounds its anchors")

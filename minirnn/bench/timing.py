@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minirnn.verify.printing import finite
+
 
 @dataclass
-class Row:
+class Timing:
     """One thing that was timed.
 
     Attributes:
@@ -125,7 +126,7 @@ class Sum:
     worst: dict[str, tuple[float, str]]
 
     @classmethod
-    def of(cls, name: str, rows: Sequence[Row]) -> Sum:
+    def of(cls, name: str, rows: Sequence[Timing]) -> Sum:
         """Add up rows."""
         common = [p for p in rows[0].peers if all(p in row.peers for row in rows)] if rows else []
         theirs, worst = {}, {}
@@ -152,8 +153,3 @@ class Sum:
             for name, seconds in self.theirs.items()
         ]
         return f"{self.name}: ours {self.ours * 1e3:.0f} ms" + "".join(f"; {p}" for p in parts)
-
-
-def finite(number: float) -> float | None:
-    """The number, or None for infinity and NaN, which JSON does not know."""
-    return number if math.isfinite(number) else None
