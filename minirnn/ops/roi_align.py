@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from minirnn.autograd.tensor import differentiable
-from minirnn.backend import Array, xp_of
-from minirnn.ops.roi_regions import Side, bins_of, check_regions
+from minirnn.backend import Array
+from minirnn.ops.roi_regions import aligned_sides, bins_of, check_regions
 from minirnn.ops.roi_sampling import sample_regions
 
 
@@ -54,11 +54,6 @@ def roi_align(
     Source: He et al., "Mask R-CNN", 2017, section 3. The half cell: detectron2's ROIAlign.
     """
     bins = bins_of(output_size)
-    xp = xp_of(boxes)
-    corners = boxes * spatial_scale - (0.5 if aligned else 0.0)
-    start, size = corners[:, :2], corners[:, 2:] - corners[:, :2]
-    if not aligned:
-        size = xp.maximum(size, 1)
-    columns, rows = (Side.of(start[:, k], size[:, k], bins[1 - k], sampling_ratio) for k in (0, 1))
+    rows, columns = aligned_sides(boxes, spatial_scale, bins, sampling_ratio, aligned)
     pooled, gradient = sample_regions(features, rows, columns, image_index, bins, reduce)
     return pooled, (gradient, None, None)

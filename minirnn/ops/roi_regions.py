@@ -83,3 +83,15 @@ class Side(NamedTuple):
         else:
             samples = xp.ceil(size / bins).astype(np.intp)
         return cls(start, size, xp.where(size > 0, samples, 0))
+
+
+def aligned_sides(
+    boxes: Array, spatial_scale: float, bins: tuple[int, int], sampling_ratio: int, aligned: bool
+) -> tuple[Side, Side]:
+    """The vertical and the horizontal sides of RoIAlign's regions, see there."""
+    corners = boxes * spatial_scale - (0.5 if aligned else 0.0)
+    start, size = corners[:, :2], corners[:, 2:] - corners[:, :2]
+    if not aligned:
+        size = xp_of(boxes).maximum(size, 1)
+    columns, rows = (Side.of(start[:, k], size[:, k], bins[1 - k], sampling_ratio) for k in (0, 1))
+    return rows, columns

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from minirnn.backend import Array, scatter_add
 from minirnn.kernels.cpu.convolution import on_host
+from minirnn.kernels.cpu.roi_matrix import readings
 from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel
 from minirnn.masks.crop import crop
 from minirnn.masks.paste import paste, place, weights_of, with_border
 from minirnn.masks.rle import run_lengths
-from minirnn.ops.interpolation import neighbours
+from minirnn.ops.roi_regions import Side, aligned_sides
 
 
 @kernel(
@@ -27,50 +26,33 @@ def crop_by_axes(
 ) -> Array:
     """`minirnn.masks.crop`: A @ mask @ B.T, where A (size, H) and B (size, W) depend on the box alone."""
     targets = np.zeros((len(boxes), size, size), boxes.dtype)
-    height, width = masks.shape[1:]
     for g in np.unique(gt_index).tolist():
         members = np.flatnonzero(gt_index == g)
-        own = boxes[members]
-        top, bottom = _span(own[:, 1], own[:, 3], height)
-        left, right = _span(own[:, 0], own[:, 2], width)
-        rows = _axis_weights(own[:, 1], own[:, 3], size, top, bottom, height, aligned)
-        columns = _axis_weights(own[:, 0], own[:, 2], size, left, right, width, aligned)
-        part = masks[g, top:bottom, left:right].astype(boxes.dtype)
-        read = (rows.reshape(-1, bottom - top) @ part).reshape(len(own), size, right - left)
-        targets[members] = read @ columns.swapaxes(1, 2)
+        sides = aligned_sides(boxes[members], 1.0, (size, size), 0, aligned)
+        (top, rows), (left, columns) = (
+            _bin_weights(side, size, length)
+            for side, length in zip(sides, masks.shape[1:], strict=True)
+        )
+        part = masks[g, top : top + rows.shape[2], left : left + columns.shape[2]]
+        read = rows.reshape(-1, rows.shape[2]) @ part.astype(boxes.dtype)
+        targets[members] = read.reshape(len(members), size, -1) @ columns.swapaxes(1, 2)
     return targets.clip(0, 1)
 
 
-def _span(start: Array, stop: Array, length: int) -> tuple[int, int]:
-    """The pixels of one axis that any of the boxes can read, with a margin for rounding."""
-    low = min(max(math.floor(start.min()) - 2, 0), length - 1)
-    high = max(min(math.floor(max(stop.max(), start.max() + 1)) + 3, length), low + 1)
-    return low, high
+def _bin_weights(side: Side, bins: int, length: int) -> tuple[int, Array]:
+    """The first pixel that any region reads along one axis, and what each bin reads from there on.
 
-
-def _axis_weights(
-    start: Array, stop: Array, size: int, low: int, high: int, length: int, aligned: bool
-) -> Array:
-    """(R, size, high - low): how much each bin reads of each pixel low…high-1, along one axis."""
-    dtype = start.dtype
-    if aligned:
-        start, stop = start - 0.5, stop - 0.5
-    extent = stop - start if aligned else np.maximum(stop - start, 1)
-    n = np.maximum(np.ceil(extent / size), 0)[:, None, None]
-    safe = np.maximum(n, 1)
-    step = (extent / size)[:, None, None]
-    k = np.arange(max(int(n.max()), 1), dtype=dtype)
-    bins = np.arange(size, dtype=dtype)[:, None]
-    at = start[:, None, None] + bins * step + (k + 0.5) * step / safe  # (R, size, most samples)
-    # Up to a pixel outside the mask its border value counts; further away there is nothing.
-    share = ((k < n) & (at >= -1) & (at <= length)) / safe
-    first, second, t = neighbours(at.clip(0, length - 1), length)
-    first, second = (index.clip(low, high - 1) - low for index in (first, second))
-    row = np.arange(len(start) * size).reshape(len(start), size, 1) * (high - low)
-    weights = np.zeros(len(start) * size * (high - low), dtype)
-    scatter_add(weights, (row + first).ravel(), (share * (1 - t)).ravel())
-    scatter_add(weights, (row + second).ravel(), (share * t).ravel())
-    return weights.reshape(len(start), size, high - low)
+    Returns:
+        first, and weights (R, bins, pixels).
+    """
+    low, high, low_weight, high_weight = readings(side, bins, length)
+    first, last = int(low.min()), int(high.max()) + 1
+    weights = np.zeros((*low.shape[:2], last - first), low_weight.dtype)
+    row = np.arange(weights.size, step=last - first).reshape(-1, bins, 1) - first
+    flat = weights.reshape(-1)
+    scatter_add(flat, (row + low).ravel(), low_weight.ravel())
+    scatter_add(flat, (row + high).ravel(), high_weight.ravel())
+    return first, weights
 
 
 @kernel(

@@ -84,27 +84,9 @@ def _cells_along(
         first, count: (R·bins,) where the list of each bin begins, and how long it is.
         cell, weight: the lists, one after the other; cells ascend in each.
     """
-    kind = side.start.dtype
-    start, step, samples = (a[:, None, None] for a in (side.start, side.size / bins, side.samples))
-    number = (
-        np.arange(max(int(side.samples.max()), 1)) if only is None else np.arange(only, only + 1)
-    )
-    in_bin = np.maximum(samples, 1).astype(kind)
-    bin_start = start + np.arange(bins).astype(kind)[:, None] * step
-    position = bin_start + (number.astype(kind) + 0.5) * step / in_bin  # (R, bins, samples)
-
-    # A sample more than one cell outside of the outermost centres reads 0; a nearer one reads the
-    # border's cell.
-    counts = (number < samples) & (position >= -1) & (position <= length)
-    position = np.clip(position, 0, length - 1)
-    low, high, t = neighbours(position, length)
-    share = counts.astype(kind) / (in_bin if only is None else 1)
-    high_weight = t * share
-    low_weight = share - high_weight
-
+    low, high, low_weight, high_weight = readings(side, bins, length, only)
     # Merge: a table over the cells from the bin's first one on, in which shared cells add up.
     origin = low[:, :, :1]
-    low, high = np.where(counts, low, origin), np.where(counts, high, origin)
     reach = int((high - origin).max()) + 1
     table = np.zeros(len(low) * bins * reach, dtype)
     table_row = np.arange(len(low) * bins).reshape(-1, bins, 1) * reach
@@ -114,6 +96,40 @@ def _cells_along(
     of_bin, place = np.nonzero(table)
     count = (table != 0).sum(axis=1)
     return np.cumsum(count) - count, count, origin.ravel()[of_bin] + place, table[of_bin, place]
+
+
+def readings(
+    side: Side, bins: int, length: int, only: int | None = None
+) -> tuple[Array, Array, Array, Array]:
+    """What the samples of all bins read along one axis: two cells each, and the weights of both.
+
+    Args:
+        side: of R regions.
+        bins: of a region.
+        length: cells of the axis.
+        only: if given, this sample of each bin alone, with a weight of 1; else all, which share a bin's 1.
+
+    Returns:
+        low, high, low_weight, high_weight: (R, bins, samples). A sample that reads nothing has weights of
+        0, and the cells of its bin's first.
+    """
+    kind = side.start.dtype
+    start, step, samples = (a[:, None, None] for a in (side.start, side.size / bins, side.samples))
+    number = (
+        np.arange(max(int(side.samples.max()), 1)) if only is None else np.arange(only, only + 1)
+    )
+    in_bin = np.maximum(samples, 1).astype(kind)
+    bin_start = start + np.arange(bins).astype(kind)[:, None] * step
+    position = bin_start + (number.astype(kind) + 0.5) * step / in_bin
+
+    # A sample more than one cell outside of the outermost centres reads 0; a nearer one reads the
+    # border's cell.
+    reads = (number < samples) & (position >= -1) & (position <= length)
+    low, high, t = neighbours(np.clip(position, 0, length - 1), length)
+    share = reads.astype(kind) / (in_bin if only is None else 1)
+    high_weight = t * share
+    low, high = (np.where(reads, cell, low[:, :, :1]) for cell in (low, high))
+    return low, high, share - high_weight, high_weight
 
 
 def _ragged(counts: Array) -> tuple[Array, Array]:
