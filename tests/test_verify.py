@@ -15,6 +15,7 @@ import minirnn.verify
 from minirnn.autograd.tensor import OPERATIONS
 from minirnn.cli import cli
 from minirnn.errors import InputError
+from minirnn.kernels import plain_only
 from minirnn.verify.comparison import compare
 from minirnn.verify.difference import as_arrays
 from minirnn.verify.references import REFERENCES, Reference
@@ -157,6 +158,18 @@ def test_a_lost_gradient_is_a_miss(monkeypatch):
     table = compare("mask_loss", references=["textbook"])
     assert [row.compared for row in table.misses] == ["gradient"]
     assert "no input got a gradient" in table.misses[0].note
+
+
+def test_plain_compares_the_plain_forms(monkeypatch):
+    import minirnn.boxes
+
+    seen = []
+    right = minirnn.boxes.area
+    monkeypatch.setattr(minirnn.boxes, "area", lambda b: seen.append(plain_only()) or right(b))
+    code, *_ = call("box_area", "--reference", "textbook", "--plain")
+    assert (code, set(seen)) == (0, {True})
+    assert compare("box_area", references=["textbook"]).agrees
+    assert not seen[-1]
 
 
 def test_a_planted_error_in_a_stage_is_a_miss(monkeypatch):
@@ -372,6 +385,25 @@ def test_everything_agrees_with_a_library_that_is_not_always_there(name):
     assert not [row.cells() for row in table.misses]
     unknown = set(reference.functions()) - set(subjects())
     assert not unknown, "a reference for something that there is not"
+
+
+@pytest.mark.reference
+def test_a_region_without_area_is_read_by_torchvision_and_is_0_here():
+    """The documented difference, for which such a region is not compared with torchvision."""
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "torchvision")):
+        pytest.skip("torch or torchvision is not installed")
+    import torch
+
+    from minirnn.verify.references.torchvision_functions import ops
+
+    settings = {"output_size": 2, "spatial_scale": 1.0, "sampling_ratio": 2, "aligned": True}
+    features, box = np.full((1, 1, 6, 6), 7.0), np.array([[2.5, 1.5, 2.5, 4.0]])
+    rois = torch.from_numpy(np.hstack([[[0.0]], box]))
+    assert (ops.roi_align(torch.from_numpy(features), rois, **settings).numpy() == 7).all()
+    ours = OPERATIONS["roi_align"](features, box, np.zeros(1, np.intp), **settings)
+    assert (as_arrays(ours)[0] == 0).all()
+    left = compare("roi_align", references=["torchvision"]).not_compared
+    assert any("region without area" in each.reason for each in left)
 
 
 def test_tables_of_references_name_only_what_there_is():

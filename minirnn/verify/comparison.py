@@ -125,7 +125,7 @@ def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Ro
     for number, case in enumerate(subject.cases):
         rng = np.random.default_rng([seed, zlib.crc32(subject.name.encode()), number])
         inputs, settings = case(rng)
-        inputs = as_type(inputs, reference.dtype)
+        inputs, settings = as_type((inputs, settings), reference.dtype)
         try:
             expected = ask(reference, subject.name, inputs, settings)
         except Skip as skip:

@@ -69,10 +69,11 @@ _BOXES = np.array(
     ]
 )
 _IMAGES = np.arange(5) % 2  # of each
+_WITHOUT_AREA = np.array([[5.2, 7.3, 5.2, 20.1], [9.1, 3.3, 9.1, 3.3]])
 
 
-def _roi(draw: Callable, regions: int, **settings: Any) -> Case:
-    inputs = draw(2, 3, 7, 9), _BOXES[:regions], _IMAGES[:regions]
+def _roi(draw: Callable, regions: int, boxes: np.ndarray = _BOXES, **settings: Any) -> Case:
+    inputs = draw(2, 3, 7, 9), boxes[:regions], _IMAGES[:regions]
     return case(*inputs, spatial_scale=0.25, **settings)
 
 
@@ -194,12 +195,15 @@ CASES: dict[str, list[Case]] = {
         case(spread(1, 2, 6, 5), kernel=2),
         case(spread(1, 2, 5, 6), kernel=1, stride=2, padding=0),
         case(spread(1, 1, 6, 7), kernel=(2, 3), stride=(1, 2), padding=(1, 0)),
+        case(spread(2, 2, 6, 8), kernel=3, stride=2, padding=1, ceil_mode=True),
         case(spread(0, 2, 5, 5), kernel=3, stride=2, padding=1),
     ],
     "avg_pool2d": [
         case(normal(2, 2, 5, 7), kernel=3, stride=2, padding=1),
         case(normal(1, 2, 6, 5), kernel=2),
         case(normal(1, 1, 6, 7), kernel=(2, 3), stride=(1, 2), padding=(1, 0)),
+        case(normal(2, 2, 6, 8), kernel=3, stride=2, padding=1, ceil_mode=True),
+        case(normal(2, 2, 5, 7), kernel=3, stride=2, padding=1, count_include_pad=False),
         case(normal(0, 2, 5, 5), kernel=2),
     ],
     "global_avg_pool2d": [case(normal(2, 3, 4, 5)), case(normal(0, 3, 4, 5))],
@@ -244,6 +248,8 @@ CASES: dict[str, list[Case]] = {
         _cross_entropy(5, 4),
         _cross_entropy(5, 1),
         _cross_entropy(6, 3, ignore=-1),
+        _cross_entropy(5, 3, class_weights=np.array([0.3, 1.0, 2.0])),
+        _cross_entropy(5, 3, reduction="sum"),
         _cross_entropy(0, 3),
     ],
     # Logits of 0 are a kink of the formula's parts (|z|), not of the loss: `spread` keeps away.
@@ -273,6 +279,9 @@ CASES: dict[str, list[Case]] = {
         case(normal(2, 3, 5, 6), normal(4, 3, 1, 1), normal(4), stride=2),
         case(normal(1, 2, 9, 8), normal(2, 2, 7, 7), None, stride=2, padding=3),
         case(normal(1, 3, 3, 4), normal(2, 3, 3, 4), normal(2)),
+        case(normal(2, 3, 5, 6), normal(4, 3, 3, 3), normal(4), padding=1, relu=True),
+        case(normal(2, 3, 5, 6), normal(4, 3, 3, 3), normal(4), normal(2, 4, 3, 3), stride=2, padding=1),
+        case(normal(2, 3, 4, 5), normal(4, 3, 1, 1), None, normal(2, 4, 4, 5), relu=True),
         case(normal(0, 3, 5, 5), normal(4, 3, 3, 3), normal(4), padding=1),
     ],
     "conv_transpose2d": [
@@ -280,6 +289,7 @@ CASES: dict[str, list[Case]] = {
         case(normal(2, 3, 3, 4), normal(3, 2, 3, 3), None, stride=2, padding=1, output_padding=1),
         case(normal(1, 2, 4, 3), normal(2, 3, 3, 2), normal(3), stride=(1, 3), padding=(2, 0)),
         case(normal(1, 2, 4, 4), normal(2, 1, 4, 4), normal(1), stride=2, padding=1),
+        case(normal(2, 4, 3, 4), normal(4, 3, 3, 2), normal(6), stride=2, dilation=2, groups=2),
         case(normal(0, 3, 3, 4), normal(3, 2, 2, 2), normal(2), stride=2),
     ],
     "linear": [
@@ -300,6 +310,7 @@ CASES: dict[str, list[Case]] = {
         _roi(normal, 5, output_size=2, aligned=True),
         _roi(normal, 5, output_size=2, sampling_ratio=0, aligned=True),
         _roi(spread, 5, output_size=2, sampling_ratio=1, reduce="max"),
+        _roi(normal, 2, boxes=_WITHOUT_AREA, output_size=2, aligned=True),
         _roi(normal, 0, output_size=2),
     ],
     "pyramid_roi": [

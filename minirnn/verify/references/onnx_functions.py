@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from minirnn.verify.references import Skip
+from minirnn.verify.references import READS_POINTS, Skip, without_area
 from minirnn.verify.references.onnx_session import session
 
 _OPSET, _IR = 21, 10  # of 2024: what runtimes since then know
@@ -122,14 +122,19 @@ def _pool(operator: str, **attributes: Any) -> Callable:
     return graph
 
 
-def _conv(x: Any, weight: Any, bias: Any, *, groups: int = 1, **settings: Any) -> Graph:
-    window = _window({"kernel": weight.shape[2:], **settings})
-    return Graph("Conv", [x], [weight, bias], group=groups, **window)
+def _conv(operator: str) -> Callable:
+    def graph(x: Any, weight: Any, bias: Any, *, groups: int = 1, **settings: Any) -> Graph:
+        window = _window({"kernel": weight.shape[2:], **settings})
+        return Graph(operator, [x], [weight, bias], group=groups, **window)
+
+    return graph
 
 
-def _conv_transpose(x: Any, weight: Any, bias: Any, **settings: Any) -> Graph:
-    window = _window({"kernel": weight.shape[2:], **settings})
-    return Graph("ConvTranspose", [x], [weight, bias], **window)
+def _conv2d(x: Any, weight: Any, bias: Any, *add: Any, relu: bool = False, **window: Any) -> Graph:
+    graph = _conv("Conv")(x, weight, bias, **window)
+    for shortcut in add:
+        graph = Graph("Add", [graph.loaded(1)(), shortcut])
+    return Graph("Relu", [graph.loaded(1)()]) if relu else graph
 
 
 def _resize(x: np.ndarray, size: Any, **attributes: Any) -> Graph:
@@ -153,10 +158,18 @@ def _norm(operator: str, **attributes: Any) -> Callable:
     return graph
 
 
-def _cross_entropy(logits: Any, labels: Any, *, ignore: int | None = None) -> Graph:
+def _cross_entropy(
+    logits: Any,
+    labels: Any,
+    *,
+    ignore: int | None = None,
+    class_weights: Any = None,
+    reduction: str = "mean",
+) -> Graph:
     # Opset 13 has it as a function of simpler operators, which the runtime puts together.
     extra: dict[str, Any] = {} if ignore is None else {"ignore_index": ignore}
-    return Graph("SoftmaxCrossEntropyLoss", [logits, labels], reduction="mean", **extra)
+    given = [logits, labels], [class_weights]
+    return Graph("SoftmaxCrossEntropyLoss", *given, reduction=reduction, **extra)
 
 
 def _clip(x: np.ndarray, *, low: float | None = None, high: float | None = None) -> Graph:
@@ -188,7 +201,10 @@ def _roi_align(*inputs: Any, output_size: Any, reduce: str = "mean", **settings:
         # Its "max" is over weighted corners of cells, not over points.
         raise Skip('its mode "max" is another operation')
     rows, columns = _pair(output_size)
-    places = "half_pixel" if settings.pop("aligned", False) else "output_half_pixel"
+    aligned = settings.pop("aligned", False)
+    if without_area(inputs[1], aligned):
+        raise Skip(READS_POINTS)
+    places = "half_pixel" if aligned else "output_half_pixel"
     settings = {"sampling_ratio": 2, **settings, "coordinate_transformation_mode": places}
     return Graph("RoiAlign", inputs, output_height=rows, output_width=columns, **settings)
 
@@ -248,8 +264,8 @@ FUNCTIONS: dict[str, Callable] = {
     "layer_norm": _norm("LayerNormalization", axis=-1),
     "frozen_batch_norm": _norm("BatchNormalization"),
     "cross_entropy": _cross_entropy,
-    "conv2d": _conv,
-    "conv_transpose2d": _conv_transpose,
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv("ConvTranspose"),
     "roi_align": _roi_align,
     "roi_pool": _roi_pool,
     "nms": _nms,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import ndimage, signal, special
 
-from minirnn.verify.references import Skip
+from minirnn.verify.references import READS_POINTS, Skip, without_area
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -30,11 +31,12 @@ def _conv2d(
     x: np.ndarray,
     weight: np.ndarray,
     bias: np.ndarray | None,
-    *,
+    *add: np.ndarray,
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    relu: bool = False,
 ) -> np.ndarray:
     (py, px), (sy, sx) = _pair(padding), _pair(stride)
     x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
@@ -49,7 +51,8 @@ def _conv2d(
             result.append(y + (0 if bias is None else bias[output]))
     if not result:
         raise Skip("no images to filter")
-    return np.stack(result).reshape(len(x), outputs, *result[0].shape)
+    y = sum(add, np.stack(result).reshape(len(x), outputs, *result[0].shape))
+    return np.maximum(y, 0) if relu else y
 
 
 def _conv_transpose2d(
@@ -60,7 +63,12 @@ def _conv_transpose2d(
     stride: Any = 1,
     padding: Any = 0,
     output_padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
 ) -> np.ndarray:
+    if groups > 1:
+        raise Skip("groups are not asked of it")
+    weight = _dilate(weight, _pair(dilation))
     wide, (py, px) = _dilate(x, _pair(stride)), _pair(padding)
     n, (channels, outputs) = len(x), weight.shape[:2]
     planes = [
@@ -76,11 +84,19 @@ def _conv_transpose2d(
     return full if bias is None else full + bias[:, None, None]
 
 
-def _cross_entropy(logits: np.ndarray, labels: np.ndarray, *, ignore: int | None = None) -> float:
+def _cross_entropy(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    ignore: int | None = None,
+    class_weights: np.ndarray | None = None,
+    reduction: str = "mean",
+) -> Any:
     used = np.flatnonzero(labels != ignore) if ignore is not None else np.arange(len(labels))
-    if not len(used):
-        raise Skip("the mean of nothing")
-    return float(-special.log_softmax(logits, axis=1)[used, labels[used]].mean())
+    losses = -special.log_softmax(logits, axis=1)[used, labels[used]]
+    if class_weights is not None:
+        return np.average(losses, weights=class_weights[labels[used]])
+    return _reduced(losses, reduction)
 
 
 def _reduced(losses: np.ndarray, reduction: str) -> Any:
@@ -136,6 +152,8 @@ def _roi_align(
     result = np.zeros((len(boxes), features.shape[1], *bins))
     for r, box in enumerate(boxes):
         x1, y1, x2, y2 = box * spatial_scale - (0.5 if aligned else 0)
+        if without_area(box[None], aligned):
+            raise Skip(READS_POINTS)
         sides = np.array([y2 - y1, x2 - x1])
         sides = sides if aligned else np.maximum(sides, 1)
         places = []
@@ -152,18 +170,19 @@ def _roi_align(
     return result
 
 
-def _max_pool2d(x: np.ndarray, *, kernel: Any, stride: Any = None, padding: Any = 0) -> np.ndarray:
-    return _filtered(ndimage.maximum_filter, -np.inf, x, kernel, stride, padding)
-
-
-def _avg_pool2d(x: np.ndarray, *, kernel: Any, stride: Any = None, padding: Any = 0) -> np.ndarray:
-    return _filtered(ndimage.uniform_filter, 0.0, x, kernel, stride, padding)
-
-
 def _filtered(
-    run: Callable, outside: float, x: np.ndarray, kernel: Any, stride: Any, padding: Any
+    run: Callable,
+    outside: float,
+    x: np.ndarray,
+    *,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    **rules: bool,
 ) -> np.ndarray:
     """A filter has its window around every cell; every stride-th of those, from the first whole one."""
+    if rules:
+        raise Skip(f"{' and '.join(rules)} is not asked of it")
     (ky, kx), (sy, sx), (py, px) = _pair(kernel), _pair(stride or kernel), _pair(padding)
     rows = (x.shape[2] + 2 * py - ky) // sy + 1
     columns = (x.shape[3] + 2 * px - kx) // sx + 1
@@ -183,8 +202,8 @@ FUNCTIONS: dict[str, Callable] = {
     "smooth_l1": _smooth_l1,
     "conv2d": _conv2d,
     "conv_transpose2d": _conv_transpose2d,
-    "max_pool2d": _max_pool2d,
-    "avg_pool2d": _avg_pool2d,
+    "max_pool2d": partial(_filtered, ndimage.maximum_filter, -np.inf),
+    "avg_pool2d": partial(_filtered, ndimage.uniform_filter, 0.0),
     "bilinear": _bilinear,
     "roi_align": _roi_align,
 }

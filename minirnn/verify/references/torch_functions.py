@@ -77,6 +77,13 @@ def _take(x: Tensor, *, index: Any) -> Tensor:
     return x[index]
 
 
+def _conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor, *add: Tensor, relu: bool = False, **window: Any
+) -> Tensor:
+    y = sum(add, F.conv2d(x, weight, bias, **window))
+    return F.relu(y) if relu else y
+
+
 def _scale_masks(masks: Tensor, size: Any) -> Tensor:
     if not len(masks):
         raise Skip("refuses empty arrays")
@@ -223,10 +230,10 @@ FUNCTIONS: dict[str, Callable] = {
     "batch_norm": lambda x, w, b, **eps: F.batch_norm(x, None, None, w, b, training=True, **eps),
     "frozen_batch_norm": lambda x, w, b, mean, var, **eps: F.batch_norm(x, mean, var, w, b, **eps),
     "layer_norm": lambda x, *wb, **eps: F.layer_norm(x, x.shape[-1:], *wb, **eps),
-    "cross_entropy": named(F.cross_entropy, ignore="ignore_index"),
+    "cross_entropy": named(F.cross_entropy, ignore="ignore_index", class_weights="weight"),
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "smooth_l1": F.smooth_l1_loss,
-    "conv2d": F.conv2d,
+    "conv2d": _conv2d,
     "conv_transpose2d": F.conv_transpose2d,
     "linear": F.linear,
     "box_encode": lambda a, b, weights=(1.0, 1.0, 1.0, 1.0): encoded(a, b, weights),

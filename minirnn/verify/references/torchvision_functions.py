@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from minirnn.verify.references import Skip
+from minirnn.verify.references import READS_POINTS, Skip, without_area
 from minirnn.verify.references.torch_functions import gradient, prepared
 from minirnn.verify.torchvision_cpu import import_torchvision
 
@@ -39,6 +39,8 @@ def _roi_align(*inputs: Tensor, reduce: str = "mean", **settings: Any) -> Tensor
     if reduce != "mean":
         raise Skip('has reduce="mean" only')
     features, *boxes = inputs
+    if without_area(boxes[0], settings.get("aligned", False)):
+        raise Skip(READS_POINTS)
     return ops.roi_align(features, _rois(*boxes), **{"sampling_ratio": 2, **settings})
 
 
