@@ -13,67 +13,22 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 import numpy as np
 import pytest
+from cli_cases import TINY, call, fail, succeed
 from PIL import Image
 
 from minirnn import __version__
 from minirnn.cli import cli
-from minirnn.cli.demo import make_room
+from minirnn.cli.demo_files import make_room
 from minirnn.cli.options import describe_fields, parse_ids, parse_overrides, split_overrides
 from minirnn.errors import InputError, WorkerError
 from minirnn.evaluation.checks import NUMBERS
 from minirnn.files import checkpoint, write_safetensors
 from minirnn.models import PRESETS, Config
 from minirnn.training import TrainingSettings, read_checkpoint
-
-# Small enough to run in a second, and as whole as any: every stage and every loss is there.
-TINY = [
-    *("--set", "workers=0", "--set", "min_size=64", "--set", "small_widths=(16, 24, 32)"),
-    *("--set", "fpn_channels=16", "--set", "box_width=32", "--set", "mask_width=16"),
-    *("--set", "anchor_sizes=((8,), (16,), (32,))", "--set", "schedule=constant"),
-    *("--set", "warmup_steps=0", "--batch-size", "2"),
-]
-
-
-class Result(NamedTuple):
-    """How a command line ended, and what it wrote."""
-
-    code: int
-    out: str
-    err: str
-
-
-def call(*arguments: object) -> Result:
-    """Run a command line in this process."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as leaving,
-    ):
-        cli.main([str(argument) for argument in arguments], prog_name="minirnn")
-    return Result(leaving.value.code, out.getvalue(), err.getvalue())
-
-
-def succeed(*arguments: object) -> Result:
-    result = call(*arguments)
-    assert result.code == 0, result.err
-    return result
-
-
-def fail(code: int, message: str, *arguments: object) -> str:
-    """Run a command line that must fail: with this code, one complaint, and no traceback."""
-    result = call(*arguments)
-    assert result.code == code, result
-    complaints = [x for x in result.err.splitlines() if x.startswith("minirnn: error: ")]
-    assert len(complaints) == 1, result.err
-    assert "Traceback" not in result.err
-    assert re.search(message, result.err), result.err
-    return result.err
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,13 @@ from minirnn.autograd import Tensor
 from minirnn.backend import to_host
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
+from minirnn.evaluation import average_precision, coco
 from minirnn.heads import keypoint
 from minirnn.models import PRESETS, build_model
 from minirnn.ops.bicubic import bicubic
 from minirnn.textbook import keypoints as textbook
 from minirnn.textbook import transform as textbook_transform
+from minirnn.verify import stage_draws
 
 TINY = {
     "keypoint_width": 8, "keypoint_convolutions": 1, "small_widths": (8, 8, 8), "fpn_channels": 8,
@@ -100,6 +102,53 @@ def test_points_are_scaled_as_the_textbook_says(xp):
     scaled = transform.scale_keypoints(xp.asarray(points), (10, 20), (25, 30))
     expected = textbook_transform.scale_keypoints(points, (10, 20), (25, 30))
     np.testing.assert_allclose(to_host(scaled), expected, rtol=1e-6)
+
+
+def test_similarity_is_cocos_definition():
+    """One point: exp(-d² / 2 s² k²) with k = 2σ; the mean over the labelled ones; 1 on the spot."""
+    points = np.zeros((17, 3))
+    points[0], points[5] = (10, 20, 2), (30, 20, 1)  # nose (σ 0.026), left shoulder (0.079)
+    truth = {"keypoints": points.ravel().tolist(), "area": 400.0, "bbox": [0, 0, 40, 40]}
+    found = points.copy()
+    assert textbook.keypoint_similarity([{"keypoints": found.ravel().tolist()}], [truth]) == 1
+    found[0, :2], found[5, :2] = (13, 24), (30, 18)
+    found[1] = 99, 99, 2  # not labelled: counts for nothing
+    there = [{"keypoints": found.ravel().tolist()}]
+    nose, shoulder = (
+        np.exp(-(d**2) / (2 * 400 * (2 * sigma) ** 2)) for d, sigma in ((5, 0.026), (2, 0.079))
+    )
+    similarity = textbook.keypoint_similarity(there, [truth])
+    assert similarity == pytest.approx((nose + shoulder) / 2)
+    assert average_precision.keypoint_similarity(there, [truth]) == pytest.approx(similarity)
+
+
+@given(st.integers(0, 3), st.integers(1, 3), st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_similarity_is_the_textbook(detections, truths, seed):
+    rng = np.random.default_rng(seed)
+    (found, there), _ = stage_draws.regions(rng, detections=detections, truths=truths)
+    for truth in there[::2]:  # COCO has a rule for objects without a labelled point, too
+        truth["keypoints"] = [0.0] * 51
+    np.testing.assert_allclose(
+        average_precision.keypoint_similarity(found, there),
+        textbook.keypoint_similarity(found, there),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_of_the_loops_is_pycocotools(seed, monkeypatch):
+    """The textbook's similarity in our AP, beside COCO's own program."""
+    (truth, results, kind), _ = stage_draws.evaluation(
+        np.random.default_rng(seed), kind="keypoints", images=4
+    )
+    theirs = coco.evaluate_results(truth, results, [kind])[kind]
+    own = average_precision.evaluate_results(truth, results, [kind])[kind]
+    monkeypatch.setattr(average_precision, "keypoint_similarity", textbook.keypoint_similarity)
+    loops = average_precision.evaluate_results(truth, results, [kind])[kind]
+    assert own == pytest.approx(theirs, abs=1e-12)
+    assert loops == pytest.approx(theirs, abs=1e-12)
 
 
 def _target(count=17):

@@ -55,6 +55,8 @@ def test_values_take_the_kind_of_their_field():
         ("final_fraction", -0.1),
         ("clip_norm", -1.0),
         ("flip", 1.1),
+        ("crop", 0.0),
+        ("crop", 1.1),
         ("seed", -1),
         ("seed", None),
         ("checkpoint_every", 0),

@@ -27,7 +27,6 @@ ALWAYS = ("textbook", "SciPy", "pycocotools")
 WITHOUT_LOOPS = {
     "coco_box_iou",
     "coco_mask_iou",
-    "keypoint_similarity",
     "average_precision",
 }
 

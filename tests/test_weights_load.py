@@ -36,6 +36,7 @@ from minirnn.weights.names import modern, modern_name
 from minirnn.weights.recognise import CONVENTIONS, torchvision_config
 
 MASK_RCNN = torchvision_shapes("maskrcnn_resnet50_fpn")
+KEYPOINT_RCNN = torchvision_shapes("keypointrcnn_resnet50_fpn")
 RESNET18 = torchvision_shapes("resnet18")
 VALUES = {name: np.float32(index / 1000) for index, name in enumerate(MASK_RCNN)}
 
@@ -164,6 +165,52 @@ def test_eps_of_a_norm_that_was_trained_and_of_other_classes():
 def test_faster_rcnn_has_no_mask_head():
     faster = torchvision_config(without(MASK_RCNN, "mask_"), trained_norm=False)
     assert faster == torchvision_config(MASK_RCNN, trained_norm=False).replace(mask=False)
+
+
+def test_keypoint_checkpoint_brings_preset_points_and_conventions():
+    config = torchvision_config(KEYPOINT_RCNN, trained_norm=False)
+    expected = PRESETS["keypointrcnn_resnet50_fpn"].replace(categories=((1, "person"),))
+    assert config == expected
+    assert (config.keypoint.count, config.keypoint.width, config.keypoint.convolutions) == (
+        17,
+        512,
+        8,
+    )
+    assert (config.num_classes, config.mask.enabled, config.backbone.norm_eps) == (2, False, 0.0)
+    assert torchvision_config(KEYPOINT_RCNN, trained_norm=True) == expected.replace(norm_eps=1e-5)
+
+
+def test_other_points_and_a_mask_head_beside_them_are_seen():
+    own = KEYPOINT_RCNN | {
+        "roi_heads.keypoint_predictor.kps_score_lowres.weight": (512, 4, 4, 4),
+        "roi_heads.keypoint_predictor.kps_score_lowres.bias": (4,),
+    }
+    config = torchvision_config(own, trained_norm=False)
+    assert config.keypoint.count == 4
+    assert config.categories == ()  # four points are no person of COCO's
+    assert config.backbone.norm_eps == 1e-5
+    mask_head = {k: v for k, v in MASK_RCNN.items() if "mask_" in k}
+    both = torchvision_config(KEYPOINT_RCNN | mask_head, trained_norm=False)
+    assert (both.mask.enabled, both.keypoint.enabled) == (True, True)
+
+
+def test_model_from_a_keypoint_checkpoint_in_its_old_names(tmp_path):
+    made = build_model(
+        "keypointrcnn_resnet50_fpn",
+        **{"backbone": "resnet18", "fpn_channels": 4, "box_width": 3},
+        **{"keypoint_width": 3, "keypoint_convolutions": 2},
+    )
+    path = tmp_path / "keypointrcnn.pth"
+    path.write_bytes(constant_checkpoint({old_name(k): v for k, v in shapes_of(made).items()}))
+    assert "rpn.head.conv.weight" in read_weights(path).stored
+    assert describe(path).network == (
+        "Keypoint R-CNN with resnet18 and FPN, 2 classes with background, 17 keypoints"
+    )
+    model = model_from(path)
+    assert shapes_of(model) == shapes_of(made)
+    assert model.config == made.config.replace(categories=((1, "person"),))
+    (found,) = model.predict([np.zeros((64, 64, 3), np.uint8)])
+    assert found.keypoints.shape[1:] == (17, 3)
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])

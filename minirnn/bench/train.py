@@ -124,9 +124,9 @@ def _compare(row: Timing, folder: Path, samples: Sequence[Sample]) -> None:
     torch.manual_seed(0)
     theirs, ours = both_losses(Comparison("torchvision"), reference, model, samples)
     worst = 0.0
-    for name, other in LOSSES.items():
-        value = float(theirs[other].detach())
-        worst = float(np.maximum(worst, abs(float(ours[name]) - value) / max(abs(value), 1e-6)))
+    for name, loss in ours.items():
+        value = float(theirs[LOSSES[name]].detach())
+        worst = float(np.maximum(worst, abs(float(loss) - value) / max(abs(value), 1e-6)))
     total_of(ours).backward()
     total_of(theirs).backward()
     apart = length = 0.0

@@ -38,6 +38,11 @@ class Subset:
         return f"{self.dataset.fingerprint} {zlib.crc32(repr(self.places).encode()):08x}"
 
     @property
+    def keypoint_names(self) -> tuple[str, ...] | None:
+        """The names of the data set's keypoints; flips exchange left and right by them."""
+        return self.dataset.keypoint_names
+
+    @property
     def image_ids(self) -> list[int]:
         """The ids of the images."""
         return [self.dataset.image_ids[place] for place in self.places]

@@ -6,14 +6,15 @@ import dataclasses
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import click
 
 from minirnn.cli.datasets import open_dataset, subset_of
-from minirnn.cli.networks import Findings, find_all, kinds_of
+from minirnn.cli.demo_files import CONTENT, make_room, write_pictures
+from minirnn.cli.networks import find_all, kinds_of
 from minirnn.cli.options import (
     FOLDER,
     device_option,
@@ -23,16 +24,29 @@ from minirnn.cli.options import (
     set_option,
     split_overrides,
 )
-from minirnn.errors import InputError
 
-if TYPE_CHECKING:
-    from minirnn.data import Sample
-    from minirnn.models import RCNN
 
-PRESET = "maskrcnn_shapes"
+class Subject(NamedTuple):
+    """What a level's pictures are for.
+
+    Attributes:
+        title: of the report.
+        preset: the network.
+        steps: batches to train on.
+    """
+
+    title: str
+    preset: str
+    steps: int
+
+
+SUBJECTS = {
+    "easy": Subject("Mask R-CNN on shapes", "maskrcnn_shapes", 1100),
+    "hard": Subject("Mask R-CNN on textured shapes", "maskrcnn_shapes", 1100),
+    "people": Subject("Keypoint R-CNN on stick figures", "keypointrcnn_shapes", 1100),
+}
 #: How the demo trains, where it differs from what `TrainingSettings` says anyway.
 SETTINGS = {
-    "steps": 1100,
     "batch_size": 8,
     "learning_rate": 0.04,
     # At so high a rate some seeds would diverge in the warm-up, here as in torchvision.
@@ -41,17 +55,6 @@ SETTINGS = {
     "processes": 0,
 }
 PICTURES = 12  # of the held-out images, shown with their truth
-
-#: What a demo leaves behind.
-CONTENT = {
-    "report.html": "everything on one page: open it in a browser",
-    "predictions.png": "ground truth beside prediction, for images never trained on",
-    "curves.png": "the losses over the steps",
-    "results.json": "COCO's twelve numbers for boxes and masks",
-    "detections.json": "all detections, in COCO's results format",
-    "metrics.jsonl": "losses of every step",
-    "checkpoint.safetensors": "the trained weights",
-}
 
 
 @click.command(short_help="Everything once: make pictures, train, evaluate, report.")
@@ -67,12 +70,15 @@ CONTENT = {
 )
 @click.option(
     "--level",
-    type=click.Choice(["easy", "hard"]),
+    type=click.Choice(list(SUBJECTS)),
     default="easy",
     show_default=True,
-    help="easy: circles, squares, triangles. hard: also stars and crosses, all textured.",
+    help="easy: circles, squares, triangles. hard: also stars and crosses, all textured. "
+    "people: stick figures, and their keypoints in place of masks.",
 )
-@click.option("--steps", type=int, help=f"Batches to train on.  [default: {SETTINGS['steps']}]")
+@click.option(
+    "--steps", type=int, help=f"Batches to train on.  [default: {SUBJECTS['easy'].steps}]"
+)
 @click.option("--train-images", default=8000, show_default=True, help="Pictures to train on.")
 @click.option("--val-images", default=200, show_default=True, help="Pictures to evaluate on.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
@@ -108,10 +114,17 @@ def demo(
 
     \b
         minirnn demo --steps 100
+
+    With stick figures it is a Keypoint R-CNN, which says of each person where the nose, the wrists, the
+    knees and 12 more points are, and the report has the AP of these:
+
+    \b
+        minirnn demo --level people
     """
     from minirnn.data import generate
     from minirnn.evaluation import evaluate_results, summary_table, write_results
-    from minirnn.models import Config, build_model
+    from minirnn.models import PRESETS, Config, build_model
+    from minirnn.models.build import finds
     from minirnn.training import TrainingSettings, train
 
     say = reporter(as_json)
@@ -120,7 +133,8 @@ def demo(
     fields, chosen = split_overrides(overrides, Config, TrainingSettings)
     if steps is not None:
         chosen["steps"] = steps
-    settings = TrainingSettings(**{**SETTINGS, "seed": seed, **chosen})
+    subject = SUBJECTS[level]
+    settings = TrainingSettings(**{"steps": subject.steps, **SETTINGS, "seed": seed, **chosen})
     if not resume:
         make_room(out, overwrite, say)
     watch = Stopwatch()
@@ -128,8 +142,11 @@ def demo(
     say("1. The pictures")
     folder = folder or Path("data") / f"shapes-{level}"
     generate(folder, level=level, train=train_images, val=val_images, seed=seed)
-    training_set = open_dataset(folder, "train", skip_invalid=False, say=say)
-    held_out = open_dataset(folder, "val", skip_invalid=False, say=say)
+    points = "keypoints" in finds(PRESETS[subject.preset].replace(**fields))
+    training_set, held_out = (
+        open_dataset(folder, split, skip_invalid=False, say=say, keypoints=points)
+        for split in ("train", "val")
+    )
     say(f"   {folder}: {train_images} to train on, {val_images} to evaluate on")
     watch.lap("pictures")
 
@@ -139,9 +156,9 @@ def demo(
     from minirnn.kernels.cpu.memory import keep_freed
 
     keep_freed()
-    model = build_model(PRESET, seed=settings.seed, **{**own, **fields})
+    model = build_model(subject.preset, seed=settings.seed, **{**own, **fields})
     model.to(device)
-    summary = train(model, training_set, settings, out, resume=resume, preset=PRESET)
+    summary = train(model, training_set, settings, out, resume=resume, preset=subject.preset)
     say(f"   {summary.steps} steps in {summary.seconds:.0f} s, loss {summary.total:.3f}")
     watch.lap("training")
 
@@ -159,6 +176,8 @@ def demo(
     write_pictures(
         out,
         model,
+        title=subject.title,
+        preset=subject.preset,
         samples=[images[i] for i in range(len(found.detections))],
         found=found,
         numbers=numbers,
@@ -176,45 +195,6 @@ def demo(
         say(f"    {out / name!s:36} {meaning}")
 
 
-def write_pictures(
-    out: Path,
-    model: RCNN,
-    *,
-    samples: list[Sample],
-    found: Findings,
-    numbers: Mapping[str, Mapping[str, float | None]],
-    **rest: Any,
-) -> None:
-    """Leave curves.png, predictions.png and report.html in the demo's folder."""
-    from minirnn.draw import curves_figure, predictions_figure, write_report
-
-    config = model.config
-    names = [name for _, name in config.categories]
-    plain = {"Software": None}  # else the file tells matplotlib's version, and differs with it
-    curves_figure(out / "metrics.jsonl").savefig(out / "curves.png", metadata=plain)
-    figure = predictions_figure(samples, found.detections, names)
-    figure.savefig(out / "predictions.png", metadata=plain)
-    write_report(
-        out / "report.html",
-        title="Mask R-CNN on shapes",
-        model={
-            "network": PRESET,
-            "parameters": sum(parameter.data.size for parameter in model.parameters()),
-            "backbone": f"{config.backbone.name}, FPN of {config.fpn.channels} channels",
-            "normalisation": config.backbone.norm,
-            "RoI operation": config.roi.operation,
-            "mask head": config.mask.enabled,
-            "categories": names,
-        },
-        metrics=out / "metrics.jsonl",
-        results=numbers,
-        samples=samples,
-        detections=found.detections,
-        names=names,
-        **rest,
-    )
-
-
 class Stopwatch:
     """Seconds between one `lap` and the next, by name."""
 
@@ -226,25 +206,3 @@ class Stopwatch:
         """What took the time since the last lap."""
         now = time.perf_counter()
         self.laps[name], self._from = now - self._from, now
-
-
-def make_room(out: Path, overwrite: bool, say: Callable[[str], None]) -> None:
-    """Move an earlier demo aside (to demo-1, demo-2, …), or delete it if that is wanted.
-
-    Raises:
-        InputError: there is a file in place of the folder.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; it should be the demo's folder")
-    old = [out / name for name in CONTENT if (out / name).exists()]
-    if not old:
-        return
-    if overwrite:
-        for path in old:
-            path.unlink()
-        return
-    number = 1
-    while (aside := out.with_name(f"{out.name}-{number}")).exists():
-        number += 1
-    out.rename(aside)
-    say(f"the earlier {out} is now {aside}")

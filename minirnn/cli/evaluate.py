@@ -68,8 +68,9 @@ def evaluate(
     \b
         minirnn evaluate --weights runs/first/checkpoint.safetensors --data data/shapes
 
-    Prints COCO's twelve numbers for boxes and for masks, and writes all detections as a COCO
-    results file, which pycocotools and others read. torchvision's weights can be used as they are:
+    Prints COCO's numbers for boxes, and for masks and keypoints (by their similarity, OKS) where the
+    network has such heads and the data set such truth, and writes all detections as a COCO results
+    file, which pycocotools and others read. torchvision's weights can be used as they are:
 
     \b
         minirnn evaluate --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --data ../coco

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,21 @@ def find_all(
 
 
 def kinds_of(model: RCNN, dataset: CocoDataset) -> tuple[str, ...]:
-    """What can be evaluated: boxes, and masks and keypoints where both sides have them."""
+    """What can be evaluated: boxes, and masks and keypoints where both sides have them.
+
+    Keypoints only if they are as many as COCO's, the only ones that OKS has tolerances for.
+    """
+    from minirnn.data.people import KEYPOINTS
+
     masks = model.config.mask.enabled and dataset.has_masks
-    keypoints = model.config.keypoint.enabled and dataset.keypoint_names is not None
+    names = dataset.keypoint_names if model.config.keypoint.enabled else None
+    keypoints = names is not None and len(names) == len(KEYPOINTS)
     return ("bbox", *(["segm"] if masks else []), *(["keypoints"] if keypoints else []))
+
+
+def skeleton_of(found: Sequence[Detections]) -> tuple[tuple[int, int], ...] | None:
+    """Which keypoints to join by lines in a picture; None where they are not COCO's 17 of a person."""
+    from minirnn.data.people import KEYPOINTS, SKELETON
+
+    points = [each.keypoints for each in found if each.keypoints is not None]
+    return SKELETON if points and points[0].shape[1] == len(KEYPOINTS) else None

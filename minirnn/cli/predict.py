@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minirnn.cli.datasets import proposals_wanted
-from minirnn.cli.networks import load_network
+from minirnn.cli.networks import load_network, skeleton_of
 from minirnn.cli.options import (
     FILE,
     FOLDER,
@@ -74,7 +74,8 @@ def predict(
 
     For photo.jpg this writes photo.detections.png, the picture with boxes, names, scores and masks,
     and photo.detections.json, the same as data: for each object category, score, bbox (x, y, width,
-    height in pixels) and segmentation (the mask as COCO's run lengths).
+    height in pixels), segmentation (the mask as COCO's run lengths) and keypoints (x, y and a score for
+    each, joined by lines in the picture), as far as the network has such heads.
     """
     from minirnn.data import read_image
     from minirnn.data.proposals import read_proposals
@@ -145,23 +146,13 @@ def _report(
     return {"photo": str(photo), "height": height, "width": width, "detections": results}
 
 
-def _drawn_points(detections: Detections) -> np.ndarray | None:
-    """The keypoints with 1 in place of their score: a logit, whose sign says nothing."""
-    if detections.keypoints is None:
-        return None
-    points = detections.keypoints.copy()
-    points[..., 2] = 1
-    return points
-
-
 def _draw(image: np.ndarray, detections: Detections, config: Config, path: Path) -> None:
     from PIL import Image
 
-    from minirnn.data.people import KEYPOINTS, SKELETON
     from minirnn.draw import draw_instances
+    from minirnn.draw.detections import every_point
 
     names = [config.category(label)[1] for label in range(1, config.num_classes)]
-    points = _drawn_points(detections)
     picture = draw_instances(
         image,
         detections.boxes,
@@ -169,7 +160,7 @@ def _draw(image: np.ndarray, detections: Detections, config: Config, path: Path)
         detections.scores,
         detections.masks,
         names,
-        keypoints=points,
-        skeleton=SKELETON if points is not None and points.shape[1] == len(KEYPOINTS) else None,
+        keypoints=every_point(detections.keypoints),
+        skeleton=skeleton_of([detections]),
     )
     Image.fromarray(picture).save(path)

@@ -111,7 +111,11 @@ def train(
         minirnn train --data data/shapes --preset maskrcnn_shapes --out runs/first --steps 1000
 
     The data set is in COCO's layout: annotations/instances_train2017.json beside train2017/ (the
-    year may be missing). The number of classes is taken from it.
+    year may be missing). The number of classes is taken from it. A preset with keypoints reads
+    annotations/person_keypoints_train2017.json, and takes the number of keypoints from it:
+
+    \b
+        minirnn train --data ../coco --preset keypointrcnn_resnet50_fpn --out runs/people
 
     Every field can be set by name; --show lists them with their meaning:
 
@@ -229,7 +233,12 @@ def _fresh_network(
     """A network for the data set's categories."""
     from minirnn.models import build_model
 
-    own = {"num_classes": len(dataset.categories) + 1, "categories": tuple(dataset.categories)}
+    own: dict[str, Any] = {
+        "num_classes": len(dataset.categories) + 1,
+        "categories": tuple(dataset.categories),
+    }
+    if dataset.keypoint_names is not None:
+        own["keypoint_count"] = len(dataset.keypoint_names)
     for name in own.keys() & fields.keys():
         raise click.BadParameter(f"{name} is given by the data set", param_hint="--set")
     from minirnn.kernels.cpu.memory import keep_freed

@@ -1,13 +1,13 @@
 """Data: COCO files, made-up data sets, changes for training, and the loader.
 
-CocoDataset or generate → (horizontal_flip, color_jitter) → Loader → a batch, list of Sample
+CocoDataset or generate → (horizontal_flip, random_crop, color_jitter) → Loader → a batch, list of Sample
 """
 
 from minirnn.data.coco import CocoDataset
 from minirnn.data.images import read_image
 from minirnn.data.loader import Loader
 from minirnn.data.synthetic import generate, make_scene
-from minirnn.data.transforms import color_jitter, horizontal_flip, vertical_flip
+from minirnn.data.transforms import color_jitter, crop, horizontal_flip, random_crop, vertical_flip
 from minirnn.errors import WorkerError
 from minirnn.structures import Detections, Sample, Target
 
@@ -19,9 +19,11 @@ __all__ = [
     "Target",
     "WorkerError",
     "color_jitter",
+    "crop",
     "generate",
     "horizontal_flip",
     "make_scene",
+    "random_crop",
     "read_image",
     "vertical_flip",
 ]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from minirnn.data.people import KEYPOINTS
-from minirnn.data.transforms import horizontal_flip
+from minirnn.data.transforms import horizontal_flip, random_crop
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError, WorkerError
 from minirnn.structures import Sample
@@ -53,6 +53,7 @@ class BatchMaker:
     seed: int
     flip: float
     augment: Callable[[Sample, np.random.Generator], Sample] | None
+    crop: float = 1.0
 
     def indices(self, k: int) -> list[int]:
         """Which images batch k is made of."""
@@ -79,6 +80,8 @@ class BatchMaker:
                 sample = self.dataset[index]
                 if rng.random() < self.flip:
                     sample = horizontal_flip(sample, names)
+                if self.crop < 1:
+                    sample = random_crop(sample, rng, self.crop)
                 if self.augment is not None:
                     sample = self.augment(sample, rng)
             except (InputError, MemoryError):
@@ -108,6 +111,8 @@ class Loader:
         workers: number of processes; 0 makes each batch in this process when it is asked for.
         timeout: the longest to wait for one batch from a worker, in seconds.
         augment: a further change to each sample, `augment(sample, rng)`; with workers, picklable.
+        crop: each picture is cropped to a random window with at least this share of its sides, see
+            `random_crop`; 1 leaves it whole.
 
     Raises:
         InputError: the data set is empty or an argument is out of range. While iterating: what the
@@ -127,6 +132,7 @@ class Loader:
         workers: int = 0,
         timeout: float = 120.0,
         augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
+        crop: float = 1.0,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -141,11 +147,13 @@ class Loader:
             raise InputError(f"start_step is {start_step}; it should be at most steps, {steps}")
         if not 0 <= flip <= 1:
             raise InputError(f"flip is {flip}; it should be a probability, from 0 to 1")
+        if not 0 < crop <= 1:
+            raise InputError(f"crop is {crop}; it should be more than 0 and at most 1")
         if not timeout > 0:
             raise InputError(f"timeout is {timeout}; it should be above 0 seconds")
         if len(dataset) == 0:
             raise InputError("the data set is empty; there is nothing to make batches of")
-        self.make = BatchMaker(dataset, batch_size, seed, flip, augment)
+        self.make = BatchMaker(dataset, batch_size, seed, flip, augment, crop)
         self.steps = steps
         self.start_step = start_step
         self.workers = workers

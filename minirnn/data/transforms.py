@@ -2,7 +2,7 @@
 
 In continuous coordinates a picture of width W reaches from 0 to W, and flipping takes x to W - x.
 That is what happens to boxes. COCO's keypoints are numbers of pixels: the first is 0, the last
-W - 1, and flipping takes x to W - 1 - x.
+W - 1, and flipping takes x to W - 1 - x. Cropping takes x to x - left for both.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from minirnn.data.people import KEYPOINTS
+from minirnn.errors import InputError
 from minirnn.structures import Sample
 
 
@@ -47,6 +48,72 @@ def vertical_flip(sample: Sample) -> Sample:
     """The picture upside down, as on water; left stays left."""
     keypoints = sample.target.keypoints
     return _flipped(sample, axis=0, keypoints=None if keypoints is None else keypoints.copy())
+
+
+def crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
+    """What a window shows of the picture.
+
+    Boxes, masks and given proposals are cut off at its edges. A keypoint outside is not labelled any
+    longer (0, 0, visibility 0). An object that the window cuts is only what is left of it: with a mask,
+    its box is drawn in to the mask's pixels in the window. Objects of which nothing is left are dropped,
+    and so are such proposals.
+
+    Args:
+        sample: left as it is; the result has arrays of its own.
+        window: left, top, right, bottom in whole pixels; pixel columns left … right - 1 are kept.
+
+    Raises:
+        InputError: the window has no pixels or reaches beyond the picture.
+    """
+    left, top, right, bottom = window
+    height, width = sample.image.shape[:2]
+    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+        raise InputError(
+            f"window is {window}; it should be left < right and top < bottom within {width} × {height}"
+        )
+    target = sample.target
+    rows, columns = slice(top, bottom), slice(left, right)
+    boxes = _in_window(target.boxes, window)
+    masks = None if target.masks is None else target.masks[:, rows, columns].copy()
+    if masks is not None:
+        cut = (target.boxes < [left, top, left, top]) | (target.boxes > [right, bottom] * 2)
+        for i in np.flatnonzero(cut.any(axis=1)):
+            boxes[i] = _around(boxes[i], masks[i])
+    left_over = _has_area(boxes)
+    proposals = None if target.proposals is None else _in_window(target.proposals, window)
+    return Sample(
+        sample.image[rows, columns].copy(),
+        replace(
+            target,
+            boxes=boxes[left_over],
+            labels=target.labels[left_over],
+            masks=None if masks is None else masks[left_over],
+            is_crowd=target.is_crowd[left_over],
+            keypoints=(
+                None
+                if target.keypoints is None
+                else _points_in_window(target.keypoints[left_over], window)
+            ),
+            proposals=None if proposals is None else proposals[_has_area(proposals)],
+        ),
+    )
+
+
+def random_crop(sample: Sample, rng: np.random.Generator, least: float = 0.5) -> Sample:
+    """A random window of the picture, see `crop`; each side is drawn from `least` of it to all of it.
+
+    Raises:
+        InputError: least is not more than 0 and at most 1.
+    """
+    if not 0 < least <= 1:
+        raise InputError(f"least is {least}; it should be more than 0 and at most 1")
+    spans = []
+    for side in sample.image.shape[1::-1]:
+        length = max(round(side * rng.uniform(least, 1)), 1)
+        start = int(rng.integers(side - length + 1))
+        spans.append((start, start + length))
+    (left, right), (top, bottom) = spans
+    return crop(sample, (left, top, right, bottom))
 
 
 def color_jitter(
@@ -104,6 +171,38 @@ def _mirrored(boxes: np.ndarray, length: int, low: int) -> np.ndarray:
     boxes = boxes.copy()
     boxes[:, [low, low + 2]] = length - boxes[:, [low + 2, low]]
     return boxes
+
+
+def _in_window(boxes: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """Boxes (N, 4) cut off at a window's edges, in its coordinates."""
+    left, top, right, bottom = window
+    low = np.array([left, top] * 2, boxes.dtype)
+    return np.clip(boxes, low, np.array([right, bottom] * 2, boxes.dtype)) - low
+
+
+def _around(box: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The part of a box (4,) in which a mask (H, W) has pixels; all 0 where it has none."""
+    if not mask.any():
+        return np.zeros_like(box)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    low = np.maximum(box[:2], [columns[0], rows[0]])
+    high = np.minimum(box[2:], [columns[-1] + 1, rows[-1] + 1])
+    return np.concatenate([low, high]).astype(box.dtype)
+
+
+def _has_area(boxes: np.ndarray) -> np.ndarray:
+    """(N,) bool: which boxes are wider and higher than 0."""
+    return np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+
+
+def _points_in_window(keypoints: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
+    """Keypoints (N, P, 3) in a window's coordinates; all 0 where their pixel is not in it."""
+    moved = keypoints.copy()
+    moved[..., :2] -= np.array(window[:2], keypoints.dtype)
+    middle = moved[..., :2] + 0.5
+    size = [window[2] - window[0], window[3] - window[1]]
+    inside = ((middle >= 0) & (middle < size)).all(axis=2) & (moved[..., 2] > 0)
+    return moved * inside[..., None]
 
 
 def _other_side(names: Sequence[str]) -> list[int]:

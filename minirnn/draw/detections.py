@@ -166,13 +166,25 @@ def pair_of_pictures(
         found.scores[sure],
         None if found.masks is None else found.masks[sure],
         names,
-        keypoints=None if found.keypoints is None else found.keypoints[sure],
+        keypoints=None if found.keypoints is None else every_point(found.keypoints[sure]),
         skeleton=skeleton,
         colours=colours,
         scale=scale,
         text_size=text_size,
     )
     return truth, prediction
+
+
+def every_point(keypoints: Array | None) -> np.ndarray | None:
+    """A network's keypoints (D, P, 3) for drawing: 1 in place of their scores, so that all are drawn.
+
+    A score is a logit, whose sign says nothing about whether the point can be seen.
+    """
+    if keypoints is None:
+        return None
+    points = host_array(keypoints).copy()
+    points[..., 2] = 1
+    return points
 
 
 def match_objects(sample: Sample, found: Detections, min_score: float) -> list[int]:

@@ -76,8 +76,8 @@ def write_report(
         settings: how it was trained: data, steps, batch size, …; nested mappings are flattened.
         model: what was trained: network, parameters, ….
         metrics: as for `curves_figure`.
-        results: {"bbox": {"AP": …, "AP50": …, …}, "segm": {…}}: COCO's twelve numbers by name, in
-            [0, 1]; None or -1 where there are no objects of the kind.
+        results: {"bbox": {"AP": …, "AP50": …, …}, "segm": {…}, "keypoints": {…}}: COCO's numbers by
+            name, in [0, 1]; None or -1 where there are no objects of the kind.
         samples: images with their ground truth; the first dozen are shown.
         detections: what was found in each sample.
         names: the categories' names, as for `draw_instances`.

@@ -97,7 +97,7 @@ def facts(config: Config) -> dict[str, Any]:
         "normalisation": c.norm,
         "RoI operation": config.roi.operation,
         "mask head": config.mask.enabled,
-        "keypoint head": config.keypoint.enabled,
+        "keypoint head": config.keypoint.enabled and f"{config.keypoint.count} points",
     }
 
 
@@ -108,6 +108,7 @@ def in_words(config: Config) -> str:
     return (
         f"{kind} R-CNN with {config.backbone.name} and {config.backbone.maps.upper()}, "
         f"{config.num_classes} classes with background"
+        + (f", {config.keypoint.count} keypoints" if config.keypoint.enabled else "")
     )
 
 

@@ -109,11 +109,15 @@ def _run_differences(
     metadata: Mapping[str, Any], settings: TrainingSettings, images: int | None, data: str | None
 ) -> list[str]:
     """Why going on would not be the training that was begun, one line each."""
-    then, now = metadata["settings"], json.loads(as_text(dataclasses.asdict(settings)))
+    now, default = (
+        json.loads(as_text(dataclasses.asdict(each)))
+        for each in (settings, TrainingSettings(steps=1))
+    )
+    then = default | metadata["settings"]  # a setting that is younger than the file had its default
     problems = [
-        f"{name} was {then.get(name)!r}, now {now[name]!r}"
+        f"{name} was {then[name]!r}, now {now[name]!r}"
         for name in now
-        if name not in FREE_ON_RESUME and then.get(name) != now[name]
+        if name not in FREE_ON_RESUME and then[name] != now[name]
     ]
     if None not in (images, metadata["images"]) and metadata["images"] != images:
         problems.append(f"the data set had {metadata['images']} images, now {images}")

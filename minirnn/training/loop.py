@@ -305,6 +305,7 @@ def _loader(
         start_step=done,
         seed=settings.seed,
         flip=settings.flip,
+        crop=settings.crop,
         workers=settings.workers,
         timeout=settings.timeout,
     )

@@ -34,7 +34,9 @@ class TrainingSettings:
         final_fraction: schedule "cosine": the rate at the end, as a fraction of `learning_rate`.
         clip_norm: a gradient longer than this is shortened to it; 0 for no limit.
         flip: probability that an image is mirrored left to right.
-        seed: decides the order of the images, flips, scales, and the draw of anchors and regions.
+        crop: each image is cropped to a random window with at least this share of its width and of its
+            height; 1 leaves it whole.
+        seed: decides the order of the images, flips, windows, scales, and the draw of anchors and regions.
         checkpoint_every: steps from one checkpoint to the next; there is always one at the end.
         log_every: steps from one line of metrics.jsonl to the next.
         processes: that share out the images of each batch, see `minirnn.training.team`; 0 for one for
@@ -59,6 +61,7 @@ class TrainingSettings:
     final_fraction: float = 0.01
     clip_norm: float = 10.0
     flip: float = 0.5
+    crop: float = 1.0
     seed: int = 0
     checkpoint_every: int = 500
     log_every: int = 1
@@ -101,6 +104,7 @@ _LEAST = {
     "final_fraction": (0, True),
     "clip_norm": (0, True),
     "flip": (0, True),
+    "crop": (0, False),
     "seed": (0, True),
     "checkpoint_every": (1, True),
     "log_every": (1, True),
@@ -115,7 +119,7 @@ def _check_range(name: str, value: Any) -> None:
         least, allowed = _LEAST[name]
         if value < least or (value == least and not allowed):
             refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
-    if name in ("warmup_factor", "gamma", "final_fraction", "flip") and value > 1:
+    if name in ("warmup_factor", "gamma", "final_fraction", "flip", "crop") and value > 1:
         refuse(name, value, "at most 1")
     if name == "momentum" and value >= 1:
         refuse(name, value, "less than 1")

@@ -8,6 +8,7 @@ each of which is a field of the configuration.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from minirnn.models import RCNN, Config, build_model
@@ -24,11 +25,14 @@ CONVENTIONS: dict[str, Any] = {
 }
 
 
-def build_learning_pair(seed: int = 0, **overrides: Any) -> tuple[Any, RCNN]:
-    """torchvision's Mask R-CNN with the demo's layers, and ours with the same first weights.
+def build_learning_pair(
+    seed: int = 0, preset: str = "maskrcnn_shapes", **overrides: Any
+) -> tuple[Any, RCNN]:
+    """torchvision's Mask or Keypoint R-CNN with the demo's layers, and ours with the same first weights.
 
     Args:
         seed: of the first weights, which are ours.
+        preset: the demo's network, "maskrcnn_shapes" or "keypointrcnn_shapes".
         **overrides: fields of the configuration, for both.
 
     Returns:
@@ -37,7 +41,7 @@ def build_learning_pair(seed: int = 0, **overrides: Any) -> tuple[Any, RCNN]:
     Raises:
         ImportError: torch or torchvision is not installed.
     """
-    model = build_model("maskrcnn_shapes", seed=seed, **{**CONVENTIONS, **overrides})
+    model = build_model(preset, seed=seed, **{**CONVENTIONS, **overrides})
     reference = _torchvision_network(model.config)
     copy_weights_into(reference, model)
     return reference.train(), model
@@ -57,8 +61,6 @@ def _torchvision_network(config: Config) -> Any:
     import torch
     from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
-    from torchvision.models.detection.mask_rcnn import MaskRCNN as Reference
-    from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
     from torchvision.models.detection.rpn import RPNHead
 
     levels = [str(k) for k in range(len(config.backbone.small_widths))]
@@ -78,9 +80,9 @@ def _torchvision_network(config: Config) -> Any:
         anchors = AnchorGenerator(
             config.anchors.sizes, (config.anchors.ratios,) * len(config.anchors.sizes)
         )
-        backbone = _backbone(config)
-        return Reference(
-            backbone,
+        network, further_head = _network_and_head(config, roi_align)
+        return network(
+            _backbone(config),
             min_size=config.transform.min_size[-1],
             max_size=config.transform.max_size,
             image_mean=list(config.transform.image_mean),
@@ -110,12 +112,31 @@ def _torchvision_network(config: Config) -> Any:
             box_bg_iou_thresh=config.roi.foreground_iou,
             box_batch_size_per_image=config.roi.samples,
             box_positive_fraction=config.roi.positive_fraction,
-            mask_roi_pool=roi_align(config.mask.pool),
-            mask_head=MaskRCNNHeads(channels, (config.mask.width,) * config.mask.convolutions, 1),
-            mask_predictor=MaskRCNNPredictor(
-                config.mask.width, config.mask.width, config.num_classes
-            ),
+            **further_head,
         )
+
+
+def _network_and_head(config: Config, roi_align: Callable[[int], Any]) -> tuple[Any, dict]:
+    """torchvision's class with the head beside the box head, and that head."""
+    from torchvision.models.detection.keypoint_rcnn import (
+        KeypointRCNN,
+        KeypointRCNNHeads,
+        KeypointRCNNPredictor,
+    )
+    from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
+
+    channels, mask, keypoint = config.fpn.channels, config.mask, config.keypoint
+    if keypoint.enabled:
+        return KeypointRCNN, {
+            "keypoint_roi_pool": roi_align(keypoint.pool),
+            "keypoint_head": KeypointRCNNHeads(channels, (keypoint.width,) * keypoint.convolutions),
+            "keypoint_predictor": KeypointRCNNPredictor(keypoint.width, keypoint.count),
+        }
+    return MaskRCNN, {
+        "mask_roi_pool": roi_align(mask.pool),
+        "mask_head": MaskRCNNHeads(channels, (mask.width,) * mask.convolutions, 1),
+        "mask_predictor": MaskRCNNPredictor(mask.width, mask.width, config.num_classes),
+    }
 
 
 def _backbone(config: Config) -> Any:

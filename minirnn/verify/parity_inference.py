@@ -19,12 +19,14 @@ from minirnn import transform
 from minirnn.autograd import no_grad
 from minirnn.data.sample import Detections
 from minirnn.heads.head import Found
+from minirnn.heads.keypoint import KeypointHead
 from minirnn.models import RCNN
 from minirnn.proposals.rpn import flatten
 from minirnn.record import recording
 from minirnn.transform import Batch
 from minirnn.verify.agreement import partners
 from minirnn.verify.difference import host
+from minirnn.verify.parity_keypoints import compare_head, compare_keypoints
 from minirnn.verify.parity_rows import Comparison, Row
 from minirnn.verify.torchvision_model import build_pair
 
@@ -44,6 +46,7 @@ def inference_parity(
     *,
     together: bool = False,
     own_resize: bool = True,
+    keypoints: bool = False,
 ) -> list[Row]:
     """Compare every intermediate array and the detections of some images.
 
@@ -54,6 +57,7 @@ def inference_parity(
         together: all images as one batch, not one by one.
         own_resize: the detections start from the pixels; False starts them from the image as
             torchvision resized it, which tells the network's error from that of the resize.
+        keypoints: compare Keypoint R-CNN, not Mask R-CNN.
 
     Returns:
         A row for each intermediate, over all images.
@@ -61,7 +65,7 @@ def inference_parity(
     Raises:
         ImportError: torch or torchvision is not installed.
     """
-    reference, model = build_pair(seed, min_size=min_size)
+    reference, model = build_pair(seed, min_size=min_size, keypoints=keypoints)
     comparison = Comparison("torchvision")
     batches = [list(images)] if together else [[image] for image in images]
     for batch in batches:
@@ -117,8 +121,10 @@ def run_torchvision(reference: Any, images: Sequence[np.ndarray]) -> dict[str, A
         "roi_features": reference.roi_heads.box_roi_pool,
         "box_predictor": reference.roi_heads.box_predictor,
         "mask_logits": reference.roi_heads.mask_predictor,
+        "keypoint_logits": reference.roi_heads.keypoint_predictor,
         "found": reference.roi_heads,
     }
+    parts = {name: part for name, part in parts.items() if part is not None}
 
     def keep(name: str) -> Any:
         def hook(module: Any, inputs: Any, output: Any) -> None:
@@ -148,7 +154,7 @@ def _compare_stages(
     comparison: Comparison, model: RCNN, images: Sequence[np.ndarray], theirs: dict[str, Any]
 ) -> None:
     heads: Any = tuple(model.roi_heads)
-    arrays, (box_head, mask_head) = comparison.arrays, heads
+    arrays, (box_head, further_head) = comparison.arrays, heads
     batch = model.transform.batch(images)
     canvas = theirs["batch"][0].tensors
     _compare_images(comparison, batch, canvas)
@@ -197,8 +203,12 @@ def _compare_stages(
         arrays(stage, "boxes", of_image.boxes, wanted["boxes"], absolute=1e-3)
         arrays(stage, "scores", of_image.scores, wanted["scores"], absolute=1e-6)
 
+    if isinstance(further_head, KeypointHead):
+        sizes = list(zip(batch.sizes, batch.original_sizes, strict=True))
+        compare_head(comparison, further_head, pyramid, theirs, sizes, ROUNDING)
+        return
     boxes = [host(of_image["boxes"]) for of_image in theirs["found"]]
-    mask_logits = mask_head(pyramid, boxes)
+    mask_logits = further_head(pyramid, boxes)
     arrays("mask head", "mask logits", mask_logits, theirs["mask_logits"], relative=ROUNDING)
     for index, (given, wanted) in enumerate(
         zip(theirs["found"], theirs["detections"], strict=True)
@@ -296,6 +306,9 @@ def compare_detections(comparison: Comparison, ours: Detections, theirs: dict[st
         float((best_later - in_our_order).max(initial=0)), cases=len(rows),
         absolute=2 * SCORE_TOLERANCE, note=f"{int((matched != rows).sum())} of them elsewhere",
     )  # fmt: skip
+    if ours.keypoints is not None:
+        points, point_scores = (host(theirs[n])[rows] for n in ("keypoints", "keypoints_scores"))
+        compare_keypoints(comparison, ours.keypoints[matched], points, point_scores)
     if ours.masks is None:
         return
     # torchvision pastes at whole pixels, cutting the fraction off. Where rounding moves an edge over

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,19 @@ from minirnn.verify.learning_model import build_learning_pair
 from minirnn.verify.parity_rows import Comparison, Row
 
 LIBRARIES = ("minirnn", "torchvision")
-KINDS = ("bbox", "segm")
-#: How far apart the mean AP over the seeds may be.
-AP_TOLERANCE = 0.02
+#: For each level of made-up pictures: the network, what is measured, and how far apart its mean over the
+#: seeds may be.
+LEVELS: dict[str, tuple[str, dict[str, float]]] = {
+    "easy": ("maskrcnn_shapes", {"bbox": 0.02, "segm": 0.02}),
+    "people": ("keypointrcnn_shapes", {"bbox": 0.02, "keypoints": 0.03}),
+}
 
 
 def learning_parity(
     folder: Path,
     seeds: Sequence[int] = (0, 1, 2),
     *,
+    level: str = "easy",
     steps: int = 1000,
     batch_size: int = 8,
     learning_rate: float = 0.04,
@@ -38,7 +42,7 @@ def learning_parity(
     train_images: int = 8000,
     val_images: int = 200,
 ) -> list[Row]:
-    """Train both networks with each seed, evaluate, and compare box and mask AP.
+    """Train both networks with each seed, evaluate, and compare AP of boxes and of masks or keypoints.
 
     What a run ends with is kept in `folder` and not computed again, so that the comparison can be
     stopped and go on, and its runs can share the work (several processes with a seed each).
@@ -46,6 +50,7 @@ def learning_parity(
     Args:
         folder: for the pictures, runs and results.
         seeds: of first weights, batches and draws.
+        level: of the pictures, a key of LEVELS: "easy" for masks, "people" for keypoints.
         steps: of each training.
         batch_size: images in a batch.
         learning_rate: the highest, after the warm-up.
@@ -54,17 +59,19 @@ def learning_parity(
         val_images: pictures to evaluate on.
 
     Returns:
-        Rows: for each seed and on average, box and mask AP; the note says both values.
+        Rows: for each seed and on average, each kind's AP; the note says both values.
 
     Raises:
         ImportError: torch or torchvision is not installed.
     """
     from minirnn.data import CocoDataset, generate
 
-    pictures = folder / "shapes"
-    generate(pictures, level="easy", train=train_images, val=val_images, seed=0)
-    training_set = CocoDataset.from_folder(pictures, "train")
-    held_out = CocoDataset.from_folder(pictures, "val")
+    _, tolerances = LEVELS[level]
+    pictures = folder / level
+    generate(pictures, level=level, train=train_images, val=val_images, seed=0)
+    keypoints = "keypoints" in tolerances
+    training_set = CocoDataset.from_folder(pictures, "train", keypoints=keypoints)
+    held_out = CocoDataset.from_folder(pictures, "val", keypoints=keypoints)
     results: dict[str, list[dict[str, float]]] = {library: [] for library in LIBRARIES}
     for seed in seeds:
         settings = TrainingSettings(
@@ -75,17 +82,22 @@ def learning_parity(
             seed=seed,
         )
         for library in LIBRARIES:
-            results[library].append(_run(library, settings, folder, training_set, held_out))
-    return _rows(seeds, results)
+            run = _run(library, level, settings, folder, training_set, held_out)
+            results[library].append(run)
+    return _rows(seeds, results, tolerances)
 
 
-def _rows(seeds: Sequence[int], results: dict[str, list[dict[str, float]]]) -> list[Row]:
+def _rows(
+    seeds: Sequence[int],
+    results: dict[str, list[dict[str, float]]],
+    tolerances: Mapping[str, float],
+) -> list[Row]:
     comparison = Comparison("torchvision")
-    for kind in KINDS:
+    for kind, allowed in tolerances.items():
         ours, theirs = ([run[kind] for run in results[library]] for library in LIBRARIES)
         # A single run may end a little higher or lower by chance, so only the mean is judged.
         pairs = [(f"seed {s}", a, b, 1.0) for s, a, b in zip(seeds, ours, theirs, strict=True)]
-        pairs.append(("mean", statistics.mean(ours), statistics.mean(theirs), AP_TOLERANCE))
+        pairs.append(("mean", statistics.mean(ours), statistics.mean(theirs), allowed))
         for what, our_value, their_value, tolerance in pairs:
             error = abs(our_value - their_value)
             comparison.number(
@@ -96,13 +108,19 @@ def _rows(seeds: Sequence[int], results: dict[str, list[dict[str, float]]]) -> l
 
 
 def _run(
-    library: str, settings: TrainingSettings, folder: Path, training_set: Any, held_out: Any
+    library: str,
+    level: str,
+    settings: TrainingSettings,
+    folder: Path,
+    training_set: Any,
+    held_out: Any,
 ) -> dict[str, float]:
-    """AP of one training, from `folder` if it has been run before."""
-    path = folder / f"{library}-{settings.seed}-{settings.steps}.json"
+    """AP of one training by kind, from `folder` if it has been run before."""
+    path = folder / f"{library}-{level}-{settings.seed}-{settings.steps}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
-    reference, model = build_learning_pair(settings.seed)
+    preset, kinds = LEVELS[level][0], tuple(LEVELS[level][1])
+    reference, model = build_learning_pair(settings.seed, preset)
     if library == "minirnn":
         from minirnn.training import train
 
@@ -114,8 +132,8 @@ def _run(
                                     held_out, library)  # fmt: skip
     from minirnn.evaluation import evaluate_results
 
-    numbers = evaluate_results(held_out.ground_truth, found, KINDS)
-    result = {kind: float(numbers[kind]["AP"] or 0.0) for kind in KINDS}
+    numbers = evaluate_results(held_out.ground_truth, found, kinds)
+    result = {kind: float(numbers[kind]["AP"] or 0.0) for kind in kinds}
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps(result) + "\n", encoding="utf-8")
     partial.replace(path)
@@ -189,10 +207,18 @@ def predict_torchvision(reference: Any, images: Sequence[np.ndarray]) -> list[De
             boxes=output["boxes"].numpy(),
             labels=output["labels"].numpy(),
             scores=output["scores"].numpy(),
-            masks=output["masks"].numpy()[:, 0] >= 0.5,
+            masks=output["masks"].numpy()[:, 0] >= 0.5 if "masks" in output else None,
+            keypoints=_scored_keypoints(output) if "keypoints" in output else None,
         )
         for output in outputs
     ]
+
+
+def _scored_keypoints(output: dict[str, Any]) -> np.ndarray:
+    """torchvision's keypoints (D, P, 3) with their scores in place of its constant visibility 1."""
+    points = output["keypoints"].numpy().copy()
+    points[..., 2] = output["keypoints_scores"].numpy()
+    return points
 
 
 def _predict_in_batches(predict: Any, held_out: Any, library: str) -> list[dict[str, Any]]:

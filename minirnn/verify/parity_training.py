@@ -33,13 +33,14 @@ from minirnn.verify.parity_inference import as_tensors, handed_over
 from minirnn.verify.parity_rows import Comparison, Row
 from minirnn.verify.torchvision_model import build_pair
 
-#: Our names of the losses, and torchvision's.
+#: Our names of the losses, and torchvision's. A network has the last two if it has the head.
 LOSSES = {
     "rpn_objectness": "loss_objectness",
     "rpn_box": "loss_rpn_box_reg",
     "roi_class": "loss_classifier",
     "roi_box": "loss_box_reg",
     "mask": "loss_mask",
+    "keypoint": "loss_keypoint",
 }
 LOSS_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 1e-3
@@ -58,6 +59,7 @@ def training_parity(
     roi_samples: int = 64,
     learning_rate: float = 1e-4,
     dtype: str = "float64",
+    keypoints: bool = False,
 ) -> list[Row]:
     """Compare losses and gradients of one batch, then the losses over some steps of SGD on it.
 
@@ -69,6 +71,7 @@ def training_parity(
         roi_samples: regions per image that the heads learn from.
         learning_rate: of SGD.
         dtype: what both networks compute in.
+        keypoints: train Keypoint R-CNN, not Mask R-CNN; the samples are people with keypoints.
 
     Returns:
         Rows for targets, losses, gradients by part of the network, and curves.
@@ -78,12 +81,14 @@ def training_parity(
     """
     import torch
 
-    reference, model = build_pair(seed, min_size=min_size, roi_samples=roi_samples)
+    reference, model = build_pair(
+        seed, min_size=min_size, roi_samples=roi_samples, keypoints=keypoints
+    )
     reference.to(getattr(torch, dtype))
     model.astype(dtype)
     samples = [without_crowds(sample) for sample in samples]
     for sample in samples:  # or we would scale the boxes in float32, and torchvision in `dtype`
-        sample.target.boxes = sample.target.boxes.astype(dtype)
+        sample.target.boxes = sample.target.boxes.astype(dtype)  # and keypoints: as the boxes are
     comparison = Comparison("torchvision")
     optimiser = SGD(model, momentum=0.9, weight_decay=1e-4)
     their_optimiser = torch.optim.SGD(
@@ -95,7 +100,7 @@ def training_parity(
         for step in range(steps + 1):
             seen = _Seen()
             theirs, ours = both_losses(comparison, reference, model, samples, seen)
-            pairs = {n: (float(ours[n]), float(theirs[o].item())) for n, o in LOSSES.items()}
+            pairs = {n: (float(ours[n]), float(theirs[LOSSES[n]].item())) for n in ours}
             pairs["sum"] = (sum(a for a, _ in pairs.values()), sum(b for _, b in pairs.values()))
             for name, (our_value, their_value) in pairs.items():
                 _compare_loss(comparison, step, name, our_value, their_value)
@@ -104,9 +109,7 @@ def training_parity(
             their_optimiser.zero_grad()
             sum(theirs.values()).backward()
             optimiser.zero_grad()
-            total = ours["rpn_objectness"]
-            for name in list(LOSSES)[1:]:
-                total = total + ours[name]
+            total: Any = sum(ours.values(), start=0.0)
             total.backward()
             if step == 0 and dtype == "float64":
                 _compare_gradients(comparison, reference, model)
@@ -124,13 +127,14 @@ def without_crowds(sample: Sample) -> Sample:
     target = sample.target
     objects = ~target.is_crowd
     masks = None if target.masks is None else target.masks[objects]
+    keypoints = None if target.keypoints is None else target.keypoints[objects]
     kept = replace(
         target,
         boxes=target.boxes[objects],
         labels=target.labels[objects],
         masks=masks,
         is_crowd=target.is_crowd[objects],
-        keypoints=None,
+        keypoints=keypoints,
     )
     return Sample(sample.image, kept)
 
@@ -178,12 +182,15 @@ def target_as_dict(sample: Sample, dtype: Any) -> dict[str, Any]:
     import torch
 
     target = sample.target
-    assert target.masks is not None
-    return {
+    there = {
         "boxes": torch.from_numpy(np.asarray(target.boxes)).to(dtype),
         "labels": torch.from_numpy(np.asarray(target.labels)),
-        "masks": torch.from_numpy(np.asarray(target.masks).astype(np.uint8)),
     }
+    if target.masks is not None:
+        there["masks"] = torch.from_numpy(np.asarray(target.masks).astype(np.uint8))
+    if target.keypoints is not None:
+        there["keypoints"] = torch.from_numpy(np.asarray(target.keypoints)).to(dtype)
+    return there
 
 
 @dataclass

@@ -44,6 +44,7 @@ def found_at(path: str) -> Callable[[], Callable]:
 
 def subjects() -> dict[str, Subject]:
     """All of them by name, operations first. An operation without inputs to draw is there, too."""
+    from minirnn.verify.keypoint_stages import KEYPOINT_STAGES
     from minirnn.verify.stages import STAGES
     from minirnn.verify.training_stages import TRAINING_STAGES
 
@@ -57,7 +58,8 @@ def subjects() -> dict[str, Subject]:
         )
         for name, operation in sorted(OPERATIONS.items(), key=lambda item: _family(item[1]))
     ]
-    return {subject.name: subject for subject in (*found, *STAGES, *TRAINING_STAGES)}
+    stages = (*STAGES, *KEYPOINT_STAGES, *TRAINING_STAGES)
+    return {subject.name: subject for subject in (*found, *stages)}
 
 
 def _family(operation: Callable) -> str:

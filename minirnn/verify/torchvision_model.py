@@ -1,4 +1,4 @@
-"""The same Mask R-CNN R-50-FPN twice, in torchvision and here, with the same random weights.
+"""The same Mask or Keypoint R-CNN R-50-FPN twice, in torchvision and here, with the same random weights.
 
 Weights as a network is born with would compare little: every probability would be 1/91, no region
 would be certain enough to be a detection, and the maps would grow from stage to stage. So the
@@ -22,7 +22,12 @@ NORM_EPS = 1e-5
 
 
 def build_pair(
-    seed: int, *, min_size: int = 800, max_size: int | None = None, roi_samples: int = 512
+    seed: int,
+    *,
+    min_size: int = 800,
+    max_size: int | None = None,
+    roi_samples: int = 512,
+    keypoints: bool = False,
 ) -> tuple[Any, RCNN]:
     """torchvision's Mask R-CNN R-50-FPN with 91 classes, and ours with the same weights.
 
@@ -33,6 +38,7 @@ def build_pair(
         min_size: shorter side that images are scaled to.
         max_size: limit of the longer side; None for 5/3 of the shorter, as in 800 and 1333.
         roi_samples: regions per image that the heads are trained on.
+        keypoints: Keypoint R-CNN of people (2 classes, 17 keypoints), not Mask R-CNN.
 
     Returns:
         The torch module, in evaluation mode, and the model.
@@ -42,12 +48,11 @@ def build_pair(
     """
     if max_size is None:
         max_size = min_size * 5 // 3
-    reference = torchvision_mask_rcnn(
-        min_size=min_size, max_size=max_size, box_batch_size_per_image=roi_samples
-    )
+    make = torchvision_keypoint_rcnn if keypoints else torchvision_mask_rcnn
+    reference = make(min_size=min_size, max_size=max_size, box_batch_size_per_image=roi_samples)
     load_weights(reference, draw_weights(shapes_of(reference), seed))
     model = build_model(
-        "maskrcnn_resnet50_fpn",
+        "keypointrcnn_resnet50_fpn" if keypoints else "maskrcnn_resnet50_fpn",
         norm_eps=NORM_EPS,
         min_size=(min_size,),
         max_size=max_size,
@@ -60,11 +65,22 @@ def build_pair(
 def torchvision_mask_rcnn(**settings: Any) -> Any:
     """torchvision's Mask R-CNN with frozen normalisation and nothing else frozen.
 
-    `maskrcnn_resnet50_fpn` of torchvision freezes the normalisation only where it also loads
-    weights, so it is put together here from the same parts.
-
     Args:
         **settings: of torchvision's `MaskRCNN`.
+    """
+    return _resnet50_fpn("MaskRCNN", num_classes=91, **settings)
+
+
+def torchvision_keypoint_rcnn(**settings: Any) -> Any:
+    """torchvision's Keypoint R-CNN of people likewise; settings of its `KeypointRCNN`."""
+    return _resnet50_fpn("KeypointRCNN", num_classes=2, **settings)
+
+
+def _resnet50_fpn(kind: str, **settings: Any) -> Any:
+    """A detector of torchvision's over ResNet-50 with FPN.
+
+    `maskrcnn_resnet50_fpn` of torchvision freezes the normalisation only where it also loads
+    weights, so it is put together here from the same parts.
     """
     torchvision = import_torchvision()
     import torch
@@ -76,7 +92,7 @@ def torchvision_mask_rcnn(**settings: Any) -> Any:
             weights=None, norm_layer=torchvision.ops.FrozenBatchNorm2d
         )
         backbone = _resnet_fpn_extractor(body, 5)
-        network = torchvision.models.detection.MaskRCNN(backbone, num_classes=91, **settings)
+        network = getattr(torchvision.models.detection, kind)(backbone, **settings)
     return network.eval()
 
 

@@ -26,14 +26,26 @@ def pictures(tmp_path_factory):
     return CocoDataset.from_folder(folder, "train")
 
 
-def test_the_two_networks_are_one_function(pictures):
-    reference, model = build_learning_pair(5)
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    generate(folder, level="people", train=4, val=2, seed=3)
+    return CocoDataset.from_folder(folder, "train", keypoints=True)
+
+
+@pytest.mark.parametrize(
+    ("level", "head"), [("easy", "mask"), ("people", "keypoint")], ids=["masks", "keypoints"]
+)
+def test_the_two_networks_are_one_function(level, head, request):
+    pictures = request.getfixturevalue("people" if level == "people" else "pictures")
+    reference, model = build_learning_pair(5, parity_learning.LEVELS[level][0])
     reference.double()  # so that no ReLU stands on the other side of its kink
     model.astype("float64")
     comparison = Comparison("torchvision")
     theirs, ours = both_losses(comparison, reference, model, [pictures[i] for i in range(4)])
-    for name, their_name in LOSSES.items():
-        assert float(ours[name]) == pytest.approx(float(theirs[their_name].item()), rel=1e-6), name
+    assert head in ours
+    for name, loss in ours.items():
+        assert float(loss) == pytest.approx(float(theirs[LOSSES[name]].item()), rel=1e-6), name
     sum(theirs.values()).backward()
     total = sum(ours.values(), start=0.0)
     total.backward()
@@ -67,12 +79,15 @@ def test_every_step_changes_as_ours_does(pictures):
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
 
 
-def test_a_comparison_that_was_stopped_goes_on(tmp_path, monkeypatch):
-    arguments = {"steps": 1, "batch_size": 1, "train_images": 2, "val_images": 2}
+@pytest.mark.parametrize(("level", "kind"), [("easy", "segm"), ("people", "keypoints")])
+def test_a_comparison_that_was_stopped_goes_on(level, kind, tmp_path, monkeypatch):
+    sizes = {"steps": 1, "batch_size": 1, "train_images": 2, "val_images": 2}
+    arguments = {"level": level, **sizes}
     rows = learning_parity(tmp_path, [4], **arguments)
     assert [(row.stage, row.name) for row in rows] == [
-        ("bbox AP", "seed 4"), ("bbox AP", "mean"), ("segm AP", "seed 4"), ("segm AP", "mean")
-    ]  # fmt: skip
+        *(("bbox AP", "seed 4"), ("bbox AP", "mean")),
+        *((f"{kind} AP", "seed 4"), (f"{kind} AP", "mean")),
+    ]
 
     def refuse(*_: object) -> None:
         raise AssertionError("a run was made twice")
@@ -87,7 +102,10 @@ def test_means_that_differ_are_a_miss():
         "minirnn": [{"bbox": 0.60, "segm": 0.50}, {"bbox": 0.64, "segm": 0.50}],
         "torchvision": [{"bbox": 0.60, "segm": 0.51}, {"bbox": 0.58, "segm": 0.52}],
     }
-    verdicts = {(r.stage, r.name): r.agrees for r in parity_learning._rows([0, 1], runs)}
+    _, tolerances = parity_learning.LEVELS["easy"]
+    verdicts = {
+        (r.stage, r.name): r.agrees for r in parity_learning._rows([0, 1], runs, tolerances)
+    }
     assert not verdicts["bbox AP", "mean"]
     assert verdicts["segm AP", "mean"]
     assert verdicts["bbox AP", "seed 1"]  # one run alone decides nothing

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.data.sample import Target
-from minirnn.textbook import heads, levels, matching, training
+from minirnn.textbook import heads, keypoints, levels, matching, training
 from minirnn.verify import training_stages
 from minirnn.verify.stages import seeded
 
@@ -42,7 +42,8 @@ _SAME = {
     "levels": "assign_levels",
     "heads": "roi_targets detections_of_image mask_loss mask_probabilities",
     "masks": "mask_crop=crop mask_paste=paste rle_encode=encode rle_decode=decode rle_area=area",
-    "transform": "scaled_size normalise scale_boxes scale_masks",
+    "transform": "scaled_size normalise scale_boxes scale_masks scale_keypoints",
+    "keypoints": "keypoint_cells keypoints_of_maps bicubic keypoint_similarity",
 }
 
 
@@ -64,6 +65,10 @@ def _box_losses(
     return heads.box_losses(logits, deltas, [rois], [target], **settings)
 
 
+def _keypoint_loss(logits: Any, points: Any, boxes: Any) -> float:
+    return keypoints.keypoint_loss(logits, keypoints.keypoint_cells(points, boxes, logits.shape[2]))
+
+
 FUNCTIONS: dict[str, Callable] = {
     name.partition("=")[0]: getattr(
         import_module(f"minirnn.textbook.{module}"), name.rpartition("=")[2]
@@ -74,6 +79,7 @@ FUNCTIONS: dict[str, Callable] = {
     "pyramid_roi": _pyramid_roi,
     "sample": seeded(matching.sample),
     "box_losses": _box_losses,
+    "keypoint_loss": _keypoint_loss,
     "sgd_steps": partial(training_stages.take_steps, training.sgd_step),
     "clipped_gradients": partial(training_stages.clip_with, training.clip_gradients),
     "learning_rates": partial(training_stages.learning_rates, training.learning_rate),

@@ -226,6 +226,7 @@ FUNCTIONS: dict[str, Callable] = {
     "global_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, 1)[:, :, 0, 0],
     "nearest": F.interpolate,
     "bilinear": partial(F.interpolate, mode="bilinear"),
+    "bicubic": partial(F.interpolate, mode="bicubic"),
     "group_norm": lambda x, w, b, *, groups, eps=1e-5: F.group_norm(x, groups, w, b, eps),
     "batch_norm": lambda x, w, b, **eps: F.batch_norm(x, None, None, w, b, training=True, **eps),
     "frozen_batch_norm": lambda x, w, b, mean, var, **eps: F.batch_norm(x, mean, var, w, b, **eps),

@@ -284,6 +284,25 @@ def _mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
     return roi_heads.maskrcnn_inference(logits, [labels])[0][:, 0]
 
 
+def _keypoint_cells(keypoints: Tensor, boxes: Tensor, size: int) -> Tensor:
+    cells, valid = roi_heads.keypoints_to_heatmap(keypoints, boxes, size)
+    return torch.where(valid > 0, cells, -1)
+
+
+def _keypoint_loss(logits: Tensor, keypoints: Tensor, boxes: Tensor) -> Tensor:
+    return roi_heads.keypointrcnn_loss(logits, [boxes], [keypoints], [torch.arange(len(boxes))])
+
+
+def _keypoints_of_maps(logits: Tensor, boxes: Tensor) -> Tensor:
+    points, scores = roi_heads.heatmaps_to_keypoints(logits, boxes)
+    points[..., 2] = scores
+    return points
+
+
+def _scale_keypoints(keypoints: Tensor, size: Any, new: Any) -> Tensor:
+    return transform.resize_keypoints(keypoints, list(size), list(new))
+
+
 def _batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
     return ops.batched_nms(boxes, scores, groups, threshold)
 
@@ -313,6 +332,10 @@ FUNCTIONS: dict[str, Callable] = {
     "box_losses": _box_losses,
     "detections_of_image": _detections,
     "mask_probabilities": _mask_probabilities,
+    "keypoint_cells": _keypoint_cells,
+    "keypoint_loss": _keypoint_loss,
+    "keypoints_of_maps": _keypoints_of_maps,
+    "scale_keypoints": _scale_keypoints,
     "mask_crop": _crop,
     "mask_paste": _paste,
     "scaled_size": _scaled_size,
