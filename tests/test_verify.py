@@ -67,7 +67,8 @@ def test_every_operation_and_stage_has_a_row(table):
 
 def test_every_operation_has_a_gradient_row(table):
     gradient = {row.name for row in table.rows if row.compared == "gradient"}
-    assert gradient == set(OPERATIONS) | {"rpn_losses", "box_losses", "mask_loss"}
+    losses = {"rpn_losses", "box_losses", "mask_loss", "keypoint_loss"}
+    assert gradient == set(OPERATIONS) | losses
 
 
 def test_stages_are_those_that_a_network_has(table):
@@ -110,7 +111,8 @@ def test_tolerances_follow_from_the_arithmetic(table):
         if row.compared == "gradient":
             assert row.tolerance == 1e-7, row
         else:
-            expected = 1e-6 if row.name in ("normalise", "scale_boxes") else 1e-10
+            single = ("normalise", "scale_boxes", "scale_keypoints", "keypoints_of_maps")
+            expected = 1e-6 if row.name in single else 1e-10
             assert row.tolerance in (0, expected), row
     for name in ("nms", "match", "rle_encode", "mask_paste", "assign_levels"):
         assert {row.tolerance for row in table.rows if row.name == name} == {0}
