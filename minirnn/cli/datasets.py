@@ -12,7 +12,7 @@ from minirnn.errors import InputError
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset, Sample
-    from minirnn.models import Config
+    from minirnn.models import RCNN
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Subset:
         return [self.dataset.image_ids[place] for place in self.places]
 
 
-def with_proposals(images: Any, file: Path | None, config: Config) -> Any:
+def with_proposals(images: Any, file: Path | None, model: RCNN) -> Any:
     """A data set whose samples bring the proposals of a file, if the network takes given ones.
 
     Raises:
@@ -57,19 +57,19 @@ def with_proposals(images: Any, file: Path | None, config: Config) -> Any:
     """
     from minirnn.data.proposals import WithProposals, read_proposals
 
-    proposals_wanted(file, config)
+    proposals_wanted(file, model)
     return images if file is None else WithProposals(images, read_proposals(file))
 
 
-def proposals_wanted(file: Path | None, config: Config) -> None:
+def proposals_wanted(file: Path | None, model: RCNN) -> None:
     """Refuse proposals for a network that makes its own, and none for one that does not.
 
     Raises:
         InputError: see above.
     """
-    if file is None and config.proposals == "given":
+    if file is None and model.takes_proposals:
         raise InputError("this network takes given proposals: --proposals FILE is missing")
-    if file is not None and config.proposals != "given":
+    if file is not None and not model.takes_proposals:
         raise InputError(
             f"{file}: this network makes its own proposals; --preset fastrcnn_resnet50_fpn or "
             "--set proposals=given takes given ones"
@@ -97,7 +97,7 @@ def open_dataset(
     *,
     skip_invalid: bool,
     say: Callable[[str], None],
-    config: Config | None = None,
+    model: RCNN | None = None,
     keypoints: bool = False,
 ) -> CocoDataset:
     """A split of a data set, with its labels as a trained model counts them.
@@ -107,7 +107,7 @@ def open_dataset(
         split: "train", "val".
         skip_invalid: leave out what cannot be used, and say how much.
         say: prints a line for a person.
-        config: of the model; None takes the labels from the file.
+        model: the trained one; None takes the labels from the file.
         keypoints: the file's keypoints are wanted, too; so they are where the model has such a head.
 
     Raises:
@@ -115,19 +115,18 @@ def open_dataset(
     """
     from minirnn.data import CocoDataset
 
-    keypoints = keypoints or (config is not None and config.keypoint.enabled)
-    categories = list(config.categories) if config else []
-    if config and not categories:
+    keypoints = keypoints or (model is not None and "keypoints" in model.finds)
+    categories = list(model.config.categories) if model else []
+    if model and not categories:
         # A model that names no categories counts as COCO does: label 18 is category 18, a dog.
         own = CocoDataset.from_folder(folder, split, skip_invalid=skip_invalid, keypoints=keypoints)
-        names = dict(own.categories)
+        names, most = dict(own.categories), len(model.categories)
         highest = max(names)
-        if highest >= config.num_classes:
+        if highest > most:
             raise InputError(
-                f"{folder}: category {highest} ({names[highest]!r}), but the model knows "
-                f"1…{config.num_classes - 1}"
+                f"{folder}: category {highest} ({names[highest]!r}), but the model knows 1…{most}"
             )
-        categories = [(i, names.get(i, f"unused {i}")) for i in range(1, config.num_classes)]
+        categories = [(i, names.get(i, f"unused {i}")) for i in range(1, most + 1)]
     dataset = CocoDataset.from_folder(
         folder,
         split,

@@ -79,8 +79,8 @@ def evaluate(
 
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
-    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, config=model.config)
-    images = with_proposals(subset_of(dataset, image_ids), proposals, model.config)
+    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, model=model)
+    images = with_proposals(subset_of(dataset, image_ids), proposals, model)
     found = find_all(model, dataset, images, batch_size=batch_size, say=say)
     out = out or weights.parent / f"detections_{split}.json"
     write_results(out, found.results)

@@ -82,7 +82,7 @@ def predict(
 
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
-    proposals_wanted(proposals, model.config)
+    proposals_wanted(proposals, model)
     given = read_proposals(proposals) if proposals else None
     out.mkdir(parents=True, exist_ok=True)
     reports, skipped = [], 0

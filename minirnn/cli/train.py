@@ -125,6 +125,7 @@ def train(
     Ctrl-C stops after the current step and keeps everything. To go on, even after a crash, add
     --resume.
     """
+    from minirnn.models.build import finds
     from minirnn.training import read_checkpoint
     from minirnn.training import train as train_network
     from minirnn.training.loop import CHECKPOINT
@@ -158,7 +159,7 @@ def train(
     if folder is None or out is None:
         raise click.UsageError(f"{'--data' if folder is None else '--out'} is missing")
 
-    keypoints = _config(preset, fields, stored).keypoint.enabled
+    keypoints = "keypoints" in finds(_config(preset, fields, stored))
     dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints)
     images = subset_of(dataset, image_ids)
     if stored:
@@ -166,13 +167,11 @@ def train(
     else:
         model = _fresh_network(preset, fields, dataset, settings.seed, weights, say)
     model.to(device)
-    images = with_proposals(images, proposals, model.config)
+    images = with_proposals(images, proposals, model)
     callback = None
     if evaluate_every:
-        held_out = open_dataset(
-            folder, "val", skip_invalid=skip_invalid, say=say, config=model.config
-        )
-        measured = with_proposals(subset_of(held_out, None), val_proposals, model.config)
+        held_out = open_dataset(folder, "val", skip_invalid=skip_invalid, say=say, model=model)
+        measured = with_proposals(subset_of(held_out, None), val_proposals, model)
         callback = evaluator(held_out, measured)
     say(
         f"training {preset} ({_millions(model)} M parameters) on {len(images)} images, "
