@@ -26,7 +26,7 @@ from minirnn.cli.demo_files import make_room
 from minirnn.cli.options import describe_fields, parse_ids, parse_overrides, split_overrides
 from minirnn.errors import InputError, WorkerError
 from minirnn.evaluation.checks import NUMBERS
-from minirnn.files import checkpoint, write_safetensors
+from minirnn.files import alone_in, checkpoint, write_safetensors
 from minirnn.models import PRESETS, Config
 from minirnn.training import TrainingSettings, read_checkpoint
 
@@ -578,6 +578,19 @@ def test_predict_with_a_score_that_is_none(shapes, weights, tmp_path, score):
     fail(2, rf"'--score': {score} is not in the range 0<=x<=1", *arguments, "--score", score)
 
 
+def test_predict_on_a_full_disk_names_the_file_and_leaves_no_half_of_it(
+    shapes, weights, tmp_path, monkeypatch
+):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("minirnn.files.whole.os.fsync", full)
+    photo = shapes / "val/000002.jpg"
+    arguments = ["predict", photo, "--weights", weights, "--out", tmp_path / "out"]
+    fail(1, r"000002\.detections\.png: No space left on device", *arguments)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_predict_keeps_apart_photos_of_one_name_and_the_photos_themselves(
     shapes, weights, tmp_path
 ):
@@ -720,6 +733,9 @@ def test_demo_moves_aside_deletes_only_its_own_and_refuses_a_file(tmp_path):
         (out / name).write_text("")
     make_room(out, True, said.append)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    (out / "report.html").write_text("")
+    with alone_in(out), pytest.raises(InputError, match="demo is in use: another run"):
+        make_room(out, True, said.append)
     fail(2, "exclude each other", "demo", "--overwrite", "--resume")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file is a file"):

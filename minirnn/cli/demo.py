@@ -123,6 +123,7 @@ def demo(
     """
     from minirnn.data import generate
     from minirnn.evaluation import evaluate_results, summary_table, write_results
+    from minirnn.files import write_whole
     from minirnn.models import PRESETS, Config, build_model
     from minirnn.models.build import finds
     from minirnn.training import TrainingSettings, train
@@ -167,7 +168,7 @@ def demo(
     found = find_all(model, held_out, images, batch_size=8, keep=PICTURES, say=say)
     numbers = evaluate_results(held_out.ground_truth, found.results, kinds_of(model, held_out))
     write_results(out / "detections.json", found.results)
-    (out / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(numbers, indent=2) + "\n")
     say(summary_table(numbers))
     watch.lap("evaluation")
 

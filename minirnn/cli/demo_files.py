@@ -39,7 +39,7 @@ def write_pictures(
     """Leave curves.png, predictions.png and report.html in the demo's folder."""
     from minirnn.draw import curves_figure, predictions_figure, write_report
 
-    names = [name for _, name in model.config.categories]
+    names = [name for _, name in model.categories]
     plain = {"Software": None}  # else the file tells matplotlib's version, and differs with it
     curves_figure(out / "metrics.jsonl").savefig(out / "curves.png", metadata=plain)
     skeleton = skeleton_of(found.detections)
@@ -68,19 +68,22 @@ def make_room(out: Path, overwrite: bool, say: Callable[[str], None]) -> None:
     """Move an earlier demo aside (to demo-1, demo-2, …), or delete it if that is wanted.
 
     Raises:
-        InputError: there is a file in place of the folder.
+        InputError: there is a file in place of the folder, or a demo is still running there.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; it should be the demo's folder")
     old = [out / name for name in CONTENT if (out / name).exists()]
     if not old:
         return
-    if overwrite:
-        for path in old:
-            path.unlink()
-        return
-    number = 1
-    while (aside := out.with_name(f"{out.name}-{number}")).exists():
-        number += 1
-    out.rename(aside)
+    from minirnn.files import alone_in
+
+    with alone_in(out):
+        if overwrite:
+            for path in old:
+                path.unlink()
+            return
+        number = 1
+        while (aside := out.with_name(f"{out.name}-{number}")).exists():
+            number += 1
+        out.rename(aside)
     say(f"the earlier {out} is now {aside}")

@@ -127,8 +127,8 @@ def kinds_of(model: RCNN, dataset: CocoDataset) -> tuple[str, ...]:
     """
     from minirnn.data.people import KEYPOINTS
 
-    masks = model.config.mask.enabled and dataset.has_masks
-    names = dataset.keypoint_names if model.config.keypoint.enabled else None
+    masks = "masks" in model.finds and dataset.has_masks
+    names = dataset.keypoint_names if "keypoints" in model.finds else None
     keypoints = names is not None and len(names) == len(KEYPOINTS)
     return ("bbox", *(["segm"] if masks else []), *(["keypoints"] if keypoints else []))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from minirnn.data import Detections
-    from minirnn.models import Config
+    from minirnn.models import RCNN
 
 
 @click.command(short_help="Draw what a network finds in photographs.")
@@ -79,6 +80,7 @@ def predict(
     """
     from minirnn.data import read_image
     from minirnn.data.proposals import read_proposals
+    from minirnn.files import write_whole
 
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
@@ -100,12 +102,11 @@ def predict(
             proposals=None if given is None else [given.of(photo.name)],
             score_threshold=score,
         )
-        report = _report(photo, image, detections, model.config)
+        report = _report(photo, image, detections, model)
         report["picture"] = str(out / f"{name}.detections.png")
-        _draw(image, detections, model.config, out / f"{name}.detections.png")
-        (out / f"{name}.detections.json").write_text(
-            json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8"
-        )
+        write_whole(out / f"{name}.detections.png", _picture(image, detections, model))
+        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
+        write_whole(out / f"{name}.detections.json", text)
         reports.append(report)
         counted = Counter(found["category"] for found in report["detections"])
         what = ", ".join(f"{count} {category}" for category, count in counted.most_common())
@@ -131,28 +132,27 @@ def _names(photos: tuple[Path, ...]) -> list[str]:
     return names
 
 
-def _report(
-    photo: Path, image: np.ndarray, detections: Detections, config: Config
-) -> dict[str, Any]:
+def _report(photo: Path, image: np.ndarray, detections: Detections, model: RCNN) -> dict[str, Any]:
     """What was found, ready for JSON."""
     from minirnn.evaluation import to_results
 
-    labels = range(1, config.num_classes)
-    results = to_results(detections, 0, {label: config.category(label)[0] for label in labels})
+    ids = {label: number for label, (number, _) in enumerate(model.categories, start=1)}
+    results = to_results(detections, 0, ids)
     for result, label in zip(results, detections.labels, strict=True):
         del result["image_id"]  # there is no data set here
-        result["category"] = config.category(int(label))[1]
+        _, result["category"] = model.categories[int(label) - 1]
     height, width = image.shape[:2]
     return {"photo": str(photo), "height": height, "width": width, "detections": results}
 
 
-def _draw(image: np.ndarray, detections: Detections, config: Config, path: Path) -> None:
+def _picture(image: np.ndarray, detections: Detections, model: RCNN) -> bytes:
+    """The photo with what was found, as a PNG."""
     from PIL import Image
 
     from minirnn.draw import draw_instances
     from minirnn.draw.detections import every_point
 
-    names = [config.category(label)[1] for label in range(1, config.num_classes)]
+    names = [name for _, name in model.categories]
     picture = draw_instances(
         image,
         detections.boxes,
@@ -163,4 +163,6 @@ def _draw(image: np.ndarray, detections: Detections, config: Config, path: Path)
         keypoints=every_point(detections.keypoints),
         skeleton=skeleton_of([detections]),
     )
-    Image.fromarray(picture).save(path)
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="PNG")
+    return file.getvalue()

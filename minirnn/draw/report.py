@@ -24,6 +24,7 @@ from minirnn.draw.boxes import host_array
 from minirnn.draw.curves import curves_figure, read_metrics
 from minirnn.draw.detections import Names, Skeleton, match_objects, pair_of_pictures
 from minirnn.errors import InputError
+from minirnn.files import write_whole
 from minirnn.structures import Detections, Sample
 
 # COCO's numbers, box and mask first, then those that only keypoints have.
@@ -124,7 +125,7 @@ def write_report(
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
