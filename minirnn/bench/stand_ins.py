@@ -43,9 +43,9 @@ class Stopwatch:
 @contextmanager
 def timed_stand_ins() -> Iterator[Stopwatch]:
     """Inside, the time in torchvision's `roi_align` (with its gradient) and `nms` is added up."""
+    import torch
     from torchvision import ops
-    from torchvision.models.detection import roi_heads
-    from torchvision.ops import boxes, poolers
+    from torchvision.ops import boxes
 
     watch = Stopwatch()
     align, suppress = ops.roi_align, boxes.nms
@@ -54,26 +54,15 @@ def timed_stand_ins() -> Iterator[Stopwatch]:
         with watch.running():
             return suppress(*arguments)
 
-    timed_align = _timed_function(align, watch)
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(boxes, "nms", timed_nms))
-        for module in (poolers, roi_heads):
-            stack.enter_context(mock.patch.object(module, "roi_align", timed_align))
-        yield watch
-
-
-def _timed_function(function: Callable, watch: Stopwatch) -> Callable:
-    """`function`, differentiable in its first argument, with a clock around both directions."""
-    import torch
-
     class Timed(torch.autograd.Function):
+        """The stand-in with a clock around both directions."""
+
         @staticmethod
-        def forward(ctx: Any, features: Any, *settings: Any) -> Any:
+        def forward(ctx: Any, features: Any, regions: Any, settings: dict[str, Any]) -> Any:
             # torch records nothing by itself in here, and what the stand-in recorded is kept.
             with watch.running(), torch.enable_grad():
                 ctx.features = features.detach().requires_grad_()
-                ctx.out = function(ctx.features, *settings)
-                ctx.others = len(settings)
+                ctx.out = align(ctx.features, regions, **settings)
             return ctx.out.detach()
 
         @staticmethod
@@ -84,38 +73,29 @@ def _timed_function(function: Callable, watch: Stopwatch) -> Callable:
                 else:  # no regions: nothing of the map was read
                     dx = torch.zeros_like(ctx.features)
             del ctx.out, ctx.features
-            return (dx, *[None] * ctx.others)
+            return dx, None, None
 
-    def timed(
-        input: Any,
-        boxes: Any,
-        output_size: Any,
-        spatial_scale: float = 1.0,
-        sampling_ratio: int = -1,
-        aligned: bool = False,
-    ) -> Any:
-        settings = (boxes, output_size, spatial_scale, sampling_ratio, aligned)
-        if not torch.is_grad_enabled() or not input.requires_grad:
-            with watch.running():
-                return function(input, *settings)
-        return Timed.apply(input, *settings)
+    def timed(features: Any, regions: Any, settings: dict[str, Any]) -> Any:
+        if torch.is_grad_enabled() and features.requires_grad:
+            return Timed.apply(features, regions, settings)
+        with watch.running():
+            return align(features, regions, **settings)
 
-    return timed
+    with mock.patch.object(boxes, "nms", timed_nms), _roi_align(timed):
+        yield watch
 
 
 @contextmanager
 def our_roi_align_instead() -> Iterator[None]:
     """Inside, torchvision uses our RoIAlign: it keeps about as little as a compiled one."""
     import torch
-    from torchvision.models.detection import roi_heads
-    from torchvision.ops import poolers
+    from torchvision.ops._utils import convert_boxes_to_roi_format
 
     class Ours(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, features: Any, boxes: Any, settings: dict[str, Any]) -> Any:
-            index = boxes[:, 0].numpy().astype(np.int64)
-            raw = our_roi_align.raw
-            out, vjps = raw(features.detach().numpy(), boxes[:, 1:].numpy(), index, **settings)
+        def forward(ctx: Any, features: Any, regions: Any, settings: dict[str, Any]) -> Any:
+            index, boxes = regions[:, 0].numpy().astype(np.int64), regions[:, 1:].numpy()
+            out, vjps = our_roi_align.raw(features.detach().numpy(), boxes, index, **settings)
             ctx.gradient = vjps[0]
             return torch.from_numpy(out)
 
@@ -123,7 +103,25 @@ def our_roi_align_instead() -> Iterator[None]:
         def backward(ctx: Any, dy: Any) -> Any:
             return torch.from_numpy(ctx.gradient(dy.contiguous().numpy())), None, None
 
-    def replaced(
+    def ours(features: Any, regions: Any, settings: dict[str, Any]) -> Any:
+        if isinstance(regions, (list, tuple)):  # one tensor for each image
+            regions = convert_boxes_to_roi_format(list(regions))
+        size = settings["output_size"]
+        settings["output_size"] = size if isinstance(size, int) else tuple(size)
+        settings["sampling_ratio"] = max(settings["sampling_ratio"], 0)
+        return Ours.apply(features.contiguous(), regions.detach().contiguous(), settings)
+
+    with _roi_align(ours):
+        yield
+
+
+@contextmanager
+def _roi_align(function: Callable[[Any, Any, dict[str, Any]], Any]) -> Iterator[None]:
+    """Inside, torchvision's networks call this function of map, regions and settings for RoIAlign."""
+    from torchvision.models.detection import roi_heads
+    from torchvision.ops import poolers
+
+    def called(
         input: Any,
         boxes: Any,
         output_size: Any,
@@ -131,20 +129,15 @@ def our_roi_align_instead() -> Iterator[None]:
         sampling_ratio: int = -1,
         aligned: bool = False,
     ) -> Any:
-        if isinstance(boxes, (list, tuple)):  # one tensor for each image
-            from torchvision.ops._utils import convert_boxes_to_roi_format
-
-            boxes = convert_boxes_to_roi_format(list(boxes))
         settings = {
-            "output_size": output_size if isinstance(output_size, int) else tuple(output_size),
+            "output_size": output_size,
             "spatial_scale": spatial_scale,
-            "sampling_ratio": max(sampling_ratio, 0),
+            "sampling_ratio": sampling_ratio,
             "aligned": aligned,
         }
-        return Ours.apply(input.contiguous(), boxes.detach().contiguous(), settings)
+        return function(input, boxes, settings)
 
-    with (
-        mock.patch.object(poolers, "roi_align", replaced),
-        mock.patch.object(roi_heads, "roi_align", replaced),
-    ):
+    with ExitStack() as stack:
+        for module in (poolers, roi_heads):
+            stack.enter_context(mock.patch.object(module, "roi_align", called))
         yield

@@ -18,8 +18,8 @@ import numpy as np
 
 from minirnn import kernels
 from minirnn.errors import InputError
-from minirnn.verify.case import ask, both_gradients, ours
-from minirnn.verify.difference import Difference, difference
+from minirnn.verify.case import Question
+from minirnn.verify.difference import Difference
 from minirnn.verify.drawing import as_type
 from minirnn.verify.references import REFERENCES, Reference, Skip
 from minirnn.verify.subject import Subject, subjects
@@ -124,31 +124,26 @@ def _against(subject: Subject, reference: Reference, seed: int) -> tuple[list[Ro
     skipped: list[str] = []
     for number, case in enumerate(subject.cases):
         rng = np.random.default_rng([seed, zlib.crc32(subject.name.encode()), number])
-        inputs, settings = case(rng)
-        inputs, settings = as_type((inputs, settings), reference.dtype)
+        inputs, settings = as_type(case(rng), reference.dtype)
+        question = Question(subject, reference, inputs, settings, rng)
         try:
-            expected = ask(reference, subject.name, inputs, settings)
+            theirs = question.theirs()
         except Skip as skip:
             skipped.append(str(skip))
             continue
         except Exception as error:  # another version of it, say: to be seen, but not to end all
             found["forward"].append(_failure(error, f"{reference.name} raised "))
             continue
-        try:
-            answer, gradients, cotangents = ours(subject, inputs, settings, rng)
-            found["forward"].append(difference(answer, expected))
-        except Exception as error:  # a bug of ours is a miss, too, and does not hide the rest
+        try:  # a bug of ours is a miss, too, and does not hide the rest
+            found["forward"].append(question.forward(theirs))
+        except Exception as error:
             found["forward"].append(_failure(error))
             continue
-        if subject.differentiable == () or reference.gradients == "none":
-            continue
-        try:
-            own, goal = both_gradients(
-                reference, subject.name, inputs, settings, gradients, cotangents, rng
-            )
-            found["gradient"].append(difference(own, goal))
-        except Exception as error:
-            found["gradient"].append(_failure(error))
+        if question.has_gradient:
+            try:
+                found["gradient"].append(question.backward())
+            except Exception as error:
+                found["gradient"].append(_failure(error))
     rows = []
     for compared, errors in found.items():
         if not errors:

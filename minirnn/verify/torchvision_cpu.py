@@ -15,19 +15,15 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from minirnn.verify.references import not_installed
+
 #: Keeps the declarations alive: torch forgets them when this object goes.
 _declared: list[Any] = []
 
 
 def missing() -> str | None:
     """Why there is nothing to compare with; None where torch and torchvision are installed."""
-    absent = [n for n in ("torch", "torchvision") if importlib.util.find_spec(n) is None]
-    if absent:
-        return (
-            f"not installed: {' and '.join(absent)} "
-            "(make references, or: pip install torch; pip install --no-deps torchvision)"
-        )
-    return None
+    return not_installed("torch", "torchvision")
 
 
 def import_torchvision() -> Any:

@@ -20,30 +20,32 @@ def _xywh(boxes: np.ndarray) -> np.ndarray:
     return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]])
 
 
-def _iou(a: np.ndarray, b: np.ndarray, *, crowd: bool = False) -> np.ndarray:
-    if not len(a) or not len(b):
-        raise Skip("gives a list for nothing")
-    return coco_masks.iou(_xywh(a), _xywh(b), np.full(len(b), crowd, np.uint8))
+def _some(function: Callable) -> Callable:
+    """Two sets of regions, neither of which may be empty."""
+
+    def compared(detections: Any, truths: Any) -> Any:
+        if not len(detections) or not len(truths):
+            raise Skip("gives a list for nothing")
+        return function(detections, truths)
+
+    return compared
 
 
-def _box_regions(detections: Any, truths: Any) -> Any:
-    return _regions([d["bbox"] for d in detections], [t["bbox"] for t in truths], truths)
+def _iou(crowd: bool) -> Callable:
+    return _some(lambda a, b: coco_masks.iou(_xywh(a), _xywh(b), np.full(len(b), crowd, np.uint8)))
 
 
-def _mask_regions(detections: Any, truths: Any) -> Any:
-    found, there = ([r["segmentation"] for r in regions] for regions in (detections, truths))
-    return _regions(found, there, truths)
-
-
-def _regions(detections: list, truths: list, annotations: Any) -> Any:
-    if not detections or not truths:
-        raise Skip("gives a list for nothing")
-    return coco_masks.iou(detections, truths, [t["iscrowd"] for t in annotations])
+def _regions(field: str) -> Callable:
+    """The overlaps of annotations with the truth, by their boxes or masks."""
+    return _some(
+        lambda found, truths: coco_masks.iou(
+            *([region[field] for region in regions] for regions in (found, truths)),
+            [truth["iscrowd"] for truth in truths],
+        )
+    )
 
 
 def _keypoint_similarity(detections: Any, truths: Any) -> Any:
-    if not detections or not truths:
-        raise Skip("gives a list for nothing")
     evaluation = COCOeval(iouType="keypoints")
     evaluation._gts[1, 1], evaluation._dts[1, 1] = truths, detections
     return evaluation.computeOks(1, 1)
@@ -71,11 +73,11 @@ def _average_precision(truth: Any, results: Any, kind: str) -> np.ndarray:
 
 
 FUNCTIONS: dict[str, Callable] = {
-    "box_iou": _iou,
-    "crowd_iou": lambda boxes, crowds: _iou(boxes, crowds, crowd=True),
-    "coco_box_iou": _box_regions,
-    "coco_mask_iou": _mask_regions,
-    "keypoint_similarity": _keypoint_similarity,
+    "box_iou": _iou(crowd=False),
+    "crowd_iou": _iou(crowd=True),
+    "coco_box_iou": _regions("bbox"),
+    "coco_mask_iou": _regions("segmentation"),
+    "keypoint_similarity": _some(_keypoint_similarity),
     "rle_encode": _encode,
     "rle_decode": lambda rle: coco_masks.decode(rle).astype(bool),
     "rle_area": lambda rle: coco_masks.area(rle).astype(np.int64),

@@ -123,17 +123,13 @@ def _rpn_losses(
     logits: Tensor,
     deltas: Tensor,
     anchors: Tensor,
-    targets: Any,
-    matches: Any,
-    sampled: Any,
-    *,
+    *drawn: Any,
     weights: Any = (1.0, 1.0, 1.0, 1.0),
     beta: float = 1 / 9,
 ) -> tuple[Tensor, Tensor]:
     chosen, is_object, own, goals = [], [], [], []
-    for image, (truth, match, (positive, negative)) in enumerate(
-        zip(targets, matches, sampled, strict=True)
-    ):
+    # Targets, matches and sampled, of each image.
+    for image, (truth, match, (positive, negative)) in enumerate(zip(*drawn, strict=True)):
         chosen += [logits[image, positive], logits[image, negative]]
         is_object += [torch.ones(len(positive)), torch.zeros(len(negative))]
         own.append(deltas[image, positive])

@@ -51,40 +51,26 @@ def _roi_pool(features: Tensor, *boxes: Tensor, **settings: Any) -> Tensor:
 
 
 def _pyramid_roi(
-    *inputs: Tensor,
-    operation: Callable,
-    output_size: Any,
-    spatial_scales: Any,
-    canonical_size: float,
-    canonical_level: int,
-    sampling_ratio: int = 2,
-    aligned: bool = False,
+    *inputs: Tensor, operation: Callable, output_size: Any, spatial_scales: Any, **settings: Any
 ) -> Tensor:
-    if operation.__name__ != "roi_align" or aligned:
+    if operation.__name__ != "roi_align" or settings.pop("aligned", False):
         raise Skip("its MultiScaleRoIAlign has only the older RoIAlign")
     *maps, boxes, image_index = inputs
-    pool = ops.MultiScaleRoIAlign(
-        [str(k) for k in range(len(maps))],
-        output_size,
-        sampling_ratio,
-        canonical_scale=canonical_size,
-        canonical_level=canonical_level,
-    )
+    names = [str(k) for k in range(len(maps))]
+    settings["canonical_scale"] = settings.pop("canonical_size")
+    pool = ops.MultiScaleRoIAlign(names, output_size, **{"sampling_ratio": 2, **settings})
     order = torch.argsort(image_index, stable=True)  # it wants the boxes of each image together
     per_image = [boxes[image_index == i] for i in range(len(maps[0]))]
     size = tuple(round(n / spatial_scales[0]) for n in maps[0].shape[2:])
-    features = {str(k): features for k, features in enumerate(maps)}
-    pooled = pool(features, per_image, [size] * len(maps[0]))
+    pooled = pool(dict(zip(names, maps, strict=True)), per_image, [size] * len(maps[0]))
     return pooled[torch.argsort(order)]
 
 
-def _frozen(
-    x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, eps: float = 1e-5
-) -> Tensor:
+def _frozen(x: Tensor, *statistics: Tensor, eps: float = 1e-5) -> Tensor:
     if x.ndim != 4:
         raise Skip("is for (N, C, H, W) only")
     layer = ops.FrozenBatchNorm2d(x.shape[1], eps)
-    layer.weight, layer.bias, layer.running_mean, layer.running_var = weight, bias, mean, variance
+    layer.weight, layer.bias, layer.running_mean, layer.running_var = statistics
     return layer(x)
 
 
@@ -96,23 +82,14 @@ def _base_anchors(size: Any, ratios: Any, *, rounded: bool = False) -> Tensor:
 
 
 def _pyramid_anchors(
-    image_size: Any,
-    feature_sizes: Any,
-    sizes: Any,
-    ratios: Any,
-    *,
-    rounded: bool = False,
-    offset: float = 0.0,
-    integer_strides: bool = False,
-    dtype: Any = None,
+    image_size: Any, feature_sizes: Any, sizes: Any, ratios: Any, *, dtype: Any, **rules: Any
 ) -> list[Tensor]:
-    if not rounded or offset or not integer_strides:
+    if rules != {"rounded": True, "integer_strides": True}:
         raise Skip("always rounds its anchors")
     generator = anchor_utils.AnchorGenerator(tuple(sizes), (tuple(ratios),) * len(sizes))
     maps = [torch.zeros(1, 1, *size, dtype=torch.float64) for size in feature_sizes]
     (anchors,) = generator(ImageList(torch.zeros(1, 3, *image_size), [image_size]), maps)
-    counts = [h * w * len(ratios) for h, w in feature_sizes]
-    return list(anchors.split(counts))
+    return list(anchors.split([h * w * len(ratios) for h, w in feature_sizes]))
 
 
 def _large_enough(boxes: Tensor, min_size: float) -> Tensor:
@@ -145,18 +122,17 @@ def _rpn_losses(
     logits: Tensor,
     deltas: Tensor,
     anchors: Tensor,
-    targets: Any,
-    matches: Any,
-    sampled: Any,
-    *,
+    *drawn: Any,
     weights: Any = _ONES,
-    beta: float = 1 / 9,
+    **beta: float,
 ) -> tuple[Tensor, Tensor]:
-    if beta != 1 / 9:
+    if beta:
         raise Skip("beta is always 1/9")
     labels, goals = [], []
     chosen: tuple[list, list] = ([], [])
-    for truth, match, pair in zip(targets, matches, sampled, strict=True):
+    for truth, match, pair in zip(
+        *drawn, strict=True
+    ):  # targets, matches and sampled, of each image
         labels.append((match >= 0).to(logits.dtype))
         own = truth.boxes[match.clamp(min=0)] if len(truth.boxes) else anchors
         goals.append(_encode(anchors, own, weights))
@@ -190,15 +166,9 @@ def _proposals(
     return found[0], torch.logit(scores[0])
 
 
-def _assign_levels(
-    boxes: Tensor,
-    *,
-    lowest: int = 2,
-    highest: int = 5,
-    canonical_size: int = 224,
-    canonical_level: int = 4,
-) -> Tensor:
-    return ops.poolers.LevelMapper(lowest, highest, canonical_size, canonical_level)([boxes])
+def _assign_levels(boxes: Tensor, **range_: int) -> Tensor:
+    range_ = {"lowest": 2, "highest": 5, "canonical_size": 224, "canonical_level": 4, **range_}
+    return ops.poolers.LevelMapper(*range_.values())([boxes])
 
 
 def _box_losses(
@@ -209,9 +179,9 @@ def _box_losses(
     matched: Tensor,
     *,
     weights: Any = _BOX_WEIGHTS,
-    beta: float = 1 / 9,
+    **beta: float,
 ) -> tuple[Tensor, Tensor]:
-    if beta != 1 / 9:
+    if beta:
         raise Skip("beta is always 1/9")
     return roi_heads.fastrcnn_loss(logits, deltas, [labels], [_encode(regions, matched, weights)])
 
@@ -267,21 +237,14 @@ def _paste(
     return pasted[:, 0] > threshold
 
 
-def _transform(mean: Any = (0.0,) * 3, std: Any = (1.0,) * 3) -> Any:
-    return transform.GeneralizedRCNNTransform(800, 1333, list(mean), list(std))
-
-
 def _normalise(image: Tensor, mean: Any, std: Any) -> Tensor:
-    return _transform(mean, std).normalize(image.permute(2, 0, 1) / 255)
+    step = transform.GeneralizedRCNNTransform(800, 1333, list(mean), list(std))
+    return step.normalize(image.permute(2, 0, 1) / 255)
 
 
 def _scaled_size(height: int, width: int, min_size: int, max_size: int) -> tuple[int, ...]:
     image, _ = transform._resize_image_and_masks(torch.zeros(1, height, width), min_size, max_size)
     return tuple(image.shape[1:])
-
-
-def _mask_probabilities(logits: Tensor, labels: Tensor) -> Tensor:
-    return roi_heads.maskrcnn_inference(logits, [labels])[0][:, 0]
 
 
 def _keypoint_cells(keypoints: Tensor, boxes: Tensor, size: int) -> Tensor:
@@ -303,10 +266,6 @@ def _scale_keypoints(keypoints: Tensor, size: Any, new: Any) -> Tensor:
     return transform.resize_keypoints(keypoints, list(size), list(new))
 
 
-def _batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, threshold: float) -> Tensor:
-    return ops.batched_nms(boxes, scores, groups, threshold)
-
-
 FUNCTIONS: dict[str, Callable] = {
     "frozen_batch_norm": _frozen,
     "roi_align": _roi_align,
@@ -323,7 +282,7 @@ FUNCTIONS: dict[str, Callable] = {
     "box_encode": _encode,
     "box_decode": _decode,
     "nms": ops.nms,
-    "batched_nms": _batched_nms,
+    "batched_nms": ops.batched_nms,
     "match": _match,
     "rpn_flatten": _rpn_flatten,
     "rpn_losses": _rpn_losses,
@@ -331,11 +290,11 @@ FUNCTIONS: dict[str, Callable] = {
     "assign_levels": _assign_levels,
     "box_losses": _box_losses,
     "detections_of_image": _detections,
-    "mask_probabilities": _mask_probabilities,
     "keypoint_cells": _keypoint_cells,
     "keypoint_loss": _keypoint_loss,
     "keypoints_of_maps": _keypoints_of_maps,
     "scale_keypoints": _scale_keypoints,
+    "mask_probabilities": lambda x, labels: roi_heads.maskrcnn_inference(x, [labels])[0][:, 0],
     "mask_crop": _crop,
     "mask_paste": _paste,
     "scaled_size": _scaled_size,
