@@ -14,7 +14,7 @@ pytestmark = pytest.mark.reference
 
 def test_why_nothing_can_be_compared(monkeypatch):
     monkeypatch.setattr(torchvision_cpu.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="torch and torchvision"):
+    with pytest.raises(ImportError, match="torch, torchvision"):
         torchvision_cpu.import_torchvision()
 
 
