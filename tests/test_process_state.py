@@ -37,11 +37,6 @@ def maps_large_blocks():
     return found
 
 
-def scipys(entry):
-    """What scipy.sparse brings with it when it is first imported."""
-    return entry[1] is not None and "matrix subclass" in entry[1].pattern
-
-
 def umask():
     now = os.umask(0o22)
     os.umask(now)
@@ -58,7 +53,7 @@ def state():
         "NumPy's printing": np.get_printoptions(),
         "NumPy's random numbers": (algorithm, keys.tobytes(), *rest),
         "Python's random numbers": random.getstate(),
-        "filters of warnings": [f for f in warnings.filters if not scipys(f)],
+        "filters of warnings": list(warnings.filters),
         "signals": {n: signal.getsignal(n) for n in signal.valid_signals()},
         "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, []),
         "locale": locale.setlocale(locale.LC_ALL),
