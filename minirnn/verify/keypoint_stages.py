@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minirnn.verify import stage_draws as draw
-from minirnn.verify.drawing import case, normal
-from minirnn.verify.subject import Subject, found_at
+from minirnn.verify.drawing import Rng, case, drawn, normal
+from minirnn.verify.stage_draws import boxes
+from minirnn.verify.subject import Subject, stage
 
 
 def keypoint_loss(logits: Any, keypoints: np.ndarray, boxes: np.ndarray) -> Any:
@@ -20,7 +19,7 @@ def keypoint_loss(logits: Any, keypoints: np.ndarray, boxes: np.ndarray) -> Any:
     return keypoint.keypoint_loss(logits, cells)
 
 
-def _regions(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _regions(rng: Rng, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints (R, 5, 3) in, on the edge of, and outside of boxes (R, 4); some not labelled."""
     corner = rng.integers(0, 20, (count, 2))
     boxes = np.concatenate([corner, corner + rng.integers(1, 12, (count, 2))], 1).astype(float)
@@ -31,55 +30,54 @@ def _regions(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarr
     return keypoints, boxes
 
 
-def _cells(rng: np.random.Generator, count: int, size: int) -> Any:
+@drawn
+def _cells(rng: Rng, count: int, size: int) -> Any:
     return (*_regions(rng, count), size), {}
 
 
-def _loss(rng: np.random.Generator, count: int, labelled: bool = True) -> Any:
+@drawn
+def _loss(rng: Rng, count: int, labelled: bool = True) -> Any:
     keypoints, boxes = _regions(rng, count)
     keypoints[..., 2] *= labelled
     return (rng.normal(0, 2, (count, 5, 6, 6)), keypoints, boxes), {}
 
 
-def _maps(rng: np.random.Generator, count: int, narrow: bool = False) -> Any:
+@drawn
+def _maps(rng: Rng, count: int, narrow: bool = False) -> Any:
     _, boxes = _regions(rng, count)
     boxes[:, 2:] = boxes[:, :2] + rng.uniform(0.1, 0.9 if narrow else 12, (count, 2))
     return (rng.normal(0, 2, (count, 5, 6, 6)), boxes), {}
 
 
+@drawn
+def _points(rng: Rng) -> np.ndarray:
+    return boxes(9)(rng)[:, :3].reshape(3, 3, 3)
+
+
 KEYPOINT_STAGES: tuple[Subject, ...] = (
-    Subject(
-        *("heads", "keypoint_cells", found_at("heads.keypoint.keypoint_cells")),
-        [partial(_cells, count=n, size=s) for n, s in ((9, 6), (0, 6))],
-    ),
+    stage("heads.keypoint.keypoint_cells", _cells(9, 6), _cells(0, 6)),
     Subject(
         *("heads", "keypoint_loss", lambda: keypoint_loss),
-        [
-            *(partial(_loss, count=n) for n in (4, 1)),
-            partial(_loss, count=3, labelled=False),
-            partial(_loss, count=0),
-        ],
+        [_loss(4), _loss(1), _loss(3, labelled=False), _loss(0)],
         differentiable=(0,),
     ),
-    Subject(
-        *("heads", "keypoints_of_maps", found_at("heads.keypoint.keypoints_of_maps")),
-        [*(partial(_maps, count=n) for n in (5, 1, 0)), partial(_maps, count=4, narrow=True)],
+    stage(
+        "heads.keypoint.keypoints_of_maps",
+        *(_maps(n) for n in (5, 1, 0)),
+        _maps(4, narrow=True),
         single=True,  # torchvision's places are
     ),
-    Subject(
-        *("heads", "bicubic", found_at("ops.bicubic.bicubic")),
-        [
-            case(normal(2, 3, 5, 7), size=(11, 4)),
-            case(normal(1, 1, 1, 1), size=(3, 2)),
-            case(normal(0, 3, 5, 7), size=(2, 2)),
-        ],
+    stage(
+        "ops.bicubic.bicubic",
+        case(normal(2, 3, 5, 7), size=(11, 4)),
+        case(normal(1, 1, 1, 1), size=(3, 2)),
+        case(normal(0, 3, 5, 7), size=(2, 2)),
+        heading="heads",
     ),
-    Subject(
-        *("transform", "scale_keypoints", found_at("transform.scale_keypoints")),
-        [
-            lambda rng: ((draw.boxes(9)(rng)[:, :3].reshape(3, 3, 3), (80, 100), (133, 201)), {}),
-            case(np.zeros((0, 17, 3)), (80, 100), (133, 201)),
-        ],
+    stage(
+        "transform.scale_keypoints",
+        case(_points(), (80, 100), (133, 201)),
+        case(np.zeros((0, 17, 3)), (80, 100), (133, 201)),
         single=True,  # the two ratios, as in torchvision
     ),
 )

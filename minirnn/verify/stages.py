@@ -15,7 +15,7 @@ from minirnn.data.sample import Target
 from minirnn.verify import stage_draws as draw
 from minirnn.verify.drawing import Case, case, chance, normal, share, whole
 from minirnn.verify.stage_draws import boxes, edge_boxes
-from minirnn.verify.subject import Subject, found_at
+from minirnn.verify.subject import Subject, stage
 
 
 def seeded(sample: Callable) -> Callable:
@@ -23,12 +23,12 @@ def seeded(sample: Callable) -> Callable:
     return lambda *inputs, seed: sample(*inputs, np.random.default_rng(seed))
 
 
-def coded(stage: Callable) -> Callable:
+def coded(function: Callable) -> Callable:
     """Of a stage with a `BoxCoder` one that takes the weights of the box code, as references do."""
     from minirnn.boxes import BoxCoder
 
     def call(*inputs: Any, weights: Any = None, **settings: Any) -> Any:
-        return stage(*inputs, **settings, **({"coder": BoxCoder(weights)} if weights else {}))
+        return function(*inputs, **settings, **({"coder": BoxCoder(weights)} if weights else {}))
 
     return call
 
@@ -87,84 +87,73 @@ def _masks(encoded: bool) -> list[Case]:
 _REGIONS = [draw.regions(detections=d, truths=t) for d, t in ((8, 6), (1, 1), (0, 3))]
 
 
-def _stage(path: str, *cases: Case, through: Callable | None = None, **more: Any) -> Subject:
-    """A function of the library, called as it is or `through` another that makes one of it.
-
-    `path` is where it stands in minirnn, and before a "=" its name here, if that is another.
-    """
-    name, _, path = path.rpartition("=")
-    find, heading = found_at(path), path.partition(".")[0].replace("proposals", "rpn")
-    name = name or path.rpartition(".")[2]
-    return Subject(heading, name, (lambda: through(find())) if through else find, cases, **more)
-
-
 def _own(heading: str, function: Callable, *cases: Case, **more: Any) -> Subject:
     """A function of this file, under its name."""
     return Subject(heading, function.__name__, lambda: function, cases, **more)
 
 
 STAGES: tuple[Subject, ...] = (
-    _stage(
+    stage(
         "anchors.base_anchors",
         lambda rng: ((float(rng.uniform(8, 512)), _RATIOS), {}),
         case(32.0, _RATIOS, rounded=True),
         case([16.0, 40.3], (0.3, 1.0, 3.7)),
     ),
-    _stage(
+    stage(
         "anchors.grid_anchors",
         case(boxes(3), 5, 7, 16, 8, **_DOUBLE),
         case(boxes(2), 4, 3, 8, 8, 0.5, **_DOUBLE),
         case(boxes(3), 0, 7, 16, 16, **_DOUBLE),
     ),
-    _stage(
+    stage(
         "anchors.pyramid_anchors",
         _anchors(),
         _anchors(rounded=True, integer_strides=True),
         _anchors(offset=0.5),
         case((65, 97), [(17, 25), (9, 13)], ((8,), (16, 20)), _RATIOS, **_DOUBLE),
     ),
-    _stage(
+    stage(
         "anchors.inside_image",
         case(boxes(30), 80, 100),
         case(boxes(30), 80, 100, 10.0),
         case(boxes(0), 80, 100),
     ),
-    _stage("box_intersection=boxes.intersection", *_of_two(9)),
-    _stage("box_iou=boxes.iou", *_of_two(9)),
-    _stage("boxes.crowd_iou", *_of_two(5)),
-    _stage("box_area=boxes.area", *_of_each()),
-    _stage("box_clip=boxes.clip", *_of_each(80, 100)),
-    _stage("boxes.large_enough", *_of_each(4.0)),
-    _stage("boxes.from_xywh", *_of_each()),
-    _stage("boxes.to_xywh", *_of_each()),
-    _stage(
+    stage("box_intersection=boxes.intersection", *_of_two(9)),
+    stage("box_iou=boxes.iou", *_of_two(9)),
+    stage("boxes.crowd_iou", *_of_two(5)),
+    stage("box_area=boxes.area", *_of_each()),
+    stage("box_clip=boxes.clip", *_of_each(80, 100)),
+    stage("boxes.large_enough", *_of_each(4.0)),
+    stage("boxes.from_xywh", *_of_each()),
+    stage("boxes.to_xywh", *_of_each()),
+    stage(
         "box_encode=boxes.encode",
         case(boxes(20), boxes(20)),
         case(boxes(20), boxes(20), (10.0, 10.0, 5.0, 5.0)),
         case(boxes(0), boxes(0)),
     ),
-    _stage(
+    stage(
         "box_decode=boxes.decode",
         case(boxes(20), normal(20, 4)),
         case(boxes(20), normal(20, 4, deviation=30), (10.0, 10.0, 5.0, 5.0)),
         case(boxes(20), normal(20, 8, deviation=5)),
         case(boxes(0), np.zeros((0, 4))),
     ),
-    _stage(
+    stage(
         "boxes.nms",
         *(draw.nms(count=n, threshold=t) for n, t in ((40, 0.5), (60, 0.3), (25, 0.7))),
         draw.nms(count=20, threshold=0.5, ties=True),
         draw.nms(count=1, threshold=0.5),
         draw.nms(count=0, threshold=0.5),
     ),
-    _stage(
+    stage(
         "boxes.batched_nms",
         draw.nms(count=40, threshold=0.5, groups=3),
         draw.nms(count=60, threshold=0.3, groups=3),
         draw.nms(count=20, threshold=0.5, groups=2, ties=True),
         draw.nms(count=0, threshold=0.5, groups=2),
     ),
-    _stage(
+    stage(
         "matching.match",
         case(share(4, 30), 0.3, 0.7),
         lambda rng: ((rng.random((4, 30)) ** 2, 0.5, 0.5), {"force": False}),
@@ -173,29 +162,29 @@ STAGES: tuple[Subject, ...] = (
         case(np.zeros((0, 7)), 0.3, 0.7),
         case(np.zeros((3, 0)), 0.3, 0.7),
     ),
-    _stage(
+    stage(
         "matching.ignore_crowds",
         case(whole(-2, 3, 40), share(40, 2), 0.5),
         case(whole(-2, 3, 40), np.zeros((40, 0)), 0.5),
     ),
-    _stage(
+    stage(
         "matching.sample",
         lambda rng: ((rng.integers(-2, 3, 200), 64, 0.25), {"seed": int(rng.integers(99))}),
         case(np.full(20, -1), 64, 0.25, seed=1),
         case(np.zeros(0, np.int64), 64, 0.5, seed=1),
         through=seeded,
     ),
-    _stage(
+    stage(
         "rpn_flatten=proposals.rpn.flatten",
         draw.rpn_maps(images=2),
         draw.rpn_maps(images=1),
     ),
-    _stage(
+    stage(
         "proposals.rpn.rpn_targets",
         *(draw.rpn_targets(objects=n, crowds=c) for n, c in ((4, 0), (3, 2), (0, 0))),
         draw.rpn_targets(objects=3, crowds=1, drop_outside=True),
     ),
-    _stage(
+    stage(
         "proposals.rpn.rpn_losses",
         draw.rpn_losses(objects=(3, 2)),
         draw.rpn_losses(objects=(3,), weights=(2.0, 2.0, 1.0, 1.0)),
@@ -204,14 +193,14 @@ STAGES: tuple[Subject, ...] = (
         through=coded,
         differentiable=(0, 1),
     ),
-    _stage(
+    stage(
         "proposals.rpn.proposals_of_image",
         draw.proposals(sizes=(60, 20), pre_nms=30, post_nms=25),
         draw.proposals(sizes=(60, 20), pre_nms=100, post_nms=10),
         draw.proposals(sizes=(40,), pre_nms=40, post_nms=40, score_threshold=0.5),
         draw.proposals(sizes=(0, 0), pre_nms=10, post_nms=10),
     ),
-    _stage(
+    stage(
         "roi.assign_levels",
         case(boxes(60, size=900)),
         case(boxes(60), lowest=3, highest=4, canonical_size=16, canonical_level=3),
@@ -219,7 +208,7 @@ STAGES: tuple[Subject, ...] = (
         case(edge_boxes()),
         case(boxes(0)),
     ),
-    _stage(
+    stage(
         "heads.regions.roi_targets",
         *(case(boxes(60, size=40), draw.target(n, c)) for n, c in ((4, 0), (3, 2), (0, 0), (0, 1))),
         case(boxes(0), draw.target(2, 0), threshold=0.7),
@@ -233,7 +222,7 @@ STAGES: tuple[Subject, ...] = (
         draw.box_losses(regions=0, positives=0),
         differentiable=(0, 1),
     ),
-    _stage(
+    stage(
         "heads.box.detections_of_image",
         draw.detections(proposals=30),
         draw.detections(proposals=30, max_detections=7, score_threshold=0.2),
@@ -242,62 +231,62 @@ STAGES: tuple[Subject, ...] = (
         draw.detections(proposals=0),
         through=coded,
     ),
-    _stage(
+    stage(
         "heads.mask.mask_loss",
         *(draw.mask_loss(positives=n) for n in (3, 1, 0)),
         differentiable=(0,),
     ),
-    _stage(
+    stage(
         "heads.mask.mask_probabilities",
         case(normal(5, 4, 6, 6, deviation=3), whole(1, 4, 5)),
         case(np.zeros((0, 4, 6, 6)), np.zeros(0, np.int64)),
     ),
-    _stage(
+    stage(
         "mask_crop=masks.crop",
         draw.crop(regions=6),
         draw.crop(regions=6, aligned=True),
         draw.crop(regions=0),
     ),
-    _stage(
+    stage(
         "mask_paste=masks.paste",
         draw.paste(count=4),
         draw.paste(count=4, mode="legacy"),
         draw.paste(count=3, mode="legacy", threshold=0.3),
         draw.paste(count=0),
     ),
-    _stage("rle_encode=masks.rle.encode", *_masks(encoded=False)),
-    _stage("rle_decode=masks.rle.decode", *_masks(encoded=True)),
-    _stage("rle_area=masks.rle.area", *_masks(encoded=True)),
-    _stage(
+    stage("rle_encode=masks.rle.encode", *_masks(encoded=False)),
+    stage("rle_decode=masks.rle.decode", *_masks(encoded=True)),
+    stage("rle_area=masks.rle.area", *_masks(encoded=True)),
+    stage(
         "masks.polygons.polygons_to_mask",
         why_not="pycocotools does the filling, here too: it would be compared with itself",
     ),
-    _stage(
+    stage(
         "transform.scaled_size",
         lambda rng: ((*map(int, rng.integers(20, 2000, 2)), 800, 1333), {}),
         case(480, 640, 800, 1333),
         case(100, 3000, 800, 1333),
     ),
-    _stage(
+    stage(
         "transform.normalise",
         case(draw.photograph(6, 9), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         single=True,
     ),
-    _stage(
+    stage(
         "transform.scale_boxes",
         case(boxes(9), (80, 100), (133, 201)),
         case(boxes(0), (80, 100), (133, 201)),
         single=True,  # the two ratios, as in torchvision
     ),
-    _stage(
+    stage(
         "transform.scale_masks",
         case(chance(2, 11, 13), (23, 31)),
         case(chance(2, 11, 13), (5, 6)),
         case(np.zeros((0, 11, 13), bool), (5, 6)),
     ),
-    _stage("coco_box_iou=evaluation.average_precision.box_iou", *_REGIONS),
-    _stage("coco_mask_iou=evaluation.average_precision.mask_iou", *_REGIONS),
-    _stage("evaluation.average_precision.keypoint_similarity", *_REGIONS),
+    stage("coco_box_iou=evaluation.average_precision.box_iou", *_REGIONS),
+    stage("coco_mask_iou=evaluation.average_precision.mask_iou", *_REGIONS),
+    stage("evaluation.average_precision.keypoint_similarity", *_REGIONS),
     _own(
         "evaluation",
         average_precision,

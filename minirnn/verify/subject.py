@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
 from minirnn.autograd import OPERATIONS
 from minirnn.verify.drawing import Case
@@ -36,10 +37,31 @@ class Subject:
     why_not: str = "no inputs are drawn for it (minirnn/verify/operations.py)"
 
 
-def found_at(path: str) -> Callable[[], Callable]:
-    """Looks up `minirnn.<path>`, such as "boxes.nms", when it is wanted."""
-    module, _, name = path.rpartition(".")
-    return lambda: getattr(import_module(f"minirnn.{module}"), name)
+def stage(
+    path: str,
+    *cases: Case,
+    through: Callable[[Callable], Callable] | None = None,
+    heading: str = "",
+    **more: Any,
+) -> Subject:
+    """A stage's function.
+
+    Args:
+        path: where it stands in minirnn, such as "boxes.nms"; before a "=" its name here, if another.
+        cases: the calls that are drawn.
+        through: makes of it the function that is called, if it is not called as it is.
+        heading: if it is not the path's first part.
+        more: further fields of `Subject`.
+    """
+    name, _, path = path.rpartition("=")
+    module, _, there = path.rpartition(".")
+
+    def function() -> Callable:
+        found = getattr(import_module(f"minirnn.{module}"), there)
+        return through(found) if through else found
+
+    heading = heading or path.partition(".")[0].replace("proposals", "rpn")
+    return Subject(heading, name or there, function, cases, **more)
 
 
 def subjects() -> dict[str, Subject]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from minirnn.autograd import Tensor
 from minirnn.training.settings import TrainingSettings
-from minirnn.verify.drawing import Case, Rng, case, drawn, normal
-from minirnn.verify.subject import Subject, found_at
+from minirnn.verify.drawing import Rng, case, drawn, normal
+from minirnn.verify.subject import Subject, stage
 
 
 def take_steps(step: Any, parameter: np.ndarray, gradients: np.ndarray, **settings: float) -> Any:
@@ -42,12 +42,6 @@ def learning_rates(rate: Any, **settings: Any) -> np.ndarray:
     return np.array([rate(step, run) for step in range(run.steps)])
 
 
-def _stage(name: str, function: Any, of_one_step: str, *cases: Case) -> Subject:
-    """Several steps with a function of the library, found when it is wanted."""
-    find = found_at(f"training.{of_one_step}")
-    return Subject("training", name, lambda: partial(function, find()), cases)
-
-
 _SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
 _GRADIENTS = normal(3, 4), normal(5), normal(2, 1, 2)
 
@@ -58,23 +52,26 @@ def _run(rng: Rng, **settings: Any) -> Any:
 
 
 TRAINING_STAGES: tuple[Subject, ...] = (
-    _stage(
-        *("sgd_steps", take_steps, "optimiser.sgd_step"),
+    stage(
+        "sgd_steps=training.optimiser.sgd_step",
         case(normal(3, 4), normal(5, 3, 4), **_SGD),
         case(normal(3, 4), normal(5, 3, 4), **{**_SGD, "momentum": 0.0}),
         case(normal(3, 4), normal(5, 3, 4), **{**_SGD, "weight_decay": 0.0}),
         case(normal(3, 4), normal(0, 3, 4), **_SGD),
+        through=lambda of_one_step: partial(take_steps, of_one_step),
     ),
-    _stage(
-        *("clipped_gradients", clip_with, "optimiser.clip_gradients"),
+    stage(
+        "clipped_gradients=training.optimiser.clip_gradients",
         case(*_GRADIENTS, max_norm=1.0),
         case(*_GRADIENTS, max_norm=1e3),
+        through=lambda of_one_step: partial(clip_with, of_one_step),
     ),
-    _stage(
-        *("learning_rates", learning_rates, "schedule.learning_rate"),
+    stage(
+        "learning_rates=training.schedule.learning_rate",
         _run(steps=40, warmup_steps=10, schedule="step", milestones=(20, 30)),
         _run(steps=40, warmup_steps=10, schedule="cosine", final_fraction=0.1),
         _run(steps=20, warmup_steps=0, schedule="cosine"),
         _run(steps=12, warmup_steps=5, schedule="constant"),
+        through=lambda of_one_step: partial(learning_rates, of_one_step),
     ),
 )
