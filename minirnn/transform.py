@@ -315,7 +315,9 @@ def prepare_target(
         masks = scale_masks(xp.asarray(masks), new_size)  # type: ignore[attr-defined]
     keypoints = target.keypoints
     if keypoints is not None:
-        points = np.asarray(keypoints, boxes.dtype)
+        points = np.asarray(keypoints)
+        if points.dtype != np.float64:  # as for boxes
+            points = points.astype(np.float32)
         if points.ndim != 3 or (len(points), points.shape[2]) != (len(boxes), 3):
             raise InputError(
                 f"{name}: keypoints have shape {points.shape}; they should be ({len(boxes)}, P, 3)"

@@ -44,6 +44,17 @@ def test_images_of_different_shapes_in_one_batch(photographs):
     check(inference_parity(images, 0, 192, together=True))
 
 
+def test_every_intermediate_of_keypoints_agrees(photographs):
+    rows = inference_parity([photographs[3].image], 0, 192, keypoints=True)
+    print("\n" + as_table(rows))
+    missed = [row for row in rows if not row.agrees]
+    assert not missed, "\n" + as_table(missed)
+    assert {"keypoint logits", "x and y", "keypoints: x and y", "keypoints: scores"} <= {
+        row.name for row in rows
+    }
+    assert next(row for row in rows if row.name == "keypoints: x and y").cases > 17
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("seed", "number"), [(0, 3), (1, 9)])
 def test_every_intermediate_agrees_at_full_size(photographs, seed, number):

@@ -43,7 +43,7 @@ def test_losses_and_gradients(photographs, dtype):
 
 
 def test_losses_and_gradients_of_keypoints(people):
-    """Crowds and people without a labelled point among them."""
+    """People without a labelled point among them, and the 101 parameters one by one."""
     rows = training_parity(people, 0, 128, steps=1, roi_samples=32, keypoints=True)
     check(rows, "keypoint")
 
