@@ -24,7 +24,7 @@ from minirnn import draw
 from minirnn.data.sample import Detections, Sample, Target
 from minirnn.draw.boxes import PALETTE
 from minirnn.draw.curves import smoothed
-from minirnn.draw.detections import match_objects, name_of
+from minirnn.draw.detections import match_objects, name_of, pair_of_pictures
 from minirnn.draw.pencil import _font, _shortened
 from minirnn.draw.report import duration
 from minirnn.errors import InputError
@@ -331,6 +331,21 @@ def test_predictions_figure_without_images_masks_or_fit():
         draw.predictions_figure([sample()], [], NAMES)
     with pytest.raises(InputError, match="columns is 0"):
         draw.predictions_figure([], [], NAMES, columns=0)
+
+
+def test_every_predicted_point_is_drawn_and_masks_only_beside_masks():
+    truth, guess = sample([(5, 5, 40, 38)], [1]), found([(5, 5, 40, 38)], [1], [0.9])
+    truth.target.keypoints = np.array([[[15, 20, 2], [30, 20, 0]]], np.float32)
+    guess.keypoints = np.array([[[15, 20, -3.5], [30, 20, 4.0]]], np.float32)  # scores are logits
+    guess.masks = None
+    there, said = pair_of_pictures(truth, guess, NAMES, skeleton=[(1, 2)], scale=1)
+    plain = np.array(truth.image)
+    assert (said[20, 15] != plain[20, 15]).any()
+    assert (said[20, 30] != plain[20, 30]).any()
+    assert (said[20, 22] != plain[20, 22]).any()  # the line between them
+    assert (there[20, 15] != plain[20, 15]).any()
+    assert (there[20, 30] == plain[20, 30]).all()  # not labelled: neither point nor mask
+    assert guess.keypoints[0, 0, 2] == np.float32(-3.5)  # the argument is as it was
 
 
 # Curves

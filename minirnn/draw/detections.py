@@ -138,7 +138,10 @@ def pair_of_pictures(
     scale: float | None = None,
     text_size: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ground truth of one image and what was found in it, in matching colours."""
+    """The ground truth of one image and what was found in it, in matching colours.
+
+    The truth's masks are drawn only beside masks: else they would hide what a network without them sees.
+    """
     target = sample.target
     crowd = host_array(target.is_crowd).astype(bool)
     palette = [PALETTE[i % len(PALETTE)] for i in range(len(crowd))]
@@ -150,7 +153,7 @@ def pair_of_pictures(
         sample.image,
         target.boxes,
         texts,
-        target.masks,
+        None if found.masks is None else target.masks,
         target.keypoints,
         skeleton,
         palette,
