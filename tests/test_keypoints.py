@@ -126,7 +126,7 @@ def test_similarity_is_cocos_definition():
 @settings(max_examples=30)
 def test_similarity_is_the_textbook(detections, truths, seed):
     rng = np.random.default_rng(seed)
-    (found, there), _ = stage_draws.regions(rng, detections=detections, truths=truths)
+    (found, there), _ = stage_draws.regions(detections=detections, truths=truths)(rng)
     for truth in there[::2]:  # COCO has a rule for objects without a labelled point, too
         truth["keypoints"] = [0.0] * 51
     np.testing.assert_allclose(
@@ -140,9 +140,8 @@ def test_similarity_is_the_textbook(detections, truths, seed):
 @pytest.mark.parametrize("seed", range(3))
 def test_ap_of_the_loops_is_pycocotools(seed, monkeypatch):
     """The textbook's similarity in our AP, beside COCO's own program."""
-    (truth, results, kind), _ = stage_draws.evaluation(
-        np.random.default_rng(seed), kind="keypoints", images=4
-    )
+    draw = stage_draws.evaluation(kind="keypoints", images=4)
+    (truth, results, kind), _ = draw(np.random.default_rng(seed))
     theirs = coco.evaluate_results(truth, results, [kind])[kind]
     own = average_precision.evaluate_results(truth, results, [kind])[kind]
     monkeypatch.setattr(average_precision, "keypoint_similarity", textbook.keypoint_similarity)
