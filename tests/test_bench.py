@@ -24,11 +24,11 @@ from hypothesis import strategies as st
 
 from minirnn.bench import coretype, machine, networks, ops_stages, scale, shapes
 from minirnn.bench.case import Case, relative_difference, share_that_differs
-from minirnn.bench.child import in_child
 from minirnn.bench.clock import ENOUGH, take_turns
 from minirnn.bench.draws import boxes_in
 from minirnn.bench.growth import Growth, Point, exponent
 from minirnn.bench.ops import run_ops
+from minirnn.bench.parent import in_child
 from minirnn.bench.report import Report
 from minirnn.bench.scenes import from_coco, made_up
 from minirnn.bench.shapes import Convolution, convolutions, network_flops

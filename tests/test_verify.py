@@ -19,7 +19,7 @@ from minirnn.kernels import plain_only
 from minirnn.verify.comparison import compare
 from minirnn.verify.difference import as_arrays
 from minirnn.verify.references import REFERENCES, Reference
-from minirnn.verify.subject import subjects
+from minirnn.verify.subjects import subjects
 from minirnn.verify.table import NotCompared, Row, Table
 
 ALWAYS = ("textbook", "SciPy", "pycocotools")

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -19,27 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.bench.clock import take_turns
-from minirnn.bench.machine import environment, memory_now, memory_peak, threads_limited_to
+from minirnn.bench.machine import memory_now, memory_peak, threads_limited_to
 from minirnn.kernels.cpu.memory import give_back
-
-
-def in_child(request: dict[str, Any], threads: int) -> dict[str, Any]:
-    """Run a request in a child process and wait for its answer.
-
-    Raises:
-        RuntimeError: the child failed; with the end of what it wrote.
-    """
-    done = subprocess.run(
-        [sys.executable, "-m", "minirnn.bench.child", json.dumps(request, default=str)],
-        env=environment(threads),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise RuntimeError(
-            f"{request['do']} in a child process ended with {done.returncode}: {done.stderr[-2000:]}"
-        )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def peak(folder: Path, name: str) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from minirnn.bench import peers as known
-from minirnn.bench.child import in_child
 from minirnn.bench.clock import ENOUGH, Turns, take_turns
 from minirnn.bench.machine import threads_limited_to
+from minirnn.bench.parent import in_child
 from minirnn.bench.stand_ins import our_roi_align_instead, timed_stand_ins
 from minirnn.bench.timing import Timing
 from minirnn.data.sample import Sample

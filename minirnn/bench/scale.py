@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minirnn.bench.child import in_child
 from minirnn.bench.growth import Growth, Point
 from minirnn.bench.infer import canvas_of
 from minirnn.bench.machine import describe
 from minirnn.bench.networks import Setup, longer_side, resnet50, workspace
+from minirnn.bench.parent import in_child
 from minirnn.bench.report import Drawn, Progress, machine_sentence, silent
 from minirnn.bench.scenes import made_up
 from minirnn.verify.printing import in_columns

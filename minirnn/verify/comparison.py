@@ -22,7 +22,8 @@ from minirnn.verify.case import Question
 from minirnn.verify.difference import Difference
 from minirnn.verify.drawing import as_type
 from minirnn.verify.references import REFERENCES, Reference, Skip
-from minirnn.verify.subject import Subject, subjects
+from minirnn.verify.subject import Subject
+from minirnn.verify.subjects import subjects
 from minirnn.verify.table import NotCompared, Row, Table
 
 _SINGLE = 1e-6  # tolerance for a few operations in float32

@@ -7,6 +7,7 @@ import html
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -14,7 +15,9 @@ from matplotlib.figure import Figure
 
 from minirnn import __version__
 from minirnn.draw.bench import COLOURS
-from minirnn.verify.table import Row, Table
+
+if TYPE_CHECKING:
+    from minirnn.verify.table import Row, Table
 
 _ZERO = 1e-18  # where an error of 0 is drawn, which a logarithm has no place for
 _WORST = 1e2  # where one of infinity is

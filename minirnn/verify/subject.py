@@ -1,4 +1,4 @@
-"""What can be verified: every operation, and every stage, each with inputs to draw."""
+"""Something that can be verified: a function of this library, with inputs to draw."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from minirnn.autograd import OPERATIONS
 from minirnn.verify.drawing import Case
-from minirnn.verify.operations import CASES
 
 
 @dataclass(frozen=True)
@@ -62,29 +60,3 @@ def stage(
 
     heading = heading or path.partition(".")[0].replace("proposals", "rpn")
     return Subject(heading, name or there, function, cases, **more)
-
-
-def subjects() -> dict[str, Subject]:
-    """All of them by name, operations first. An operation without inputs to draw is there, too."""
-    from minirnn.verify.keypoint_stages import KEYPOINT_STAGES
-    from minirnn.verify.stages import STAGES
-    from minirnn.verify.training_stages import TRAINING_STAGES
-
-    found = [
-        Subject(
-            stage=_family(operation),
-            name=name,
-            function=lambda name=name: OPERATIONS[name],  # type: ignore[misc]
-            cases=CASES.get(name, ()),
-            differentiable=None,
-        )
-        for name, operation in sorted(OPERATIONS.items(), key=lambda item: _family(item[1]))
-    ]
-    stages = (*STAGES, *KEYPOINT_STAGES, *TRAINING_STAGES)
-    return {subject.name: subject for subject in (*found, *stages)}
-
-
-def _family(operation: Callable) -> str:
-    """ "convolution" of minirnn.ops.convolution; all regions are one family."""
-    module = operation.__module__.split(".")[-1]
-    return "roi" if module.startswith("roi_") or ".roi" in operation.__module__ else module
