@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn.bench import coretype, machine, networks, ops_stages, scale, shapes
-from minirnn.bench.case import Case, relative_difference, share_that_differs
+from minirnn.bench import coretype, machine, networks, ops_stages, scale, shapes, side_by_side
+from minirnn.bench.case import Case, difference_in_length, relative_difference, share_that_differs
 from minirnn.bench.clock import ENOUGH, take_turns
 from minirnn.bench.draws import boxes_in
 from minirnn.bench.growth import Growth, Point, exponent
@@ -283,7 +283,7 @@ def test_a_step_of_training_repeats_with_the_same_work(shapes_folder):
 @pytest.mark.parametrize("training", [False, True])
 def test_regions_are_counted(shapes_folder, training):
     _, model, samples = shapes_folder
-    counts = networks.count_regions(model, samples, training)
+    counts = side_by_side.count_regions(model, samples, training)
     if training:
         assert 0 < counts["mask"] < counts["box"] <= 2 * model.config.roi.samples
         return
@@ -345,6 +345,14 @@ def test_the_largest_difference():
     assert relative_difference((a,), (a, a)) == math.inf
     assert math.isnan(relative_difference(np.array([np.nan, 1.0]), np.array([1.0, 1.0])))
     assert relative_difference(a[:0], a[:0]) == 0
+
+
+def test_the_difference_in_length():
+    a = np.array([3.0, 4.0], np.float32)
+    assert difference_in_length((a, a), (a, a)) == 0
+    assert difference_in_length([a], [a * np.float32(0.5)]) == pytest.approx(1)
+    assert difference_in_length([a], [a[:1]]) == math.inf
+    assert math.isnan(difference_in_length([a * np.nan], [a]))
 
 
 def test_the_share_that_differs():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minirnn.bench.clock import take_turns
 from minirnn.bench.timing import Timing
-from minirnn.verify.difference import difference, host
+from minirnn.verify.difference import as_arrays, difference, host
 
 #: Largest difference over the reference's largest number, after float32 sums of thousands of terms
 #: in another order (and Winograd's, whose error is a few times that of the plain sum).
@@ -19,6 +22,20 @@ BACKWARD_TOLERANCE = 1e-3
 def relative_difference(ours: Any, theirs: Any) -> float:
     """Largest |ours - theirs| / max |theirs| over the arrays; infinite where shapes differ."""
     return difference(ours, theirs).relative
+
+
+def difference_in_length(ours: Any, theirs: Any) -> float:
+    """The length of ours - theirs over that of theirs, all arrays together; infinite where shapes differ.
+
+    For gradients on the way back through a ReLU: where rounding moves its input over 0, a whole term comes or
+    goes, and the largest difference is that term.
+    """
+    pairs = list(zip(as_arrays(ours), as_arrays(theirs), strict=True))
+    if any(a.shape != b.shape for a, b in pairs):
+        return float("inf")
+    apart = sum(float(np.square(a - b, dtype=np.float64).sum()) for a, b in pairs)
+    length = sum(float(np.square(b, dtype=np.float64).sum()) for _, b in pairs)
+    return math.sqrt(apart / length) if length else math.sqrt(apart)
 
 
 def share_that_differs(ours: Any, theirs: Any) -> float:

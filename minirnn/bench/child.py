@@ -45,7 +45,8 @@ def peak(folder: Path, name: str) -> dict[str, Any]:
 
 def scale(folder: Path, overrides: dict[str, Any], batch: int, repeat: int) -> dict[str, Any]:
     """Our time and memory for a batch of copies of the folder's picture."""
-    from minirnn.bench.networks import Setup, count_regions, our_answer, our_network
+    from minirnn.bench.networks import Setup, our_answer, our_network
+    from minirnn.bench.side_by_side import count_regions
 
     model = our_network(folder, **overrides)
     samples = list(Setup.read(folder).samples[:1]) * batch

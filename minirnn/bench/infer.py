@@ -11,21 +11,12 @@ import numpy as np
 
 from minirnn.bench.export import NAMES, export_onnx
 from minirnn.bench.machine import describe
-from minirnn.bench.networks import (
-    Setup,
-    count_regions,
-    measure_memory,
-    our_answer,
-    our_network,
-    resnet50,
-    take_turns_with,
-    their_network,
-    workspace,
-)
+from minirnn.bench.networks import Setup, our_answer, our_network, resnet50, their_network
 from minirnn.bench.peers import ONNX, TORCHVISION, Peers
 from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.scenes import made_up
 from minirnn.bench.shapes import network_flops
+from minirnn.bench.side_by_side import count_regions, measure_memory, take_turns_with, workspace
 from minirnn.bench.timing import Timing
 from minirnn.data.images import read_image
 from minirnn.data.sample import Sample

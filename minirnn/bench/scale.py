@@ -11,10 +11,11 @@ from typing import Any
 from minirnn.bench.growth import Growth, Point
 from minirnn.bench.infer import canvas_of
 from minirnn.bench.machine import describe
-from minirnn.bench.networks import Setup, longer_side, resnet50, workspace
+from minirnn.bench.networks import Setup, longer_side, resnet50
 from minirnn.bench.parent import in_child
 from minirnn.bench.report import Drawn, Progress, machine_sentence, silent
 from minirnn.bench.scenes import made_up
+from minirnn.bench.side_by_side import workspace
 from minirnn.verify.printing import in_columns
 
 #: What is asked for along each axis; the areas are parts of `size`: 256 … 1600 pixels for 800.

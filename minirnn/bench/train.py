@@ -9,22 +9,12 @@ import numpy as np
 
 from minirnn.bench.infer import canvas_of
 from minirnn.bench.machine import describe
-from minirnn.bench.networks import (
-    Setup,
-    count_regions,
-    measure_memory,
-    our_network,
-    our_step,
-    resnet50,
-    take_turns_with,
-    their_network,
-    total_of,
-    workspace,
-)
+from minirnn.bench.networks import Setup, our_network, our_step, resnet50, their_network, total_of
 from minirnn.bench.peers import TORCHVISION, Peers
 from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.scenes import from_coco, made_up
 from minirnn.bench.shapes import network_flops
+from minirnn.bench.side_by_side import count_regions, measure_memory, take_turns_with, workspace
 from minirnn.bench.timing import Timing
 from minirnn.data.sample import Sample
 from minirnn.errors import InputError
