@@ -27,8 +27,8 @@ def relative_difference(ours: Any, theirs: Any) -> float:
 def difference_in_length(ours: Any, theirs: Any) -> float:
     """The length of ours - theirs over that of theirs, all arrays together; infinite where shapes differ.
 
-    For gradients on the way back through a ReLU: where rounding moves its input over 0, a whole term comes or
-    goes, and the largest difference is that term.
+    For gradients on the way back through a ReLU: where rounding moves its input over 0, a whole term comes
+    or goes, and the largest difference is that term.
     """
     pairs = list(zip(as_arrays(ours), as_arrays(theirs), strict=True))
     if any(a.shape != b.shape for a, b in pairs):
