@@ -176,5 +176,6 @@ PRESETS["keypointrcnn_shapes"] = PRESETS["maskrcnn_shapes"].replace(
     keypoint_width=64,
     keypoint_convolutions=4,
     anchor_sizes=((24,), (48,), (96,)),
-    roi_canonical_size=64.0,
+    # Figures up to 128 pixels are read at stride 4: at stride 8 their 14 × 14 cells would be made of 9.
+    roi_canonical_size=128.0,
 )
