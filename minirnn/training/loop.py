@@ -298,6 +298,8 @@ def _loader(
         from minirnn.data.loader import Loader
 
         make_loader = Loader
+    # A loader that somebody wrote before there was a crop is asked for one only where it is wanted.
+    crop: dict[str, Any] = {"crop": settings.crop} if settings.crop < 1 else {}
     return make_loader(
         dataset,
         settings.batch_size,
@@ -305,9 +307,9 @@ def _loader(
         start_step=done,
         seed=settings.seed,
         flip=settings.flip,
-        crop=settings.crop,
         workers=settings.workers,
         timeout=settings.timeout,
+        **crop,
     )
 
 
