@@ -704,6 +704,18 @@ def test_the_loader_is_closed_in_any_case(tmp_path):
     assert [loader.closed for loader in ListLoader.made] == [True, True, True]
 
 
+def test_a_loader_is_asked_for_a_crop_where_one_is_wanted(tmp_path):
+    asked = []
+
+    def make(*arguments, **settings):
+        asked.append(settings.pop("crop", None))
+        return ListLoader(*arguments, **settings)
+
+    run(tmp_path / "a", make_loader=make, steps=1)
+    run(tmp_path / "b", make_loader=make, steps=1, crop=0.5)
+    assert asked == [None, 0.5]
+
+
 def test_a_loader_that_runs_dry(tmp_path):
     class Short(ListLoader):
         def __iter__(self):
