@@ -21,6 +21,10 @@ from minirnn.ops.resize import bilinear
 from minirnn.record import note
 from minirnn.structures import Target
 
+#: Pixels that go through the network at a time in `predict`: one large image, or many small ones. More
+#: large ones are no quicker together, and their maps take half a gigabyte each.
+PIXELS = 1 << 20
+
 
 @dataclass
 class Batch:
@@ -117,15 +121,15 @@ class Transform:
     def parts(
         self,
         images: Sequence[np.ndarray],
-        pixels: int,
         xp: Any = np,
         proposals: Sequence[np.ndarray] | None = None,
     ) -> Iterator[tuple[list[int], Batch]]:
         """Yield batches that together hold all images, each with the positions of its images.
 
+        A batch has at most PIXELS, or one image.
+
         Args:
             images: each (H, W, 3) uint8, of any size.
-            pixels: a batch has at most so many, or one image.
             xp: array library of the batches.
             proposals: (P, 4) of each image, in its pixels; None for none.
 
@@ -147,7 +151,7 @@ class Transform:
                     for i, old, new in zip(indices, whole.original_sizes, whole.sizes, strict=True)
                 ]
             start = 0
-            for part in whole.parts(pixels):
+            for part in whole.parts(PIXELS):
                 yield indices[start : start + len(part.sizes)], part
                 start += len(part.sizes)
 

@@ -224,7 +224,7 @@ def test_images_go_through_in_parts_on_one_canvas(norm, monkeypatch):
     monkeypatch.setattr(
         type(model.backbone), "__call__", lambda self, x: seen.append(x.shape) or forward(self, x)
     )
-    monkeypatch.setattr("minirnn.models.rcnn._PIXELS", 1)
+    monkeypatch.setattr("minirnn.transform.PIXELS", 1)
     parts = model.predict(images, score_threshold=0.0)
     assert [shape[0] for shape in seen] == [1, 1, 1]
     assert norm == "group_norm" or len(set(seen)) == 1  # all as large as the largest

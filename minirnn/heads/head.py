@@ -79,7 +79,7 @@ class Head(Module):
         raise NotImplementedError
 
     def predict(
-        self, features: dict[str, Any], found: list[Found], batch: Batch, **wishes: Any
+        self, features: dict[str, Any], found: list[Found], batch: Batch, **options: Any
     ) -> list[Found]:
         """What this head makes of each image's detections, in the network's pixels.
 
@@ -87,7 +87,7 @@ class Head(Module):
             features: maps (N, C, H, W) by name.
             found: of each image what the heads before have found; at first, its proposals.
             batch: the images.
-            **wishes: what the caller of `predict` asks for, as `score_threshold`.
+            **options: what the caller of `predict` asks for, as `score_threshold`.
         """
         raise NotImplementedError
 

@@ -26,10 +26,6 @@ from minirnn.record import note, recording
 from minirnn.structures import Detections, Target
 from minirnn.transform import Batch, Transform
 
-# Pixels that go through the network at a time in `predict`: one large image, or many small ones. More
-# large ones are no quicker together, and their maps take half a gigabyte each.
-_PIXELS = 1 << 20
-
 Rngs = np.random.Generator | Sequence[np.random.Generator] | None
 
 
@@ -119,40 +115,39 @@ class RCNN(Module):
         images: Sequence[np.ndarray],
         *,
         proposals: Sequence[np.ndarray] | None = None,
-        **wishes: Any,
+        **options: Any,
     ) -> list[Detections]:
         """Find the objects in images.
 
         Args:
             images: each (H, W, 3) uint8 RGB, of any size.
             proposals: (P, 4) boxes of each image, in its pixels, for a model that takes given ones.
-            **wishes: for the heads, for this call: `score_threshold` leaves out what scores less.
+            **options: for the heads, for this call: `score_threshold` leaves out what scores less.
 
         Returns:
             For each image its detections, by falling score, on the host, in the image's own pixels.
-            Images of one size do not change each other's, but for rounding (4e-5 pixels were seen:
-            a product of another size adds in another order). With GroupNorm, images of other sizes
-            do not either. With frozen BatchNorm they widen the canvas, which may move a box a little.
+            Images given together change each other's only by rounding (4e-5 pixels were seen), but
+            with frozen BatchNorm one of another size widens the canvas, which may move a box a little.
 
         Raises:
             InputError: an image is not (H, W, 3) uint8; names its number.
         """
         images, detections = list(images), dict[int, Detections]()
-        for indices, batch in self.transform.parts(images, _PIXELS, self.xp, proposals):
-            detections.update(zip(indices, self._detect(batch, wishes), strict=True))
+        for indices, batch in self.transform.parts(images, self.xp, proposals):
+            detections.update(zip(indices, self._detect(batch, options), strict=True))
         return [detections[index] for index in range(len(images))]
 
-    def _detect(self, batch: Batch, wishes: Mapping[str, Any]) -> list[Detections]:
+    def _detect(self, batch: Batch, options: Mapping[str, Any]) -> list[Detections]:
         with no_grad():
             features = self.backbone(batch.images)
             proposals = self.rpn.propose(features, batch)
             found = [Found.proposed(boxes) for boxes in proposals]
             for head in self.roi_heads:
-                found = head.predict(features, found, batch, **wishes)
+                found = head.predict(features, found, batch, **options)
         sizes = zip(found, batch.sizes, batch.original_sizes, strict=True)
         return [self.roi_heads.finish(*each) for each in sizes]
 
-    def stages(self, image: np.ndarray, **wishes: Any) -> dict[str, Any]:
+    def stages(self, image: np.ndarray, **options: Any) -> dict[str, Any]:
         """Everything that `predict` computes on its way for one image, by name.
 
         input, C2…, P2…, anchors, objectness, anchor_deltas, proposals_before_nms, proposals; of each
@@ -161,7 +156,7 @@ class RCNN(Module):
         and "detections", as `predict` returns them, with pasted masks.
         """
         with recording() as seen:
-            (seen["detections"],) = self.predict([image], **wishes)
+            (seen["detections"],) = self.predict([image], **options)
         return seen
 
     def training_stages(
