@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from minirnn.cli.networks import load_network
 from minirnn.kernels.cpu import memory
 
 SCRIPT = """
@@ -42,3 +44,11 @@ def test_other_systems_are_left_alone(monkeypatch):
     memory._told.clear()
     assert memory.keep_freed() is False
     memory._told.clear()
+
+
+def test_predict_and_evaluate_keep_it_too(monkeypatch):
+    """Their networks come from a file, where nobody asked for it."""
+    told = []
+    monkeypatch.setattr(memory, "keep_freed", lambda: told.append(True))
+    load_network(Path(__file__).parent / "fixtures" / "trained_before.safetensors", {}, "cpu")
+    assert told

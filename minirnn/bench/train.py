@@ -18,7 +18,6 @@ from minirnn.bench.side_by_side import count_regions, measure_memory, take_turns
 from minirnn.bench.timing import Timing
 from minirnn.data.sample import Sample
 from minirnn.errors import InputError
-from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import RCNN, build_model
 
 #: Sums of millions of terms in float32, through fifty layers and back; see `verify.parity_training`.
@@ -95,7 +94,6 @@ def _samples(network: str, data: Path | None, seed: int) -> tuple[list[Sample], 
 def _network(network: str, seed: int, size: int, twin: bool) -> RCNN:
     if network == "resnet50":
         return resnet50(seed, size)
-    keep_freed()  # as the command line does
     if not twin:  # then ours as the demo has it
         return build_model("maskrcnn_shapes", seed=seed)
     from minirnn.verify.learning_model import build_learning_pair

@@ -14,7 +14,7 @@ import click
 
 from minirnn.cli.datasets import open_dataset, subset_of
 from minirnn.cli.demo_files import CONTENT, make_room, write_pictures
-from minirnn.cli.networks import find_all, kinds_of
+from minirnn.cli.networks import find_all, kinds_of, make_ready
 from minirnn.cli.options import (
     FOLDER,
     device_option,
@@ -154,11 +154,8 @@ def demo(
     say("2. The training")
     categories = tuple(training_set.categories)
     own = {"num_classes": len(categories) + 1, "categories": categories}
-    from minirnn.kernels.cpu.memory import keep_freed
-
-    keep_freed()
     model = build_model(subject.preset, seed=settings.seed, **{**own, **fields})
-    model.to(device)
+    make_ready(model, device)
     summary = train(model, training_set, settings, out, resume=resume, preset=subject.preset)
     say(f"   {summary.steps} steps in {summary.seconds:.0f} s, loss {summary.total:.3f}")
     watch.lap("training")

@@ -35,8 +35,16 @@ def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> RC
 
     (fields,) = split_overrides(overrides, Config)
     model = model_from(weights, **fields)
-    model.to(device)
+    make_ready(model, device)
     return model
+
+
+def make_ready(model: RCNN, device: str) -> None:
+    """Move a network to where it works, and have this process keep the memory that its maps free."""
+    from minirnn.kernels.cpu.memory import keep_freed
+
+    keep_freed()
+    model.to(device)
 
 
 def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> RCNN:
@@ -46,9 +54,6 @@ def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> RCNN:
     from minirnn.models import Config, detector
 
     config = Config().replace(**metadata["config"]).replace(**fields)
-    from minirnn.kernels.cpu.memory import keep_freed
-
-    keep_freed()
     return detector(config, np.random.default_rng(0))
 
 

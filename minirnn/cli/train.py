@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minirnn.cli.datasets import Subset, open_dataset, subset_of, with_proposals
-from minirnn.cli.networks import find_all, kinds_of, network_of
+from minirnn.cli.networks import find_all, kinds_of, make_ready, network_of
 from minirnn.cli.options import (
     FILE,
     FOLDER,
@@ -166,7 +166,7 @@ def train(
         model = network_of(stored, fields)
     else:
         model = _fresh_network(preset, fields, dataset, settings.seed, weights, say)
-    model.to(device)
+    make_ready(model, device)
     images = with_proposals(images, proposals, model)
     callback = None
     if evaluate_every:
@@ -240,9 +240,6 @@ def _fresh_network(
         own["keypoint_count"] = len(dataset.keypoint_names)
     for name in own.keys() & fields.keys():
         raise click.BadParameter(f"{name} is given by the data set", param_hint="--set")
-    from minirnn.kernels.cpu.memory import keep_freed
-
-    keep_freed()
     model = build_model(preset, seed=seed, **fields, **own)
     if weights is not None:
         from minirnn.weights import load_weights
