@@ -7,8 +7,10 @@ meant: a list for a tuple, a whole number for a float, a number of NumPy's for o
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import operator
+import re
 from collections.abc import Iterable
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
@@ -25,6 +27,13 @@ _WORDS = {
 def kinds_of(dataclass: type) -> dict[str, Any]:
     """The kind of each field: `int`, `tuple[float, ...]`, …."""
     return get_type_hints(dataclass)
+
+
+def meanings_of(dataclass: type) -> dict[str, str]:
+    """What the docstring says of each field, on one line; only those that it names."""
+    text = inspect.getdoc(dataclass) or ""
+    described = re.findall(r"^ {4}(\w+): ((?:.|\n(?! {4}\S|\n))+)", text, re.MULTILINE)
+    return {name: " ".join(meaning.split()) for name, meaning in described}
 
 
 def fitting(name: str, value: Any, kind: Any) -> Any:

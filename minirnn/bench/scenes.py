@@ -10,6 +10,7 @@ from minirnn.data import CocoDataset
 from minirnn.data.sample import Sample, Target
 from minirnn.data.scenes import make_scene
 from minirnn.errors import InputError
+from minirnn.masks import boxes_of_masks
 
 #: Height and width of a usual photograph of COCO.
 PHOTOGRAPH = (427, 640)
@@ -35,7 +36,7 @@ def made_up(seed: int, size: tuple[int, int] = PHOTOGRAPH, level: str = "hard") 
     image = np.ascontiguousarray(scene.image[:height, :width])
     masks = np.stack([mask for _, mask in seen])
     target = Target(
-        boxes=np.stack([_box_of(mask) for mask in masks]),
+        boxes=boxes_of_masks(masks),
         labels=np.array([label for label, _ in seen], np.int64),
         masks=masks,
         is_crowd=np.zeros(len(masks), bool),
@@ -61,8 +62,3 @@ def from_coco(folder: Path) -> tuple[Sample, str]:
         if (~sample.target.is_crowd).sum() >= 3:
             return without_crowds(sample), data.describe(number)
     raise InputError(f"{folder}: no image of {splits[0]} has three objects or more")
-
-
-def _box_of(mask: np.ndarray) -> np.ndarray:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)

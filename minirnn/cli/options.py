@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import inspect
 import json
 import math
-import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +15,7 @@ from typing import Any
 
 import click
 
-from minirnn.fields import suggestion
+from minirnn.fields import meanings_of, suggestion
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
@@ -196,16 +194,10 @@ def describe_fields(instance: Any) -> str:
         return "\n".join(
             f"{name} = {value!r}\n    {meanings[name]}" for name, value in instance.flat().items()
         )
-    meanings = dict(
-        re.findall(
-            r"^ {4}(\w+): ((?:.|\n(?! {4}\S|\n))+)",
-            inspect.getdoc(type(instance)) or "",
-            flags=re.MULTILINE,
-        )
-    )
+    meanings = meanings_of(type(instance))
     lines = []
     for field in dataclasses.fields(instance):
-        meaning = " ".join(meanings.get(field.name, "").split())
+        meaning = meanings.get(field.name, "")
         lines.append(f"{field.name} = {getattr(instance, field.name)!r}\n    {meaning}".rstrip())
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from minirnn.data.people import KEYPOINTS
 from minirnn.errors import InputError
+from minirnn.masks import boxes_of_masks
 from minirnn.structures import Sample
 
 
@@ -76,9 +77,11 @@ def crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
     boxes = _in_window(target.boxes, window)
     masks = None if target.masks is None else target.masks[:, rows, columns].copy()
     if masks is not None:
-        cut = (target.boxes < [left, top, left, top]) | (target.boxes > [right, bottom] * 2)
-        for i in np.flatnonzero(cut.any(axis=1)):
-            boxes[i] = _around(boxes[i], masks[i])
+        outside = (target.boxes < [left, top, left, top]) | (target.boxes > [right, bottom] * 2)
+        cut = outside.any(axis=1)
+        seen = boxes_of_masks(masks[cut])
+        boxes[cut, :2] = np.maximum(boxes[cut, :2], seen[:, :2])
+        boxes[cut, 2:] = np.minimum(boxes[cut, 2:], seen[:, 2:])
     left_over = _has_area(boxes)
     proposals = None if target.proposals is None else _in_window(target.proposals, window)
     return Sample(
@@ -178,16 +181,6 @@ def _in_window(boxes: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarr
     left, top, right, bottom = window
     low = np.array([left, top] * 2, boxes.dtype)
     return np.clip(boxes, low, np.array([right, bottom] * 2, boxes.dtype)) - low
-
-
-def _around(box: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The part of a box (4,) in which a mask (H, W) has pixels; all 0 where it has none."""
-    if not mask.any():
-        return np.zeros_like(box)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    low = np.maximum(box[:2], [columns[0], rows[0]])
-    high = np.minimum(box[2:], [columns[-1] + 1, rows[-1] + 1])
-    return np.concatenate([low, high]).astype(box.dtype)
 
 
 def _has_area(boxes: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.boxes import BoxCoder
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
-from minirnn.heads.head import Found, Head, Pooler
+from minirnn.heads.head import Found, Head, Pooler, of_each_image
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Linear, Module
 from minirnn.nn.init import normal
@@ -268,18 +268,22 @@ class BoxHead(Head):
         score_threshold: float | None = None,
     ) -> list[Found]:
         """From the network's output for all images' proposals to each image's detections."""
-        probabilities = softmax(logits, axis=1)
-        ends = np.cumsum([len(boxes) for boxes in proposals])
         threshold = self.score_threshold if score_threshold is None else score_threshold
         return [
             detections_of_image(
-                probabilities[end - len(boxes) : end],
-                deltas[end - len(boxes) : end],
+                scores,
+                moves,
                 boxes,
                 size,
                 score_threshold=threshold,
                 **self.selection,
                 **self.code,
             )
-            for boxes, size, end in zip(proposals, batch.sizes, ends, strict=True)
+            for scores, moves, boxes, size in zip(
+                of_each_image(softmax(logits, axis=1), proposals),
+                of_each_image(deltas, proposals),
+                proposals,
+                batch.sizes,
+                strict=True,
+            )
         ]

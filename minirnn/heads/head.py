@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,12 @@ class Found:
 
 #: Maps by name and boxes (R_i, 4) of each image → features of the regions.
 Pooler = Callable[[Mapping[str, Any], Sequence[Array]], Any]
+
+
+def of_each_image(rows: Array, boxes: Sequence[Array]) -> list[Array]:
+    """Rows for the boxes (R_i, 4) of all images, one after the other → the rows of each image."""
+    ends = list(itertools.accumulate(len(each) for each in boxes))
+    return [rows[end - len(each) : end] for each, end in zip(boxes, ends, strict=True)]
 
 
 class Head(Module):

@@ -17,7 +17,7 @@ import numpy as np
 
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.heads.head import Found, Head, Pooler
+from minirnn.heads.head import Found, Head, Pooler, of_each_image
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Conv2d, Module
 from minirnn.nn.init import kaiming_normal_fan_out
@@ -197,10 +197,9 @@ class KeypointHead(Head):
         self, features: dict[str, Any], found: list[Found], batch: Batch, **_: Any
     ) -> list[Found]:
         """The detections with their keypoints: already in the pixels of the image as it was given."""
-        logits = self(features, [each.boxes for each in found])
-        start = 0
-        for each, size, original in zip(found, batch.sizes, batch.original_sizes, strict=True):
-            own = logits[start : start + len(each.boxes)]
+        boxes = [each.boxes for each in found]
+        logits = of_each_image(self(features, boxes), boxes)
+        sizes = zip(batch.sizes, batch.original_sizes, strict=True)
+        for each, own, (size, original) in zip(found, logits, sizes, strict=True):
             each.keypoints = scale_keypoints(keypoints_of_maps(own, each.boxes), size, original)
-            start += len(each.boxes)
         return found

@@ -18,7 +18,7 @@ from minirnn import masks as mask_ops
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
-from minirnn.heads.head import Found, Head, Pooler
+from minirnn.heads.head import Found, Head, Pooler, of_each_image
 from minirnn.heads.regions import SampledRois
 from minirnn.nn import Conv2d, ConvTranspose2d, Module, Sequential
 from minirnn.ops.activation import sigmoid
@@ -188,12 +188,10 @@ class MaskHead(Head):
         self, features: dict[str, Any], found: list[Found], batch: Batch, **_: Any
     ) -> list[Found]:
         """The detections with the mask of each one's own class inside its box."""
-        logits = self(features, [each.boxes for each in found])
-        start = 0
-        for each in found:
-            own = logits[start : start + len(each.boxes)]
+        boxes = [each.boxes for each in found]
+        logits = of_each_image(self(features, boxes), boxes)
+        for each, own in zip(found, logits, strict=True):
             each.masks = mask_probabilities(own, each.labels, background_last=self.background_last)
-            start += len(each.boxes)
         note("masks", [each.masks for each in found])
         return found
 

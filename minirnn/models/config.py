@@ -11,14 +11,12 @@ A field has two names: its place, `config.rpn.nms_iou`, and one flat name, `rpn_
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from minirnn.errors import InputError
-from minirnn.fields import fitting, kinds_of, suggestion
+from minirnn.fields import fitting, kinds_of, meanings_of, suggestion
 from minirnn.models.check import check
 from minirnn.models.sections import (
     SECTIONS,
@@ -141,14 +139,9 @@ class Config:
 
     def meanings(self) -> dict[str, str]:
         """What the docstrings of the sections say of each field, by flat name, on one line."""
-        said = {}
-        for flat, (section, place) in FLAT.items():
-            text = inspect.getdoc(type(getattr(self, section) if section else self)) or ""
-            described = re.search(
-                rf"^ {{4}}{place}: ((?:.|\n(?! {{4}}\S|\n))+)", text, re.MULTILINE
-            )
-            said[flat] = " ".join(described[1].split()) if described else ""
-        return said
+        said = {section: meanings_of(kind) for section, (kind, _) in SECTIONS.items()}
+        said[""] = meanings_of(Config)
+        return {flat: said[section].get(place, "") for flat, (section, place) in FLAT.items()}
 
     def category(self, label: int) -> tuple[int, str]:
         """(id, name) of a label."""
