@@ -176,6 +176,15 @@ def two_steps():
     return found
 
 
+def test_the_environment_is_asked_after_a_plain_block_too(monkeypatch):
+    monkeypatch.delenv("MINIRNN_KERNELS", raising=False)
+    with kernels.plain(), kernels.plain():
+        assert table.plain_only()
+    assert not table.plain_only()
+    monkeypatch.setenv("MINIRNN_KERNELS", "plain")
+    assert table.plain_only()
+
+
 def test_a_whole_model_trains_plainly():
     fast = two_steps()
     with kernels.plain():

@@ -143,13 +143,13 @@ def kernel(
 
 def plain_only() -> bool:
     """Whether kernels are switched off, for this thread or for the process."""
-    return getattr(_mode, "plain", os.environ.get("MINIRNN_KERNELS") == "plain")
+    return getattr(_mode, "plain", False) or os.environ.get("MINIRNN_KERNELS") == "plain"
 
 
 @contextmanager
 def plain() -> Iterator[None]:
     """Inside, everything that this thread computes is computed by the plain forms."""
-    before = plain_only()
+    before = getattr(_mode, "plain", False)
     _mode.plain = True
     try:
         yield
