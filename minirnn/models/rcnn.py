@@ -80,8 +80,7 @@ class RCNN(Module):
         Args:
             images: each (H, W, 3) uint8 RGB, of any size.
             targets: ground truth of each image, in its pixels.
-            rng: draws the scale, anchors and regions, for each image from a stream of its own; or one
-                for each image; None for a fixed draw.
+            rng: draws scale, anchors and regions; or one for each image; None for a fixed draw.
 
         Returns:
             Scalars by name: rpn_objectness, rpn_box, roi_class, roi_box, and those of further heads.
@@ -94,7 +93,7 @@ class RCNN(Module):
     def loss_terms(
         self, images: Sequence[np.ndarray], targets: Sequence[Target], rng: Rngs = None
     ) -> dict[str, LossTerm]:
-        """The same as `losses`, each with the number of anchors, regions or masks it is a mean over."""
+        """`losses`, each with the number of anchors, regions or masks that it is a mean over."""
         rng = np.random.default_rng(0) if rng is None else rng
         rngs = rng.spawn(len(images)) if isinstance(rng, np.random.Generator) else rng
         batch, truth = self.transform.with_truth(images, targets, rngs, self.xp)
@@ -126,8 +125,7 @@ class RCNN(Module):
 
         Returns:
             For each image its detections, by falling score, on the host, in the image's own pixels.
-            Images given together change each other's only by rounding (4e-5 pixels were seen), but
-            with frozen BatchNorm one of another size widens the canvas, which may move a box a little.
+            One of another size beside it widens its canvas, which may move a box a little.
 
         Raises:
             InputError: an image is not (H, W, 3) uint8; names its number.
@@ -150,10 +148,9 @@ class RCNN(Module):
     def stages(self, image: np.ndarray, **options: Any) -> dict[str, Any]:
         """Everything that `predict` computes on its way for one image, by name.
 
-        input, C2…, P2…, anchors, objectness, anchor_deltas, proposals_before_nms, proposals; of each
-        head what it reads (box_regions, box_levels, box_features, mask_regions, …) and what it says
-        (class_logits, box_deltas, detections_before_nms, mask_logits, masks of 28×28, keypoint_logits);
-        and "detections", as `predict` returns them, with pasted masks.
+        input, C2…, P2…, anchors, objectness, anchor_deltas, proposals_before_nms, proposals; what each
+        head reads (box_regions, box_levels, box_features, mask_regions, …) and says (class_logits,
+        box_deltas, detections_before_nms, mask_logits, masks, …); and "detections", as predicted.
         """
         with recording() as seen:
             (seen["detections"],) = self.predict([image], **options)
