@@ -11,7 +11,7 @@ TEST_FLAGS ?= -n logical --maxprocesses 8 --dist worksteal
 ONE_THREAD := MINIRNN_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint references verify parity notebooks upgrade clean
+.PHONY: help env demo test lint references verify parity notebooks lessons upgrade clean
 
 help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
@@ -65,8 +65,11 @@ $(REFERENCES): $(STAMP)
 parity: references  ## run the tests that compare whole networks with torchvision's (about 5 minutes)
 	$(BIN)/python -m pytest tests/reference
 
-notebooks: env  ## run every notebook from top to bottom
-	$(BIN)/python -m pytest --nbmake notebooks
+notebooks: env  ## run every lesson, and compare it with what its notebook shows
+	$(ONE_THREAD) $(BIN)/python -m minirnn.lessons.notebooks notebooks
+
+lessons: env  ## run every lesson's text, and write its notebook anew
+	$(ONE_THREAD) $(BIN)/python -m minirnn.lessons.notebooks notebooks --write
 
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[lab,test,lint]'

@@ -22,9 +22,9 @@ from PIL import Image
 
 from minirnn import draw
 from minirnn.data.sample import Detections, Sample, Target
-from minirnn.draw.boxes import PALETTE
 from minirnn.draw.curves import smoothed
 from minirnn.draw.detections import match_objects, name_of, pair_of_pictures
+from minirnn.draw.palette import PALETTE
 from minirnn.draw.pencil import _font, _shortened
 from minirnn.draw.report import duration
 from minirnn.errors import InputError

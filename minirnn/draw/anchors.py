@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from minirnn.backend import Array
 from minirnn.draw.boxes import (
-    ORANGE,
-    PALETTE,
     add_boxes,
     host_array,
     host_boxes,
     host_image,
     show_image,
 )
+from minirnn.draw.palette import ORANGE, PALETTE
+from minirnn.draw.picture import Picture
 from minirnn.errors import InputError
 from minirnn.matching import BACKGROUND, IGNORE
 
@@ -30,7 +29,7 @@ def anchors_figure(
     *,
     per_location: int = 3,
     names: Sequence[str] | None = None,
-) -> Figure:
+) -> Picture:
     """The anchors of every pyramid level: all centres as dots, and one location's boxes in full.
 
     Args:
@@ -50,7 +49,7 @@ def anchors_figure(
     height, width = image.shape[:2]
     columns = 2 if len(levels) == 4 else min(len(levels), 3)
     rows = -(-len(levels) // columns)
-    figure = Figure(figsize=(3.4 * columns, (3.4 * height / width + 0.4) * rows + 0.3))
+    figure = Picture(figsize=(3.4 * columns, (3.4 * height / width + 0.4) * rows + 0.3))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, level, name in zip(panels, levels, names, strict=False):
@@ -92,7 +91,7 @@ def _thinned(centres: np.ndarray) -> tuple[np.ndarray, str]:
 
 def matching_figure(
     image: Array, anchors: Array, matches: Array, ground_truth: Array, *, most: int = 60
-) -> Figure:
+) -> Picture:
     """Which anchors learn "object", which are left out, and which learn "background".
 
     Args:
@@ -117,7 +116,7 @@ def matching_figure(
             f"it should be {IGNORE}, {BACKGROUND}, or the index of one of {len(truth)} objects"
         )
     height, width = image.shape[:2]
-    figure = Figure(figsize=(10.5, 3.4 * height / width + 0.9), layout="constrained")
+    figure = Picture(figsize=(10.5, 3.4 * height / width + 0.9), layout="constrained")
     own = np.array([PALETTE[i % len(PALETTE)] for i in range(len(truth))], dtype=object)
     kinds = {
         "positive": (matches >= 0, own[np.maximum(matches, 0)] if len(own) else None),

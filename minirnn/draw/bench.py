@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from minirnn.draw.boxes import AMBER, BLUE, GREY, ORANGE, PALETTE, SKY
+from minirnn.draw.palette import AMBER, BLUE, GREY, ORANGE, PALETTE, SKY
+from minirnn.draw.picture import Picture
 
 COLOURS = {
     "torch": ORANGE,
@@ -21,7 +21,7 @@ COLOURS = {
 }
 
 
-def ratios_figure(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Figure:
+def ratios_figure(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Picture:
     """For each row a bar to each peer: our time in theirs, on a logarithmic scale from 1.
 
     Bars to the left are rows where we are faster.
@@ -38,7 +38,7 @@ def ratios_figure(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Figu
         for peer, ratio in row["ratios"].items()
         if ratio
     ]
-    figure = Figure(figsize=(9, 1.4 + 0.17 * len(bars) + 0.08 * len(shown)), layout="constrained")
+    figure = Picture(figsize=(9, 1.4 + 0.17 * len(bars) + 0.08 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("our time / theirs: left of 1 we are faster")
@@ -83,7 +83,7 @@ def ratios_figure(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Figu
 
 def growth_figure(
     rows: Sequence[Mapping[str, Any]], growth: Sequence[Mapping[str, Any]], *, title: str = ""
-) -> Figure:
+) -> Picture:
     """Time and memory over each axis, both scales logarithmic, beside a line in proportion.
 
     Args:
@@ -92,7 +92,7 @@ def growth_figure(
         title: above the chart.
     """
     count = max(len(growth), 1)
-    figure = Figure(figsize=(3.0 * count, 5.4), layout="constrained")
+    figure = Picture(figsize=(3.0 * count, 5.4), layout="constrained")
     figure.suptitle(title, fontsize=10)
     panels = figure.subplots(2, count, squeeze=False)
     units = {"area": "million pixels", "batch": "images"}

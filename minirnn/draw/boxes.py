@@ -12,17 +12,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from minirnn.backend import Array, to_host
+from minirnn.draw.palette import BLUE, ORANGE, PALETTE
+from minirnn.draw.picture import Picture
 from minirnn.errors import InputError
-
-# Okabe and Ito's colours (Color Universal Design, 2008): told apart by people with any common kind
-# of colour blindness. Their black is left out, since it is lost on a dark photo.
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
-AMBER, SKY, BLUE, ORANGE = PALETTE[0], PALETTE[1], PALETTE[4], PALETTE[5]
-GREY = "#767676"
 
 
 def host_array(array: Array | Sequence[Any]) -> np.ndarray:
@@ -92,7 +87,7 @@ def add_boxes(
 
 def proposals_figure(
     image: Array, before: Array, after: Array, *, ground_truth: Array | None = None
-) -> Figure:
+) -> Picture:
     """Proposals before and after non-maximum suppression, side by side on a pale image.
 
     Args:
@@ -105,7 +100,7 @@ def proposals_figure(
         InputError: the image or boxes have another shape.
     """
     image = host_image(image)
-    figure = Figure(figsize=(9, 9 * image.shape[0] / image.shape[1] / 2 + 0.9))
+    figure = Picture(figsize=(9, 9 * image.shape[0] / image.shape[1] / 2 + 0.9))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(1, 2)
     for axes, boxes, when in zip(panels, (before, after), ("before", "after"), strict=True):
@@ -120,7 +115,7 @@ def proposals_figure(
     return figure
 
 
-def levels_figure(boxes: Array, levels: Array, names: Sequence[str]) -> Figure:
+def levels_figure(boxes: Array, levels: Array, names: Sequence[str]) -> Picture:
     """Which pyramid level each box is pooled from: a histogram of box sizes, coloured by level.
 
     Args:
@@ -138,7 +133,7 @@ def levels_figure(boxes: Array, levels: Array, names: Sequence[str]) -> Figure:
         raise InputError(
             f"levels runs from {levels.min()} to {levels.max()}; it should index {len(names)} names"
         )
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Picture(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     size = np.sqrt(np.maximum(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), 1.0))
     finest, coarsest = (np.log2(size.min()), np.log2(size.max())) if len(size) else (0.0, 10.0)
@@ -158,7 +153,7 @@ def levels_figure(boxes: Array, levels: Array, names: Sequence[str]) -> Figure:
     return figure
 
 
-def mask_target_figure(targets: Array, probabilities: Array) -> Figure:
+def mask_target_figure(targets: Array, probabilities: Array) -> Picture:
     """The mask that the head should give in its grid, the one it gives, and where they differ.
 
     Args:
@@ -175,7 +170,7 @@ def mask_target_figure(targets: Array, probabilities: Array) -> Figure:
             "both should be (N, S, S)"
         )
     rows = max(len(wanted), 1)
-    figure = Figure(figsize=(7, 2.5 * rows + 0.5), layout="constrained")
+    figure = Picture(figsize=(7, 2.5 * rows + 0.5), layout="constrained")
     panels = figure.subplots(rows, 3, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
@@ -190,7 +185,7 @@ def mask_target_figure(targets: Array, probabilities: Array) -> Figure:
     return figure
 
 
-def paste_error_figure(truth: Array, pasted: Array, box: Array | None = None) -> Figure:
+def paste_error_figure(truth: Array, pasted: Array, box: Array | None = None) -> Picture:
     """Where a pasted mask differs from the true one, pixel for pixel, seen from near.
 
     Args:
@@ -208,7 +203,7 @@ def paste_error_figure(truth: Array, pasted: Array, box: Array | None = None) ->
         )
     frame = None if box is None else host_boxes(host_array(box)[None], "box")
     x1, y1, x2, y2 = _window(truth | pasted, frame)
-    figure = Figure(figsize=(5.5, float(np.clip(5.5 * (y2 - y1) / (x2 - x1), 1.5, 9)) + 1.1))
+    figure = Picture(figsize=(5.5, float(np.clip(5.5 * (y2 - y1) / (x2 - x1), 1.5, 9)) + 1.1))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
     _show_errors(axes, truth, pasted)
@@ -256,7 +251,7 @@ def _show_errors(axes: Axes, truth: np.ndarray, found: np.ndarray) -> None:
     axes.set_title(title, fontsize=10)
 
 
-def add_legend(figure: Figure, entries: dict[str, str]) -> None:
+def add_legend(figure: Picture, entries: dict[str, str]) -> None:
     """One row of colour patches and names below the panels."""
     handles = [Patch(facecolor=colour, label=name) for name, colour in entries.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(entries), frameon=False)

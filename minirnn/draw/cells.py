@@ -11,10 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from minirnn.backend import Array
-from minirnn.draw.boxes import PALETTE
+from minirnn.draw.palette import BLUE, ORANGE
 
-SKY, GREEN, BLUE, ORANGE, PINK = (PALETTE[k] for k in (1, 2, 4, 5, 6))
-GREY = "#767676"
 BINS = "#444444"
 DASHES = (0, (4, 2))
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from minirnn.draw.boxes import AMBER, BLUE, GREY, ORANGE, SKY
+from minirnn.draw.palette import AMBER, BLUE, GREY, ORANGE, SKY
+from minirnn.draw.picture import Picture
 from minirnn.errors import InputError
 
 LIGHT_INK, DARK_INK, DARK_PAPER = "#d8dade", "#222222", "#17191d"
@@ -74,7 +74,7 @@ def curves_figure(
     *,
     columns: int = 4,
     dark: bool = False,
-) -> Figure:
+) -> Picture:
     """A panel for each loss, the total, the learning rate and the gradient norm.
 
     Each step's value is drawn faint, the mean of the steps around it (a twentieth of the run)
@@ -98,7 +98,7 @@ def curves_figure(
     columns = max(min(columns, len(curves)), 1)
     rows = max(-(-len(curves) // columns), 1)
     ink, paper = (LIGHT_INK, DARK_PAPER) if dark else (DARK_INK, "#ffffff")
-    figure = Figure(figsize=(3.1 * columns, 2.35 * rows + 0.4), dpi=120, facecolor=paper)
+    figure = Picture(figsize=(3.1 * columns, 2.35 * rows + 0.4), dpi=120, facecolor=paper)
     figure.set_layout_engine("constrained", h_pad=0.1, w_pad=0.06)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, curve in zip(panels, curves, strict=False):

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageColor, ImageDraw
 
 from minirnn.backend import Array
 from minirnn.boxes import crowd_iou, iou
-from minirnn.draw.boxes import PALETTE, host_array, host_boxes, host_image
+from minirnn.draw.boxes import host_array, host_boxes, host_image
+from minirnn.draw.palette import PALETTE
 from minirnn.draw.pencil import draw_keypoints, draw_outline, paint_masks, write_labels
+from minirnn.draw.picture import Picture
 from minirnn.errors import InputError
 from minirnn.structures import Detections, Sample
 
@@ -83,7 +84,7 @@ def predictions_figure(
     columns: int = 3,
     min_score: float = 0.5,
     skeleton: Skeleton | None = None,
-) -> Figure:
+) -> Picture:
     """Ground truth beside prediction, one pair of panels an image.
 
     A prediction wears the colour of the object that it is; one that is no object is white.
@@ -108,7 +109,7 @@ def predictions_figure(
     shapes = [sample.image.shape for sample in samples]
     tallest = max((height / width for height, width, _ in shapes), default=1.0)
     side = 2.3
-    figure = Figure(figsize=(2 * side * columns, (side * tallest + 0.2) * rows + 0.35), dpi=150)
+    figure = Picture(figsize=(2 * side * columns, (side * tallest + 0.2) * rows + 0.35), dpi=150)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.04)
     figure.suptitle(
         f"Ground truth beside prediction (score at least {min_score:g}; white: no such object)",

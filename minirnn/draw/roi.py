@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -18,12 +17,6 @@ from minirnn.backend import Array
 from minirnn.draw.boxes import host_array, host_boxes
 from minirnn.draw.cells import (
     BINS,
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PINK,
-    SKY,
     add_legend_of,
     add_outline,
     add_sampled_bins,
@@ -32,6 +25,8 @@ from minirnn.draw.cells import (
     show_grid,
     true_box_entry,
 )
+from minirnn.draw.palette import BLUE, GREEN, GREY, ORANGE, PINK, SKY
+from minirnn.draw.picture import Picture
 from minirnn.errors import InputError
 from minirnn.ops.roi_align import roi_align
 from minirnn.ops.roi_pool import quantised, roi_pool
@@ -70,7 +65,7 @@ def regions_figure(
     bins: int = 3,
     sampling_ratio: int = 2,
     operations: Sequence[str] = tuple(OPERATIONS),
-) -> Figure:
+) -> Picture:
     """What each operation really reads: true box, region, bins, points, and one bin's weights.
 
     Args:
@@ -89,7 +84,7 @@ def regions_figure(
         raise InputError(f"box has shape {true.shape}; it should be (4,)")
     height, width = map_size
     count = len(operations)
-    figure = Figure(figsize=(3.3 * count, 2.9 * height / width + 1.1))
+    figure = Picture(figsize=(3.3 * count, 2.9 * height / width + 1.1))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
     true_cells = true * spatial_scale
@@ -119,7 +114,7 @@ def regions_figure(
     return figure
 
 
-def shift_figure(shifts: Array, outputs: Mapping[str, Array], *, stride: float) -> Figure:
+def shift_figure(shifts: Array, outputs: Mapping[str, Array], *, stride: float) -> Picture:
     """One bin's output while the box moves: a staircase where the box is rounded.
 
     Args:
@@ -131,7 +126,7 @@ def shift_figure(shifts: Array, outputs: Mapping[str, Array], *, stride: float) 
         InputError: a curve of another length, or an operation that is not known.
     """
     shifts = host_array(shifts)
-    figure = Figure(figsize=(8.4, 3.4))
+    figure = Picture(figsize=(8.4, 3.4))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
     for name, output in outputs.items():
@@ -160,7 +155,7 @@ def shift_figure(shifts: Array, outputs: Mapping[str, Array], *, stride: float) 
     return figure
 
 
-def half_cell_figure(features: Array, box: Array, legacy: Array, aligned: Array) -> Figure:
+def half_cell_figure(features: Array, box: Array, legacy: Array, aligned: Array) -> Picture:
     """A small map in numbers, the points of the upper left bin in both ways, and both outputs.
 
     Args:
@@ -179,7 +174,7 @@ def half_cell_figure(features: Array, box: Array, legacy: Array, aligned: Array)
             f"legacy has shape {legacy.shape} and aligned {aligned.shape}; both should be (B, B)"
         )
     height, width = features.shape
-    figure = Figure(figsize=(10, 4.2))
+    figure = Picture(figsize=(10, 4.2))
     figure.set_layout_engine("constrained")
     left, *right = figure.subplots(1, 3)
     show_grid(left, height, width)
@@ -218,7 +213,7 @@ def half_cell_figure(features: Array, box: Array, legacy: Array, aligned: Array)
     return figure
 
 
-def overlap_figure(sizes: Sequence[float], overlaps: Mapping[int, Sequence[float]]) -> Figure:
+def overlap_figure(sizes: Sequence[float], overlaps: Mapping[int, Sequence[float]]) -> Picture:
     """Mean overlap of the true box with the cells read, against the box's size, for each stride.
 
     Args:
@@ -228,7 +223,7 @@ def overlap_figure(sizes: Sequence[float], overlaps: Mapping[int, Sequence[float
     Raises:
         InputError: a curve of another length.
     """
-    figure = Figure(figsize=(7.2, 3.6))
+    figure = Picture(figsize=(7.2, 3.6))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
     axes.axhline(1, color=BLUE, linewidth=2, linestyle="--")
@@ -259,7 +254,7 @@ def overlap_figure(sizes: Sequence[float], overlaps: Mapping[int, Sequence[float
     return figure
 
 
-def footprint_figure(gradients: Mapping[str, Array], box: Array, spatial_scale: float) -> Figure:
+def footprint_figure(gradients: Mapping[str, Array], box: Array, spatial_scale: float) -> Picture:
     """Which cells learn from a box: the size of the gradient at each cell, on one scale.
 
     Args:
@@ -274,7 +269,7 @@ def footprint_figure(gradients: Mapping[str, Array], box: Array, spatial_scale: 
     if len({gradient.shape for gradient in maps.values()}) != 1:
         raise InputError(f"gradients have shapes {[m.shape for m in maps.values()]}; one is needed")
     (height, width), count = next(iter(maps.values())).shape, len(maps)
-    figure = Figure(figsize=(3.3 * count + 0.6, 2.8 * height / width + 1.1))
+    figure = Picture(figsize=(3.3 * count + 0.6, 2.8 * height / width + 1.1))
     figure.set_layout_engine("constrained")
     panels = figure.subplots(1, count, squeeze=False)[0]
     most = max(float(np.abs(gradient).max()) for gradient in maps.values())
