@@ -33,23 +33,24 @@ class Subject(NamedTuple):
         title: of the report.
         preset: the network.
         steps: batches to train on.
+        learning_rate: the highest, after the warm-up.
     """
 
     title: str
     preset: str
     steps: int
+    learning_rate: float
 
 
 SUBJECTS = {
-    "easy": Subject("Mask R-CNN on shapes", "maskrcnn_shapes", 1100),
-    "hard": Subject("Mask R-CNN on textured shapes", "maskrcnn_shapes", 1100),
-    "people": Subject("Keypoint R-CNN on stick figures", "keypointrcnn_shapes", 1100),
+    "easy": Subject("Mask R-CNN on shapes", "maskrcnn_shapes", 1100, 0.04),
+    "hard": Subject("Mask R-CNN on textured shapes", "maskrcnn_shapes", 1100, 0.04),
+    "people": Subject("Keypoint R-CNN on stick figures", "keypointrcnn_shapes", 1000, 0.1),
 }
 #: How the demo trains, where it differs from what `TrainingSettings` says anyway.
 SETTINGS = {
     "batch_size": 8,
-    "learning_rate": 0.04,
-    # At so high a rate some seeds would diverge in the warm-up, here as in torchvision.
+    # At so high a learning rate some seeds would diverge in the warm-up, here as in torchvision.
     "clip_norm": 3.0,
     "checkpoint_every": 200,
     "processes": 0,
@@ -77,7 +78,9 @@ PICTURES = 12  # of the held-out images, shown with their truth
     "people: stick figures, and their keypoints in place of masks.",
 )
 @click.option(
-    "--steps", type=int, help=f"Batches to train on.  [default: {SUBJECTS['easy'].steps}]"
+    "--steps",
+    type=int,
+    help=f"Batches to train on.  [default: the level's own, {SUBJECTS['easy'].steps} or {SUBJECTS['people'].steps}]",
 )
 @click.option("--train-images", default=8000, show_default=True, help="Pictures to train on.")
 @click.option("--val-images", default=200, show_default=True, help="Pictures to evaluate on.")
@@ -135,7 +138,8 @@ def demo(
     if steps is not None:
         chosen["steps"] = steps
     subject = SUBJECTS[level]
-    settings = TrainingSettings(**{"steps": subject.steps, **SETTINGS, "seed": seed, **chosen})
+    own = {"steps": subject.steps, "learning_rate": subject.learning_rate, "seed": seed}
+    settings = TrainingSettings(**{**own, **SETTINGS, **chosen})
     if not resume:
         make_room(out, overwrite, say)
     watch = Stopwatch()

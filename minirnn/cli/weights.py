@@ -62,8 +62,11 @@ def inspect(file: Path, as_json: bool) -> None:
 @click.argument("source", type=FILE)
 @click.argument("target", type=FILE)
 @click.option("--overwrite", is_flag=True, help="Replace TARGET if it is there.")
+@click.option("--half", is_flag=True, help="In half precision: half the size.")
 @set_option("box_score_threshold=0.5")
-def convert(source: Path, target: Path, overwrite: bool, overrides: dict[str, Any]) -> None:
+def convert(
+    source: Path, target: Path, overwrite: bool, half: bool, overrides: dict[str, Any]
+) -> None:
     """Write the weights in SOURCE as TARGET, a .safetensors file under torchvision's present names.
 
     \b
@@ -76,7 +79,7 @@ def convert(source: Path, target: Path, overwrite: bool, overrides: dict[str, An
     from minirnn.weights import convert as convert_weights
 
     (fields,) = split_overrides(overrides, Config)
-    description = convert_weights(source, target, overwrite=overwrite, **fields)
+    description = convert_weights(source, target, overwrite=overwrite, half=half, **fields)
     click.echo(
         f"{description.path}: {description.network}, {len(description.arrays)} arrays, "
         f"{description.numbers:,} numbers"

@@ -15,7 +15,7 @@ from typing import Any
 
 from minirnn.lessons.bank import EXERCISES, find
 from minirnn.lessons.show import Markdown, Source, source
-from minirnn.lessons.subjects import Subject, photograph, scene
+from minirnn.lessons.subjects import Subject, network, photograph, scene
 from minirnn.lessons.verdict import Verdict
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Verdict",
     "check",
     "hint",
+    "network",
     "photograph",
     "scene",
     "solution",

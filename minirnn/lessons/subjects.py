@@ -15,6 +15,9 @@ import numpy as np
 from minirnn.data.scenes import LEVELS, make_scene
 from minirnn.draw.palette import OBJECTS
 from minirnn.masks.boxes import boxes_of_masks
+from minirnn.models import RCNN
+from minirnn.weights import model_from
+from minirnn.weights.shipped import shipped
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,8 @@ def scene(number: int = 0, level: str = "easy", size: int = 128) -> Subject:
         masks=masks,
         licence="made by `minirnn data shapes`",
     )
+
+
+def network() -> RCNN:
+    """The demo's trained network, which comes with the package: it knows circles, squares and triangles."""
+    return model_from(shipped("maskrcnn_shapes"))

@@ -178,4 +178,6 @@ PRESETS["keypointrcnn_shapes"] = PRESETS["maskrcnn_shapes"].replace(
     anchor_sizes=((24,), (48,), (96,)),
     # Figures up to 128 pixels are read at stride 4: at stride 8 their 14 × 14 cells would be made of 9.
     roi_canonical_size=128.0,
+    # Six regions of the same two people teach as much as sixteen do, in two thirds of the time.
+    roi_samples=24,
 )

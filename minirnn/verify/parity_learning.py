@@ -11,7 +11,7 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,25 @@ from minirnn.verify.learning_model import build_learning_pair
 from minirnn.verify.parity_rows import Comparison, Row
 
 LIBRARIES = ("minirnn", "torchvision")
-#: For each level of made-up pictures: the network, what is measured, and how far apart its mean over the
-#: seeds may be.
-LEVELS: dict[str, tuple[str, dict[str, float]]] = {
-    "easy": ("maskrcnn_shapes", {"bbox": 0.02, "segm": 0.02}),
-    "people": ("keypointrcnn_shapes", {"bbox": 0.02, "keypoints": 0.03}),
+
+
+class Level(NamedTuple):
+    """How a level of made-up pictures is learned.
+
+    Attributes:
+        preset: the network.
+        tolerances: of what is measured; how far apart its means over the seeds may be.
+        learning_rate: the highest, after the warm-up: the demo's.
+    """
+
+    preset: str
+    tolerances: dict[str, float]
+    learning_rate: float
+
+
+LEVELS = {
+    "easy": Level("maskrcnn_shapes", {"bbox": 0.02, "segm": 0.02}, 0.04),
+    "people": Level("keypointrcnn_shapes", {"bbox": 0.02, "keypoints": 0.03}, 0.1),
 }
 
 
@@ -37,7 +51,7 @@ def learning_parity(
     level: str = "easy",
     steps: int = 1000,
     batch_size: int = 8,
-    learning_rate: float = 0.04,
+    learning_rate: float | None = None,
     clip_norm: float = 3.0,
     train_images: int = 8000,
     val_images: int = 200,
@@ -53,7 +67,7 @@ def learning_parity(
         level: of the pictures, a key of LEVELS: "easy" for masks, "people" for keypoints.
         steps: of each training.
         batch_size: images in a batch.
-        learning_rate: the highest, after the warm-up.
+        learning_rate: the highest, after the warm-up; None for the level's own.
         clip_norm: longer gradients are shortened to this.
         train_images: pictures to train on.
         val_images: pictures to evaluate on.
@@ -66,7 +80,8 @@ def learning_parity(
     """
     from minirnn.data import CocoDataset, generate
 
-    _, tolerances = LEVELS[level]
+    recipe = LEVELS[level]
+    tolerances = recipe.tolerances
     pictures = folder / level
     generate(pictures, level=level, train=train_images, val=val_images, seed=0)
     keypoints = "keypoints" in tolerances
@@ -77,7 +92,7 @@ def learning_parity(
         settings = TrainingSettings(
             steps=steps,
             batch_size=batch_size,
-            learning_rate=learning_rate,
+            learning_rate=learning_rate or recipe.learning_rate,
             clip_norm=clip_norm,
             seed=seed,
         )
@@ -119,7 +134,7 @@ def _run(
     path = folder / f"{library}-{level}-{settings.seed}-{settings.steps}.json"
     if path.exists():
         return json.loads(path.read_text(encoding="utf-8"))
-    preset, kinds = LEVELS[level][0], tuple(LEVELS[level][1])
+    preset, kinds = LEVELS[level].preset, tuple(LEVELS[level].tolerances)
     reference, model = build_learning_pair(settings.seed, preset)
     if library == "minirnn":
         from minirnn.training import train

@@ -44,7 +44,7 @@ def people(tmp_path_factory):
 )
 def test_the_two_networks_are_one_function(level, head, request):
     pictures = request.getfixturevalue("people" if level == "people" else "pictures")
-    reference, model = build_learning_pair(5, parity_learning.LEVELS[level][0])
+    reference, model = build_learning_pair(5, parity_learning.LEVELS[level].preset)
     reference.double()  # so that no ReLU stands on the other side of its kink
     model.astype("float64")
     samples = [pictures[i] for i in range(4)]
@@ -112,7 +112,7 @@ def test_means_that_differ_are_a_miss():
         "minirnn": [{"bbox": 0.60, "segm": 0.50}, {"bbox": 0.64, "segm": 0.50}],
         "torchvision": [{"bbox": 0.60, "segm": 0.51}, {"bbox": 0.58, "segm": 0.52}],
     }
-    _, tolerances = parity_learning.LEVELS["easy"]
+    tolerances = parity_learning.LEVELS["easy"].tolerances
     verdicts = {
         (r.stage, r.name): r.agrees for r in parity_learning._rows([0, 1], runs, tolerances)
     }
