@@ -80,7 +80,8 @@ PICTURES = 12  # of the held-out images, shown with their truth
 @click.option(
     "--steps",
     type=int,
-    help=f"Batches to train on.  [default: the level's own, {SUBJECTS['easy'].steps} or {SUBJECTS['people'].steps}]",
+    help="Batches to train on.  "
+    f"[default: {SUBJECTS['easy'].steps}; people: {SUBJECTS['people'].steps}]",
 )
 @click.option("--train-images", default=8000, show_default=True, help="Pictures to train on.")
 @click.option("--val-images", default=200, show_default=True, help="Pictures to evaluate on.")
@@ -138,7 +139,11 @@ def demo(
     if steps is not None:
         chosen["steps"] = steps
     subject = SUBJECTS[level]
-    own = {"steps": subject.steps, "learning_rate": subject.learning_rate, "seed": seed}
+    own: dict[str, Any] = {
+        "steps": subject.steps,
+        "learning_rate": subject.learning_rate,
+        "seed": seed,
+    }
     settings = TrainingSettings(**{**own, **SETTINGS, **chosen})
     if not resume:
         make_room(out, overwrite, say)
