@@ -10,11 +10,12 @@ from minirnn.textbook.elements import pair
 
 
 def bilinear(feature_map: np.ndarray, y: float, x: float) -> np.ndarray:
-    """Read a map (C, H, W) between its cells; cell i's centre is at i.
+    """Read a map (C, H, W) between its cells; cell i covers [i, i + 1), its centre is at i + 1/2.
 
-    Up to one cell outside, the border's cell is read; farther out, 0.
+    Up to one cell beyond the outermost centres, the border's cell is read; farther out, 0.
     """
     _, height, width = feature_map.shape
+    y, x = y - 0.5, x - 0.5  # counted from the centre of cell 0
     if y < -1 or y > height or x < -1 or x > width:
         return np.zeros_like(feature_map[:, 0, 0])
     y, x = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
@@ -49,7 +50,8 @@ def roi_align(
         output_size: bins, vertically and horizontally; one number for both.
         spatial_scale: cells of the map per pixel of the image.
         sampling_ratio: points per bin and axis; 0 for as many as the bin has cells.
-        aligned: with the half-pixel shift, or without (torchvision's first way).
+        aligned: in the box itself, or half a cell to its lower right (torchvision's first way, which
+            takes the centre of cell i to be at i).
         reduce: "mean" of the points, or "max".
 
     Returns:
@@ -60,8 +62,8 @@ def roi_align(
     rows, columns = pair(output_size)
     pooled = np.zeros((len(boxes), features.shape[1], rows, columns), dtype=features.dtype)
     for r, box in enumerate(boxes):
-        # Nothing is rounded. With `aligned`, the centre of cell i stands at i + 1/2.
-        left, top, right, bottom = box * spatial_scale - (0.5 if aligned else 0)
+        # Nothing is rounded.
+        left, top, right, bottom = box * spatial_scale + (0 if aligned else 0.5)
         width, height = right - left, bottom - top
         if not aligned:
             width, height = np.maximum([width, height], 1)  # at least one cell

@@ -53,9 +53,8 @@ def roi_warp(
                 values = []
                 for u in range(points_y):
                     for v in range(points_x):
-                        # The centre of cell i stands at i + 1/2.
-                        y = top - 0.5 + i * bin_height + (u + 0.5) * bin_height / points_y
-                        x = left - 0.5 + j * bin_width + (v + 0.5) * bin_width / points_x
+                        y = top + i * bin_height + (u + 0.5) * bin_height / points_y
+                        x = left + j * bin_width + (v + 0.5) * bin_width / points_x
                         values.append(bilinear(features[image_index[r]], y, x))
                 pooled[r, :, i, j] = np.mean(values, 0) if reduce == "mean" else np.max(values, 0)
     return pooled
