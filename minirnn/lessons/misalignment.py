@@ -1,0 +1,66 @@
+"""The misalignment page: one HTML file without a network, to drag a box over a photograph.
+
+    python -m minirnn.lessons.misalignment docs/misalignment.html
+
+It shows, for RoIPool, RoIWarp and RoIAlign beside each other, which region each really reads, its bins
+and points, the output, the gradient's footprint, the output as the box moves, and what becomes of a mask.
+Its arithmetic is `pages/misalignment.js`, which tests hold against the library.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import click
+from PIL import Image
+
+from minirnn.files import write_whole
+from minirnn.lessons.subjects import photograph
+
+PAGES = Path(__file__).parent / "pages"
+SCRIPT = PAGES / "misalignment.js"
+
+#: The helmet's outline in the photograph, in pixels, drawn by hand: the mask of the page.
+HELMET = (
+    *((283, 512), (280, 470), (284, 435), (298, 404), (318, 377), (345, 356), (378, 345)),
+    *((410, 343), (442, 351), (468, 369), (486, 396), (494, 428), (497, 452), (506, 462)),
+    *((504, 500), (494, 512)),
+)  # fmt: skip
+
+
+def page() -> str:
+    """The whole page as one text: its script, style, photograph and outline inside."""
+    subject = photograph()
+    memory = io.BytesIO()
+    Image.fromarray(subject.image).save(memory, format="JPEG", quality=78)
+    data = {
+        "photograph": "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode(),
+        "licence": subject.licence,
+        "boxes": dict(zip(subject.names, subject.boxes.tolist(), strict=True)),
+        "outline": HELMET,
+    }
+    template = (PAGES / "misalignment.html").read_text(encoding="utf-8")
+    parts = {
+        "/*STYLE*/": (PAGES / "misalignment.css").read_text(encoding="utf-8"),
+        "/*ARITHMETIC*/": SCRIPT.read_text(encoding="utf-8"),
+        "/*PAGE*/": (PAGES / "misalignment_page.js").read_text(encoding="utf-8"),
+        "/*DATA*/": json.dumps(data),
+    }
+    for mark, text in parts.items():
+        template = template.replace(mark, text)
+    return template
+
+
+@click.command()
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+def main(target: Path) -> None:
+    """Write the misalignment page to TARGET, an HTML file that needs nothing else."""
+    write_whole(target, page())
+    click.echo(f"{target}: {target.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
