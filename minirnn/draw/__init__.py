@@ -24,6 +24,8 @@ _HOME = {
     "write_report": "report",
     "footprint_figure": "roi",
     "half_cell_figure": "roi",
+    "mask_views_figure": "misalignment",
+    "photo_regions_figure": "misalignment",
     "overlap_figure": "roi",
     "regions_figure": "roi",
     "shift_figure": "roi",

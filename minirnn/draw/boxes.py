@@ -180,8 +180,8 @@ def mask_target_figure(targets: Array, probabilities: Array) -> Picture:
         side = f"{target.shape[0]}×{target.shape[1]}"
         show_image(left, target.astype(float), f"target, {side}")
         show_image(middle, probability.astype(float), "predicted probability")
-        _show_errors(right, target, probability >= 0.5)
-    add_legend(figure, _ERRORS)
+        show_errors(right, target, probability >= 0.5)
+    add_legend(figure, ERRORS)
     return figure
 
 
@@ -206,15 +206,15 @@ def paste_error_figure(truth: Array, pasted: Array, box: Array | None = None) ->
     figure = Picture(figsize=(5.5, float(np.clip(5.5 * (y2 - y1) / (x2 - x1), 1.5, 9)) + 1.1))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
-    _show_errors(axes, truth, pasted)
+    show_errors(axes, truth, pasted)
     axes.set(xlim=(x1, x2), ylim=(y2, y1))
     if frame is not None:
         add_boxes(axes, frame, "black", dashed=True)
-    add_legend(figure, _ERRORS)
+    add_legend(figure, ERRORS)
     return figure
 
 
-_ERRORS = {"both": "#c9c9c9", "missed": ORANGE, "too much": BLUE}
+ERRORS = {"both": "#c9c9c9", "missed": ORANGE, "too much": BLUE}
 
 
 def _window(mask: np.ndarray, frame: np.ndarray | None) -> tuple[float, float, float, float]:
@@ -231,7 +231,7 @@ def _window(mask: np.ndarray, frame: np.ndarray | None) -> tuple[float, float, f
     return x1 - air, y1 - air, x2 + air, y2 + air
 
 
-def _show_errors(axes: Axes, truth: np.ndarray, found: np.ndarray) -> None:
+def show_errors(axes: Axes, truth: np.ndarray, found: np.ndarray) -> None:
     """Grey where both masks are, orange where only the truth is, blue where only the other."""
     kind = truth & found, truth & ~found, found & ~truth
     picture = sum(number * pixels for number, pixels in enumerate(kind, start=1))
@@ -241,7 +241,7 @@ def _show_errors(axes: Axes, truth: np.ndarray, found: np.ndarray) -> None:
     height, width = truth.shape
     axes.imshow(
         picture,
-        cmap=ListedColormap(["white", *_ERRORS.values()]),
+        cmap=ListedColormap(["white", *ERRORS.values()]),
         extent=(0, width, height, 0),
         interpolation="nearest",
         vmin=0,

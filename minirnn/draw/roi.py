@@ -334,3 +334,36 @@ def _weights(
         half = 0.47 * np.sqrt(weights[y, x] / weights.max())
         corners = [x + 0.5 - half, y + 0.5 - half, x + 0.5 + half, y + 0.5 + half]
         add_outline(axes, corners, facecolor=GREEN, alpha=0.6, zorder=2)
+
+
+def matrix_figure(weights: Array, map_size: tuple[int, int]) -> Picture:
+    """The sparse matrix of RoIAlign: a row for each bin, a column for each cell.
+
+    Args:
+        weights: (bins, cells), what each bin reads of each cell, cells row by row.
+        map_size: height and width of the feature map, in cells.
+
+    Raises:
+        InputError: there are more or fewer columns than cells.
+    """
+    weights = host_array(weights).astype(float)
+    height, width = map_size
+    if weights.ndim != 2 or weights.shape[1] != height * width:
+        raise InputError(
+            f"weights has shape {weights.shape}; it should be (bins, {height * width})"
+        )
+    bins = len(weights)
+    figure = Picture(figsize=(9.6, 0.17 * bins + 1.5), layout="constrained")
+    axes = figure.subplots()
+    shown = axes.imshow(
+        weights, extent=(0, height * width, bins, 0), cmap="Greens", aspect="auto", vmin=0
+    )
+    for row in range(1, height):
+        axes.axvline(row * width, color=GREY, linewidth=0.8)
+    axes.set(
+        xlabel=f"cell of the map, row by row (a line after each row of {width})",
+        ylabel="bin",
+        xticks=range(0, height * width + 1, width),
+    )
+    figure.colorbar(shown, ax=axes, label="weight", fraction=0.03)
+    return figure
