@@ -15,6 +15,9 @@ _HOME = {
     "matching_figure": "anchors",
     "levels_figure": "boxes",
     "mask_target_figure": "boxes",
+    "paste_figure": "masks",
+    "paste_ways_figure": "masks",
+    "runs_figure": "masks",
     "paste_error_figure": "boxes",
     "proposals_figure": "boxes",
     "curves_figure": "curves",
@@ -29,6 +32,7 @@ _HOME = {
     "overlap_figure": "roi",
     "regions_figure": "roi",
     "shift_figure": "roi",
+    "series_figure": "series",
 }
 
 

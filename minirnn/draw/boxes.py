@@ -202,7 +202,7 @@ def paste_error_figure(truth: Array, pasted: Array, box: Array | None = None) ->
             f"truth has shape {truth.shape} and pasted {pasted.shape}; both should be (H, W)"
         )
     frame = None if box is None else host_boxes(host_array(box)[None], "box")
-    x1, y1, x2, y2 = _window(truth | pasted, frame)
+    x1, y1, x2, y2 = window_of(truth | pasted, frame)
     figure = Picture(figsize=(5.5, float(np.clip(5.5 * (y2 - y1) / (x2 - x1), 1.5, 9)) + 1.1))
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
@@ -217,7 +217,7 @@ def paste_error_figure(truth: Array, pasted: Array, box: Array | None = None) ->
 ERRORS = {"both": "#c9c9c9", "missed": ORANGE, "too much": BLUE}
 
 
-def _window(mask: np.ndarray, frame: np.ndarray | None) -> tuple[float, float, float, float]:
+def window_of(mask: np.ndarray, frame: np.ndarray | None) -> tuple[float, float, float, float]:
     """The part of the image with the mask and the frame, and some air around: x1, y1, x2, y2."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     parts = [] if frame is None else [frame[0]]
