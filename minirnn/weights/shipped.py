@@ -1,8 +1,8 @@
 """Trained networks that come with the package, so that there is something to look at at once.
 
-| name | trained by | AP of boxes, of masks, on 200 held-out pictures |
+| name | trained by | AP of boxes, of masks (200 held-out pictures) |
 |---|---|---|
-| maskrcnn_shapes | `minirnn demo` (seed 0, two processes) | 0.699, 0.664, before and after the change to half precision |
+| maskrcnn_shapes | `minirnn demo` (seed 0, two processes) | 0.699, 0.664, in full and in half precision |
 
 They hold no optimiser's state, and their arrays are in half precision; each was made with
 
