@@ -167,6 +167,8 @@ def detections_of_image(
     boxes, labels, scores = boxes[valid], labels[valid], scores[valid]
     note("detections_before_nms", (boxes, labels, scores))
     keep = box_ops.batched_nms(boxes, scores, labels, nms_iou, max_detections)
+    note("regions_of_detections_before_nms", lambda: row[valid])
+    note("detections_kept", keep)
     return Found(boxes[keep], labels[keep], scores[keep])
 
 

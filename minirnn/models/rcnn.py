@@ -151,6 +151,7 @@ class RCNN(Module):
         input, C2…, P2…, anchors, objectness, anchor_deltas, proposals_before_nms, proposals; what each
         head reads (box_regions, box_levels, box_features, mask_regions, …) and says (class_logits,
         box_deltas, detections_before_nms, mask_logits, masks, …); and "detections", as predicted.
+        `minirnn.explain` follows a detection back through them.
         """
         with recording() as seen:
             (seen["detections"],) = self.predict([image], **options)

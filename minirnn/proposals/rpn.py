@@ -231,6 +231,8 @@ def proposals_of_image(
     boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
     note("proposals_before_nms", (boxes, scores, levels))
     keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
+    note("anchors_of_proposals_before_nms", lambda: index[valid])
+    note("proposals_kept", keep)
     return boxes[keep], scores[keep]
 
 
