@@ -1,4 +1,4 @@
-"""The command line: `minirnn demo | data | train | evaluate | predict | weights | verify | bench`.
+"""The command line: `minirnn demo | data | train | evaluate | predict | explain | weights | …`.
 
 Each command is a module of its own and only translates: options into arguments, results into text.
 Nothing that computes or draws is imported before a command needs it, so that `--help` is quick.
@@ -17,6 +17,7 @@ from minirnn.cli.bench import bench
 from minirnn.cli.data import data
 from minirnn.cli.demo import demo
 from minirnn.cli.evaluate import evaluate
+from minirnn.cli.explain import explain
 from minirnn.cli.options import printable
 from minirnn.cli.predict import predict
 from minirnn.cli.train import train
@@ -99,12 +100,14 @@ def cli() -> None:
         minirnn train --data data/shapes --preset maskrcnn_shapes --out runs/shapes --steps 1000
         minirnn evaluate --weights runs/shapes/checkpoint.safetensors --data data/shapes
         minirnn predict photo.jpg --weights runs/shapes/checkpoint.safetensors
+    And why:
+        minirnn explain photo.jpg --weights runs/shapes/checkpoint.safetensors
 
     Each command has its own --help with an example.
     """
 
 
-for _command in (demo, data, train, evaluate, predict, weights, verify, bench):
+for _command in (demo, data, train, evaluate, predict, explain, weights, verify, bench):
     cli.add_command(_command)
 
 

@@ -122,6 +122,8 @@ class Trace:
         transform = model.transform
         seen = scaled_size(height, width, transform.min_sizes[-1], transform.max_size)
         self._to_image = np.array([width / seen[1], height / seen[0]] * 2)
+        canvas = stages["input"].shape[2:]
+        self._filled = seen[0] / canvas[0], seen[1] / canvas[1]
         self.regions = self._boxes(stages["box_regions"])
         self.probabilities = _softmax(_host(stages["class_logits"]))
         if model.config.background_last:
@@ -137,6 +139,23 @@ class Trace:
             _host(stages["regions_of_detections_before_nms"]), _host(stages["detections_kept"]),
         )  # fmt: skip
         self.proposals = self._proposals() if "objectness" in stages else None
+
+    def stage(self, name: str) -> np.ndarray:
+        """A stage's array on the host."""
+        return _host(self.stages[name])
+
+    @property
+    def grids(self) -> list[tuple[int, int]]:
+        """Height and width, in cells, of each map that has anchors."""
+        return [self.stage(name).shape[2:] for name in self.map_names]
+
+    def without_padding(self, size: tuple[int, ...]) -> tuple[slice, slice]:
+        """The part of a map of (height, width) that the image fills; the rest is the canvas's padding."""
+        rows, columns = (
+            max(int(np.ceil(cells * part)), 1)
+            for cells, part in zip(size, self._filled, strict=True)
+        )
+        return slice(rows), slice(columns)
 
     def _boxes(self, boxes: Any) -> np.ndarray:
         return _host(boxes).astype(float) * self._to_image
