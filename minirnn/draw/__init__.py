@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "ages_figure": "ages",
+    "recomputed_figure": "ages",
     "anchors_figure": "anchors",
     "matching_figure": "anchors",
     "levels_figure": "boxes",
