@@ -109,7 +109,7 @@ WHO_LEARNS = Choice(
     mistakes={
         "backbone": "the heads' gradient comes back through RoIAlign into the maps, and so to the "
         "backbone; Fast R-CNN trains it already",
-        "roialign": "RoIAlign is a weighted sum of cells, and its gradient goes to those cells (lesson 8)",
+        "roialign": "that is a weighted sum of cells, and its gradient goes to those cells (lesson 8)",
         "rpn": "the RPN has losses of its own, objectness and box, and learns from them",
         "box head": "the box head is where the classification loss stands; it learns first of all",
     },
