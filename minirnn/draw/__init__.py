@@ -46,6 +46,8 @@ _HOME = {
     "box_cells_figure": "pyramid",
     "maps_figure": "pyramid",
     "top_down_figure": "pyramid",
+    "nms_figure": "nms",
+    "steps_figure": "nms",
     "footprint_figure": "roi",
     "gates_figure": "xray",
     "half_cell_figure": "roi",
