@@ -238,7 +238,7 @@ WORST_PLACE = Number(
         "so the object may be 4 away from one, along each axis",
     },
     why="28² / (2 · 32² − 28²) = 0.62, below 0.7. So the stride should be a small part of the anchor's "
-    "size; in the pyramid it is an eighth of it.",
+    "size; in the paper's pyramid it is an eighth of it.",
     hints=(
         "Where, between four neighbouring centres, is one farthest from all of them?",
         "Half a stride along x and half a stride along y. How wide and how high is what they share?",

@@ -94,7 +94,7 @@ def _match_sketch(arguments: tuple, yours: np.ndarray, true: np.ndarray) -> Pict
 
 
 MATCH = Function(
-    name="match",
+    name="match_anchors",
     truth=_match,
     cases=_match_cases,
     shown=("quality", "low", "high"),
@@ -160,7 +160,7 @@ MATCH = Function(
         "anchor is good enough, or forced by any object.",
     ),
     solution="""
-def match(quality, low, high):
+def match_anchors(quality, low, high):
     best = quality.max(axis=0)
     best_of_object = quality.max(axis=1, keepdims=True)
     forced = ((quality == best_of_object) & (best_of_object > 0)).any(axis=0)

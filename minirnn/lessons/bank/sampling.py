@@ -57,7 +57,7 @@ def _usual(positives: list, negatives: list, count: int, most: int) -> tuple[lis
 
 
 SAMPLE = Function(
-    name="sample",
+    name="sample_anchors",
     truth=_sample,
     cases=_sample_cases,
     shown=("matches", "count", "positive_fraction", "order"),
@@ -111,7 +111,7 @@ SAMPLE = Function(
         "At most `int(count * positive_fraction)` positives. How many places are left then?",
     ),
     solution="""
-def sample(matches, count, positive_fraction, order):
+def sample_anchors(matches, count, positive_fraction, order):
     positives = [a for a in order if matches[a] >= 0][:int(count * positive_fraction)]
     negatives = [a for a in order if matches[a] == -1][:count - len(positives)]
     result = np.full(len(matches), -1)
