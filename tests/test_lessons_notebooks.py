@@ -28,7 +28,11 @@ kernelspec:
 
 ```{code-cell}
 from minirnn.draw.picture import Picture
+import sys, time
 print("one")
+sys.stdout.flush()
+time.sleep(0.3)
+print("more")
 picture = Picture(figsize=(1, 1))
 picture.subplots().plot([0, 1.25], [0, 1])
 picture
@@ -82,7 +86,7 @@ def test_drift_is_found(lesson):
 
     printed = shown_by(lesson)
     printed.cells[1].outputs[0].text = "two\n"
-    assert "prints\none\n" in differences(new, printed)[0]
+    assert "prints\none\nmore\n" in differences(new, printed)[0]
 
     longer = shown_by(lesson)
     longer.cells.append(longer.cells[0])

@@ -41,6 +41,7 @@ def run(text: Path) -> Any:
     notebook = jupytext.read(text)
     client = NotebookClient(
         notebook, timeout=5 * LIMIT_S, kernel_name="python3",
+        coalesce_streams=True,  # how often the kernel hands over what it printed depends on its speed
         resources={"metadata": {"path": str(text.parent)}},
     )  # fmt: skip
     try:
