@@ -76,13 +76,13 @@ def _over_smaller(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> li
 
 
 def _nms_sketch(arguments: tuple, yours: np.ndarray, true: np.ndarray) -> Picture:
-    boxes, scores, threshold = arguments
+    boxes, _, threshold = arguments  # scores stand in the message; here they would cover each other
     chosen = [
         boxes[np.clip(np.nan_to_num(index), 0, len(boxes) - 1).astype(int)]
         for index in (yours, true)
     ]
     return boxes_sketch(
-        boxes, yours=chosen[0], true=chosen[1], labels=[f"{score:.2f}" for score in scores],
+        boxes, yours=chosen[0], true=chosen[1],
         title=f"kept at a threshold of {threshold:g}",
     )  # fmt: skip
 
