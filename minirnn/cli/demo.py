@@ -120,7 +120,7 @@ def demo(
         minirnn demo --steps 100
 
     With stick figures it is a Keypoint R-CNN, which says of each person where the nose, the wrists, the
-    knees and 12 more points are, and the report has the AP of these:
+    knees and 12 more points are, and the report has the AP of these (9 minutes):
 
     \b
         minirnn demo --level people
