@@ -5,6 +5,7 @@ The bank of exercises is the test suite: a new exercise is tested by being there
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import time
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
+from PIL import Image
 
 from minirnn import lessons
 from minirnn.draw.picture import Picture
@@ -299,3 +302,14 @@ def test_what_was_drawn_tells_pictures_apart():
 )
 def test_boxes_of_any_kind_are_drawn(boxes, yours):
     assert boxes_sketch(boxes, yours=yours).png()
+
+
+def test_the_only_spot_of_a_colour_keeps_it():
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    pixels[..., 1] = pixels[..., 0]  # no green anywhere
+    made = Picture(figsize=(4, 4))
+    axes = made.subplots()
+    axes.imshow(pixels)
+    axes.add_patch(Rectangle((20, 20), 12, 12, color="#009e73"))
+    shown = np.asarray(Image.open(io.BytesIO(made.png())).convert("RGB")).astype(int)
+    assert (np.abs(shown - [0x00, 0x9E, 0x73]).max(axis=2) <= 12).sum() > 50

@@ -25,8 +25,9 @@ class Picture(Figure):
         """The picture as a PNG file, the same bytes on every run."""
         memory = io.BytesIO()
         self.savefig(memory, format="png", dpi=dpi)
-        # 256 colours do for what is drawn here, and make the file of a photograph a third as large.
-        pixels = Image.open(memory).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT)
+        # 256 colours do for what is drawn here, and make a photograph's file a quarter as large. Chosen so
+        # that rare ones are kept (MAXCOVERAGE): a legend may hold the only spot of a colour.
+        pixels = Image.open(memory).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
         small = io.BytesIO()
         pixels.save(small, format="png", optimize=True)
         return small.getvalue()
