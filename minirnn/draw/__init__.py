@@ -69,6 +69,8 @@ _HOME = {
     "staircase_figure": "precision",
     "thresholds_figure": "precision",
     "tolerance_figure": "precision",
+    "course_figure": "training",
+    "suspects_figure": "training",
     "overlap_figure": "roi",
     "regions_figure": "roi",
     "shift_figure": "roi",
