@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 nbformat = pytest.importorskip("nbformat", reason="notebooks need the extra [lab]")
 pytest.importorskip("jupytext", reason="notebooks need the extra [lab]")
 
+from minirnn.lessons import EXERCISES  # noqa: E402
 from minirnn.lessons.notebooks import differences, main, texts  # noqa: E402
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -55,6 +57,23 @@ def test_every_lesson_has_text_and_notebook_with_the_same_cells_and_a_bearable_s
             for output in cell.get("outputs", []):
                 assert output.output_type != "error", text
                 assert output.get("name") != "stderr", f"{text}: {output}"
+
+
+def test_the_course_is_whole_and_the_readme_leads_to_each_lesson():
+    found = texts([NOTEBOOKS])
+    assert [path.name[:2] for path in found] == [f"{number:02}" for number in range(15)]
+    readme = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    asked = []
+    for path in found:
+        assert f"notebooks/{path.stem}.ipynb" in readme, path
+        text = path.read_text(encoding="utf-8")
+        asked += (own := re.findall(r"^lessons\.check\(\"(\w+)\"", text, re.M))
+        assert len(own) >= 2, path
+        for name in own:
+            assert f'lessons.hint("{name}")' in text, (path, name)
+            assert f'lessons.solution("{name}")' in text, (path, name)
+    assert sorted(asked) == sorted(EXERCISES)
+    assert len(asked) >= 30
 
 
 @pytest.fixture(scope="module")

@@ -139,6 +139,8 @@ def texts(paths: Iterable[Path]) -> list[Path]:
     """The notebooks' texts among files and folders."""
     found: list[Path] = []
     for path in paths:
+        if path.is_file() and path.suffix != ".md":
+            raise click.UsageError(f"{path} is no lesson's text, NN_name.md")
         found += sorted(path.glob("[0-9][0-9]_*.md")) if path.is_dir() else [path]
     return found
 
