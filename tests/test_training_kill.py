@@ -21,6 +21,8 @@ CHILD = """
 import os, signal, sys, time
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # one that nohup began, this
 sys.path.insert(0, sys.argv[1])
 from test_training_loop import run
 from minirnn.errors import TrainingInterrupted
