@@ -79,7 +79,7 @@ def boxes_sketch(
         margin = 0.08 * max(float((high - low).max()), 1.0)
         axes.set_xlim(low[0] - margin, high[0] + margin)
         axes.set_ylim(high[1] + margin, low[1] - margin)
-        axes.legend(loc="best", fontsize=8)
+        picture.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     axes.set_aspect("equal")
     axes.set_xlabel("x, pixels")
     axes.set_ylabel("y, pixels")
