@@ -24,7 +24,8 @@ from minirnn.ops.roi_regions import Side
 from minirnn.verify.drawing import Case as Call
 from minirnn.verify.drawing import Rng, case, drawn, whole
 
-#: One input of a ReLU in a million that rounding moves over 0 is a thousandth of a gradient's length.
+#: Tolerance of gradients. Where rounding moves one input of a ReLU in a million over 0, the gradient
+#: changes by a thousandth of its length.
 _BACKWARD = 1e-2
 
 

@@ -13,8 +13,8 @@ from typing import Any
 #: default, each turn begins after this pause (seconds).
 PAUSE = 0.03
 #: What takes less (seconds) is called once more in each turn, before the clock starts: after the pause the
-#: processor wakes up, and its caches are full of the others' numbers. Nobody meets an operation or a step
-#: of training like that.
+#: processor wakes up, and its caches are full of the others' numbers. In use, operations and steps of
+#: training follow each other, and none starts so cold.
 SHORT = 0.5
 #: A turn goes on with further calls until it has lasted so long (seconds), and counts their mean: of single
 #: calls of a millisecond the slowest take twice as long as the quickest, whoever is asked.
@@ -26,7 +26,7 @@ class Turns:
     """What `take_turns` saw of each contestant, by name."""
 
     seconds: dict[str, list[float]]  # of a call, one figure for each turn
-    left_out: dict[str, list[float]]  # of a call, likewise, that are not among them
+    left_out: dict[str, list[float]]  # likewise, those that do not count (see `not_counted`)
     answers: dict[str, Any]  # of the first calls
 
 

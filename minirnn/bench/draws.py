@@ -1,6 +1,6 @@
 """What operations are timed on: float32, and lying in memory as one operation of a network hands it on.
 
-These stand in cases as those of `minirnn.verify.drawing` do.
+They are used in a `case` as the functions of `minirnn.verify.drawing` are.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def maps(rng: Rng, n: int, c: int, h: int, w: int) -> np.ndarray:
 
 @drawn
 def weights(rng: Rng, *shape: int) -> np.ndarray:
-    """Of a layer."""
+    """Weights of a layer, in the order in memory that layers keep them in."""
     return arranged(rng.standard_normal(shape, np.float32))
 
 
@@ -49,7 +49,7 @@ def boxes_in(rng: Rng, count: int, size: tuple[int, int], low: float, high: floa
 
 @drawn
 def crowds(rng: Rng, count: int, size: tuple[int, int]) -> np.ndarray:
-    """(count, 4) in crowds of twenty, as proposals stand."""
+    """(count, 4) boxes in heaps of twenty that overlap, as proposals do."""
     centres = boxes_in(count // 20, size, 16, 256)(rng).repeat(20, axis=0)
     sides = np.tile(centres[:, 2:] - centres[:, :2], 2)
     boxes = (centres + rng.normal(0, 0.08, (count, 4)) * sides).astype(np.float32)

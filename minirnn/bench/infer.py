@@ -44,7 +44,7 @@ def run_infer(
     Args:
         image: a photograph; None for a made-up one of 427×640.
         batch: how many copies of it at a time.
-        size: of its shorter side at the network.
+        size: of its shorter side at the network, pixels.
         repeat: timed runs of each.
         threads: that each contestant may use.
         seed: of the weights and of the made-up picture.

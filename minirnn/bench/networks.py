@@ -159,7 +159,7 @@ def our_answer(model: RCNN, samples: Sequence[Sample]) -> Callable[[], Any]:
 def our_step(model: RCNN, samples: Sequence[Sample], threads: int) -> Callable[[], float]:
     """A function that takes a step of training and returns the loss.
 
-    As in the demo, each thread that there may be is a process of its own if there are images for them.
+    As in the demo, the images are divided among `threads` processes, at most one for each image.
     """
     optimiser = SGD(model, momentum=_MOMENTUM, weight_decay=_DECAY)
     images, targets = [s.image for s in samples], [s.target for s in samples]

@@ -20,17 +20,17 @@ from minirnn.masks import rle
 from minirnn.verify.drawing import Rng, case
 
 _THRESHOLD = 0.7  # of NMS
-_SETS = 32  # of boxes: with four, ONNX Runtime still takes less than with as many as one likes
+_SETS = 32  # of boxes: with only four, ONNX Runtime still takes less time than with many
 _SIZES = ((32,), (64,), (128,), (256,), (512,))
 _RATIOS = (0.5, 1.0, 2.0)
 _PHOTOGRAPH = (427, 640)
 
 
 def nms_cases(size: tuple[int, int], peers: Peers, rng: Rng) -> Iterator[Case]:
-    """Suppression among 1,000 to 5,000 boxes that stand in crowds of twenty, as proposals do.
+    """Suppression among 1,000 to 5,000 boxes in heaps of twenty that overlap, as proposals do.
 
-    Each call is given other boxes. A processor learns which way a loop's branches go: of the same 1,000
-    again and again ONNX Runtime is done in a third of the time, which no image ever sees.
+    Each call is given other boxes. A processor learns which way a loop's branches go: given the same
+    1,000 again and again, ONNX Runtime takes a third of the time, which no new image would see.
     """
     for count in (1000, 2000, 5000):
         call = case(crowds(count, size), scores(count), _THRESHOLD)

@@ -1,4 +1,4 @@
-"""The libraries that we are timed against: those `minirnn.verify.references` that are made to be fast."""
+"""The libraries that we are timed against: those of `verify.references` that are made to be fast."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ONNX, PYCOCOTOOLS = BY_NAME["ONNX Runtime"], BY_NAME["pycocotools"]
 
 
 def torchvision_is_compiled() -> bool:
-    """Whether torchvision's own operators load, or stand-ins of ours made of torch's serve.
+    """Whether torchvision's own operators load. If not, stand-ins made of torch's operations serve.
 
     See `minirnn.verify.torchvision_cpu`. Stand-ins are right, but not how fast torchvision is.
     """
@@ -24,7 +24,7 @@ def torchvision_is_compiled() -> bool:
     return hasattr(torch.ops.torchvision, "roi_pool")  # which we never stand in for
 
 
-#: What a row says whose stand-in is timed, but is no peer.
+#: The note of a row where a stand-in is timed, but does not count as a peer.
 STAND_IN = "torchvision's own operator does not load here: a stand-in's time, which does not count"
 
 

@@ -26,7 +26,7 @@ AXES: dict[str, tuple[float, ...]] = {
     "proposals": (100, 250, 500, 1000, 2000),
     "instances": (1, 10, 30, 100, 300),
 }
-#: More candidates than the most that is asked for.
+#: So low that there are more candidates than the most instances that are asked for.
 _SCORE_THRESHOLD = 0.02
 
 

@@ -65,13 +65,13 @@ class Timing:
         return min(self.peers, key=lambda name: self.their_seconds(name) or 0, default=None)
 
     def ratio(self, peer: str | None) -> float | None:
-        """Our time in a peer's; None if it was not timed or does not count."""
+        """Our time over a peer's; None if it was not timed or does not count."""
         theirs = self.their_seconds(peer) if peer in self.peers and peer else None
         return self.seconds / theirs if theirs else None
 
     @property
     def ratio_torch(self) -> float | None:
-        """To torch, or else to torchvision, whose code runs on torch."""
+        """The ratio to torch, or else to torchvision, whose code runs on torch."""
         return self.ratio("torch" if "torch" in self.theirs else "torchvision")
 
     @property

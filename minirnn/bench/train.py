@@ -44,7 +44,7 @@ def run_train(
     Args:
         network: "resnet50", one photograph at a time, or "shapes", the demo's with a batch of 8.
         data: a COCO folder to take the photograph from; None for a made-up one of 427×640.
-        size: of its shorter side at the network.
+        size: of its shorter side at the network, pixels.
         repeat: timed steps of each.
         threads: that each contestant may use.
         seed: of the weights and of made-up pictures.

@@ -21,7 +21,7 @@ def bench() -> None:
         minirnn bench scale --png growth.png
 
     All contestants get the same inputs and the same number of threads and take turns in one process.
-    Each runs once before the clock starts; times are medians. Their answers are compared in the same
+    Each runs twice before the clock starts; times are medians. Their answers are compared in the same
     run: if any disagrees, it says so and ends with 1. A ratio of 0.70 says that ours takes 0.70 of
     the other's time. What is not installed is left out, and named with how to install it.
 

@@ -34,7 +34,7 @@ class Subset:
 
     @property
     def fingerprint(self) -> str:
-        """Another for other data, see `minirnn.data.loader.Dataset`."""
+        """A text that is another for other data, see `minirnn.data.loader.Dataset`."""
         return f"{self.dataset.fingerprint} {zlib.crc32(repr(self.places).encode()):08x}"
 
     @property
@@ -62,7 +62,7 @@ def with_proposals(images: Any, file: Path | None, model: RCNN) -> Any:
 
 
 def proposals_wanted(file: Path | None, model: RCNN) -> None:
-    """Refuse proposals for a network that makes its own, and none for one that does not.
+    """Refuse a file for a network that makes its own proposals, and no file for one that does not.
 
     Raises:
         InputError: see above.

@@ -210,6 +210,6 @@ class Stopwatch:
         self._from = time.perf_counter()
 
     def lap(self, name: str) -> None:
-        """What took the time since the last lap."""
+        """Enter the time since the last lap under the name of what took it."""
         now = time.perf_counter()
         self.laps[name], self._from = now - self._from, now

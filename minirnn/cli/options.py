@@ -223,7 +223,10 @@ def printable(text: str) -> str:
 
 @contextmanager
 def progress_bar(what: str, unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error, where a person looks at it; told what comes next, how many, of how many."""
+    """A bar on standard error, if that is a terminal.
+
+    Inside, a function that moves it: told what comes next, how many are done, and how many there are.
+    """
     from tqdm import tqdm
 
     with tqdm(desc=what, unit=f" {unit}", disable=not sys.stderr.isatty()) as bar:

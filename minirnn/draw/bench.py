@@ -22,7 +22,7 @@ COLOURS = {
 
 
 def ratios_figure(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Picture:
-    """For each row a bar to each peer: our time in theirs, on a logarithmic scale from 1.
+    """For each row a bar for each peer: our time over theirs, on a logarithmic scale from 1.
 
     Bars to the left are rows where we are faster.
 

@@ -1,6 +1,6 @@
 """Pictures of what happens to a box after the RPN: proposals, levels, mask target, paste.
 
-The helpers at the top (palette, image, boxes on axes) serve the other files of this folder.
+The helpers at the top (arrays on the host, image and boxes on axes) serve the other files of this folder.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def _host(value: Any) -> np.ndarray:
 
 
 def slope_error_figure(steps: Array, errors: Mapping[str, Array]) -> Picture:
-    """How far a measured slope is off, against the step that it was measured with, both on logarithms.
+    """How far a measured slope is off, against the step that it was measured with, both on log scales.
 
     Args:
         steps: (S,) positive.

@@ -143,7 +143,7 @@ def steps_figure(
     Args:
         counts: of boxes, by step, in order.
         recalls: by name of a measure ("IoU 0.5"), its value in [0, 1] by step.
-        what: are counted.
+        what: the name of what is counted.
 
     Raises:
         InputError: a step has no recall, or there is no step.

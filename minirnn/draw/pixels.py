@@ -138,7 +138,7 @@ def iou_figure(a: Array, b: Array) -> Picture:
 
 
 def resize_figure(row: Array, after: int) -> Picture:
-    """One row of pixels, resized: where each new pixel reads in the old row, by the right rule and not.
+    """One row of pixels, resized: where each new pixel reads in the old row, by the right and a wrong rule.
 
     Args:
         row: (W, 3) uint8, the pixels.

@@ -77,7 +77,7 @@ def top_down_figure(lateral: Array, above: Array) -> Picture:
     """One step down the pyramid in numbers: the map above, stretched; the map's own; and their sum.
 
     Args:
-        lateral: (H, W), 1×1 of the level's own map.
+        lateral: (H, W), the level's own map after its 1×1 convolution.
         above: (h, w), the level above, of half the size (rounded up).
 
     Raises:

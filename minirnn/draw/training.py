@@ -79,7 +79,7 @@ def suspects_figure(reference: Records, runs: Mapping[str, Records]) -> Picture:
 
     Args:
         reference: records of the right run, with "step", "losses" by name and "gradient_norm".
-        runs: the same of others, by what is to be written at them; a row for each.
+        runs: the same of each other run, by the text to write at it; a row for each.
 
     Raises:
         InputError: there is no run, or one without records.

@@ -31,7 +31,7 @@ def chain_figure(
         image: (H, W, 3) uint8.
         box: (4,), the detection, in pixels of the image.
         region: (4,), the proposal that the box head looked at.
-        anchor: (4,), what that was made of; None draws none.
+        anchor: (4,), the anchor that was moved to become the region; None draws none.
         rivals: (n, 4), what the detection suppressed.
         probabilities: of the region, by name of class; drawn as bars beside it.
         title: above the picture.

@@ -58,7 +58,7 @@ def fate(trace: Trace, box: Any, label: int) -> Fate:
         label: 1…K, what it is.
 
     Raises:
-        InputError: the box is none, or there is no such label.
+        InputError: box is not x1 < x2, y1 < y2, or there is no such label.
     """
     true = np.asarray(box, dtype=float)
     if true.shape != (4,) or not (true[2:] > true[:2]).all():

@@ -19,7 +19,7 @@ MOST_PROPOSALS = 300  # of those before the suppression, the best are drawn
 MOST_CLASSES = 5
 
 PARTS = Path(__file__).parent / "parts"
-#: The lessons, where this is a clone: the page links to them there.
+#: The lessons. A clone of the repository has them, and then the page links to them.
 NOTEBOOKS = Path(__file__).parent.parent.parent / "notebooks"
 
 #: Each stage of the page: its name, the lesson that teaches it, the module where it is.

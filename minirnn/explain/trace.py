@@ -224,7 +224,7 @@ class Trace:
             label: 1…K, what it is.
 
         Raises:
-            InputError: the box is none, or there is no such label.
+            InputError: box is not x1 < x2, y1 < y2, or there is no such label.
         """
         from minirnn.explain.fate import fate
 

@@ -75,8 +75,8 @@ class Function:
         why: one sentence after "Right": why it is so.
         hints: shown one at a time.
         solution: Python text of an answer.
-        size: of a case; the smallest one that fails is shown. By default the amount of numbers in it,
-            then their sum.
+        size: of a case; the smallest one that fails is shown. By default how many numbers are in it,
+            then the sum of their sizes.
         properties: that every right answer has.
         tolerance: how far an answer may be off, relative to 1 or to the true number if that is larger.
         sketch: draws a case.
@@ -245,7 +245,7 @@ class Choice:
 
 
 def _amount(arguments: tuple) -> tuple[int, float]:
-    """How much there is to read in a case: amount of numbers, then their digits and their sum."""
+    """How much there is to read in a case: how many numbers, then the sum of their sizes."""
     flat = [np.asarray(value, dtype=float).ravel() for value in arguments if _is_numeric(value)]
     numbers = np.concatenate([np.empty(0), *flat])
     return len(numbers), float(np.abs(numbers).sum())

@@ -15,7 +15,7 @@ __all__ = ["compare"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the comparison when it is first used: its inputs are also used without it."""
+    """Import the comparison when it is first used: `bench` needs the drawn inputs alone."""
     if name == "compare":
         from minirnn.verify.comparison import compare
 

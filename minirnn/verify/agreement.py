@@ -11,7 +11,8 @@ import numpy as np
 #: A partner has the same label, and is as near as this: pixels, and probability. Two libraries that
 #: resize an image a rounding error apart stay well within; another object does not.
 NEAR_BOX, NEAR_SCORE = 1.0, 0.01
-#: Detections at the end of the list may swap places with some that did not make it.
+#: The share of the detections that must have a partner. Not all: those at the end of the list may swap
+#: places with some that did not make it.
 LEAST_SHARE = 0.95
 #: What is tolerated of the differences between partners, relative: boxes to the image's longer side.
 TOLERANCE = 1e-3
@@ -36,7 +37,7 @@ def partners(
         labels: theirs, (E,).
         scores: theirs, (E,).
         near_box: how far apart, in pixels, two coordinates of the same detection may be.
-        near_score: the same of scores.
+        near_score: how far apart their scores may be.
 
     Returns:
         (E,) indices of ours: of the same label, with box and score as near as asked, and of several
@@ -78,14 +79,14 @@ class Agreement:
 
     @property
     def difference(self) -> float:
-        """The larger of the relative differences; infinite if too many have no partner."""
+        """The larger of box / longer_side and score; infinite if too many have no partner."""
         most = max(self.ours, self.theirs)
         if most and self.partners < LEAST_SHARE * most:
             return float("inf")
         return max(self.box / self.longer_side, self.score)
 
     def sentence(self) -> str:
-        """For a person."""
+        """The agreement in words."""
         return (
             f"{self.partners} of {max(self.ours, self.theirs)} detections have a partner with the same "
             f"label; boxes differ by up to {self.box:.1e} px, scores by {self.score:.1e}, "
@@ -118,7 +119,7 @@ class Agreement:
 
 
 def agreement(ours: Sequence[Any], theirs: Sequence[Mapping[str, np.ndarray]]) -> Agreement:
-    """Of all images together; arguments as in `Agreement.add`, for each image."""
+    """How all images together compare; arguments as in `Agreement.add`, for each image."""
     found = Agreement()
     for pair in zip(ours, theirs, strict=True):
         found.add(*pair)

@@ -66,7 +66,7 @@ class Question:
         return answer
 
     def forward(self, theirs: list[np.ndarray]) -> Difference:
-        """Our answer beside theirs. Our gradients are then there, too."""
+        """Compare our answer with theirs, and find our gradients on the way."""
         positions = self.subject.differentiable
         if positions is None:
             positions = tuple(i for i, value in enumerate(self.inputs) if _is_float(value))
@@ -100,7 +100,7 @@ class Question:
         return difference(list(self.gradients.values()), goal)
 
     def _slopes(self) -> Difference:
-        """What our gradients say that slopes in random directions are, and the reference's slopes."""
+        """Slopes in random directions: by our gradients, and by difference quotients of the reference."""
 
         def number(position: int, shifted: np.ndarray) -> float:
             moved = (*self.inputs[:position], shifted, *self.inputs[position + 1 :])

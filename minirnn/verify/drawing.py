@@ -19,7 +19,7 @@ Case = Callable[[Rng], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
 class Drawn:
-    """Something that is drawn when a generator comes: call it with one."""
+    """Something that is yet to be drawn: call it with a generator."""
 
     def __init__(self, make: Callable[[Rng], Any]) -> None:
         self.make = make
@@ -30,7 +30,10 @@ class Drawn:
 
 
 def drawn(function: Callable) -> Callable[..., Drawn]:
-    """Of a function of a generator and more: `normal(3, 4)` is drawn by `normal(3, 4)(rng)`."""
+    """Decorate a function of a generator and more: called with the rest, it gives a `Drawn`.
+
+    `normal(3, 4)` is then something to draw, and `normal(3, 4)(rng)` draws it.
+    """
 
     @functools.wraps(function)
     def later(*arguments: Any, **settings: Any) -> Drawn:
@@ -40,7 +43,7 @@ def drawn(function: Callable) -> Callable[..., Drawn]:
 
 
 def case(*inputs: Any, **settings: Any) -> Case:
-    """A call with these inputs and settings, those that are `Drawn` in the order in which they stand."""
+    """A call with these inputs and settings; each `Drawn` is drawn, in the order in which they stand."""
 
     def make(rng: Rng) -> tuple[tuple[Any, ...], dict[str, Any]]:
         def value(item: Any) -> Any:
@@ -67,7 +70,7 @@ def spread(rng: Rng, *shape: int, scale: float = 1.0, offset: float = 0.0) -> np
 
 @drawn
 def positive(rng: Rng, *shape: int) -> np.ndarray:
-    """Numbers from 0.5 to 2, for what has a pole or an end at 0."""
+    """Numbers from 0.5 to 2, for functions with a pole at 0, or undefined below it."""
     return np.asarray(rng.uniform(0.5, 2, shape))
 
 
@@ -90,7 +93,7 @@ def whole(rng: Rng, low: int, high: int, *shape: int) -> np.ndarray:
 
 
 def mapped(value: Any, function: Callable[[np.ndarray], Any]) -> Any:
-    """A value with every array in its lists, tuples, dictionaries and data classes changed."""
+    """A value with `function` applied to every array in its lists, tuples, dictionaries, data classes."""
     if isinstance(value, np.ndarray):
         return function(value)
     if isinstance(value, (list, tuple)):

@@ -12,7 +12,7 @@ from minirnn.verify.subject import Subject, stage
 
 
 def keypoint_loss(logits: Any, keypoints: np.ndarray, boxes: np.ndarray) -> Any:
-    """The stage, of the keypoints themselves: their cells are found on the way."""
+    """The loss of keypoints in pixels; the library's takes the cells that they lie in."""
     from minirnn.heads import keypoint
 
     cells = keypoint.keypoint_cells(keypoints, boxes, logits.shape[-1])
@@ -65,7 +65,7 @@ KEYPOINT_STAGES: tuple[Subject, ...] = (
         "heads.keypoint.keypoints_of_maps",
         *(_maps(n) for n in (5, 1, 0)),
         _maps(4, narrow=True),
-        single=True,  # torchvision's places are
+        single=True,  # torchvision's places are float32
     ),
     stage(
         "ops.bicubic.bicubic",
@@ -78,6 +78,6 @@ KEYPOINT_STAGES: tuple[Subject, ...] = (
         "transform.scale_keypoints",
         case(_points(), (80, 100), (133, 201)),
         case(np.zeros((0, 17, 3)), (80, 100), (133, 201)),
-        single=True,  # the two ratios, as in torchvision
+        single=True,  # its two ratios are float32, as in torchvision
     ),
 )

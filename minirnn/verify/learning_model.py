@@ -48,7 +48,7 @@ def build_learning_pair(
 
 
 def copy_weights_into(reference: Any, model: RCNN) -> None:
-    """Put our weights into a torch module that has the same names, and back: both must know all."""
+    """Put our weights into a torch module and back, which fails if either lacks one of the names."""
     import torch
 
     state = {name: torch.from_numpy(array.copy()) for name, array in model.state_dict().items()}

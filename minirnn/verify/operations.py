@@ -68,7 +68,7 @@ _BOXES = np.array(
         [70.3, 70.9, 90.1, 88.2],
     ]
 )
-_IMAGES = np.arange(5) % 2  # of each
+_IMAGES = np.arange(5) % 2  # the image that each box lies in
 _WITHOUT_AREA = np.array([[5.2, 7.3, 5.2, 20.1], [9.1, 3.3, 9.1, 3.3]])
 
 

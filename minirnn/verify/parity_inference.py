@@ -33,7 +33,7 @@ from minirnn.verify.torchvision_model import build_pair
 #: Errors of float32 after the up to 50 layers of the network, as a part of the largest number.
 ROUNDING = 2e-5
 
-#: What the issue of trust is decided by: the answers that a user sees.
+#: What a user sees decides: how far apart boxes, scores and masks of the detections may be.
 BOX_TOLERANCE = 0.01  # pixels
 SCORE_TOLERANCE = 1e-4
 MASK_IOU = 0.99

@@ -29,7 +29,7 @@ class Level(NamedTuple):
 
     Attributes:
         preset: the network.
-        tolerances: of what is measured; how far apart its means over the seeds may be.
+        tolerances: for each kind of AP, how far apart the two means over the seeds may be.
         learning_rate: the highest, after the warm-up: the demo's.
     """
 

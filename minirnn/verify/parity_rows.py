@@ -44,7 +44,7 @@ class Comparison:
 
         Args:
             stage: see `Row`.
-                what: the `name` of the row.
+            what: the `name` of the row.
             ours: array.
             theirs: array or torch tensor; another shape is a miss.
             relative: tolerance for the relative error; or

@@ -75,7 +75,7 @@ def training_parity(
         steps: of SGD with momentum 0.9 and weight decay 1e-4.
         roi_samples: regions per image that the heads learn from.
         learning_rate: of SGD.
-        dtype: what both networks compute in.
+        dtype: what both networks compute in, "float64" or "float32".
         keypoints: train Keypoint R-CNN, not Mask R-CNN; the samples are people with keypoints.
 
     Returns:
@@ -128,7 +128,7 @@ def training_parity(
 
 
 def without_crowds(sample: Sample) -> Sample:
-    """The sample with the objects only."""
+    """The sample without its crowd regions."""
     target = sample.target
     objects = ~target.is_crowd
     masks = None if target.masks is None else target.masks[objects]
@@ -205,7 +205,7 @@ class _Seen:
 
     Attributes:
         images: (N, 3, H, W), resized.
-        proposals: of each image.
+        proposals: (P, 4) of each image.
         draws: for each image's anchors, then for each image's regions: role of each (1 object, 0
             background, -1 neither), indices of the drawn objects, indices of the drawn background.
     """

@@ -18,7 +18,7 @@ def in_columns(table: Texts, right: Collection[int]) -> list[str]:
 
     Args:
         table: see the top of this file.
-        right: which columns stand at their right edge, as numbers do.
+        right: which columns are aligned to the right, as numbers are.
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
@@ -40,7 +40,7 @@ def as_html(table: Texts, right: Collection[int], wrong: Collection[int] = ()) -
 
     Args:
         table: see the top of this file.
-        right: columns at their right edge.
+        right: columns that are aligned to the right.
         wrong: which rows, counted without the headings, are red.
     """
     head = "".join(f"<th>{html.escape(text)}</th>" for text in table[0])

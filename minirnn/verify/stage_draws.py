@@ -82,7 +82,7 @@ def rpn_targets(rng: Rng, *, objects: int, crowds: int, **settings: Any) -> Call
 
 
 def clear_of_bends(deltas: np.ndarray, goal: np.ndarray, beta: float) -> np.ndarray:
-    """The deltas, moved where smooth-L1 changes from square to line within a difference quotient."""
+    """The deltas, moved a little where a difference quotient would span smooth-L1's bend at beta."""
     near = np.abs(np.abs(deltas - goal) - beta) < 1e-3
     return np.where(near, deltas + 3e-3, deltas)
 

@@ -19,12 +19,12 @@ from minirnn.verify.subject import Subject, stage
 
 
 def seeded(sample: Callable) -> Callable:
-    """Of a function whose last argument is a generator one that takes a seed, so that two draw alike."""
+    """The function with a seed in place of its last argument, a generator: so two can draw alike."""
     return lambda *inputs, seed: sample(*inputs, np.random.default_rng(seed))
 
 
 def coded(function: Callable) -> Callable:
-    """Of a stage with a `BoxCoder` one that takes the weights of the box code, as references do."""
+    """The function with the weights of the box code in place of a `BoxCoder`, as references have it."""
     from minirnn.boxes import BoxCoder
 
     def call(*inputs: Any, weights: Any = None, **settings: Any) -> Any:
@@ -56,7 +56,7 @@ def average_precision(truth: Any, results: Any, kind: str) -> np.ndarray:
 
 _RATIOS = (0.5, 1.0, 2.0)
 _ONES = (1.0, 1.0, 1.0, 1.0)
-_DOUBLE = {"dtype": np.float64}  # of anchors, which are float32 where nobody asks
+_DOUBLE = {"dtype": np.float64}  # of anchors, which are float32 by default
 
 
 def _anchors(**settings: Any) -> Case:
@@ -276,7 +276,7 @@ STAGES: tuple[Subject, ...] = (
         "transform.scale_boxes",
         case(boxes(9), (80, 100), (133, 201)),
         case(boxes(0), (80, 100), (133, 201)),
-        single=True,  # the two ratios, as in torchvision
+        single=True,  # its two ratios are float32, as in torchvision
     ),
     stage(
         "transform.scale_masks",

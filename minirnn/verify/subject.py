@@ -17,8 +17,8 @@ class Subject:
     Attributes:
         stage: part of the library, the heading that it stands under.
         name: what a reference's function for it is called, and `compare` takes.
-        function: looks up the function to call, when it is to be called: what is verified is what stands
-            there then.
+        function: returns the function to call. It is looked up only then, so that one that has been
+            replaced (by a test, say) is what is verified.
         cases: the calls that are drawn.
         differentiable: which inputs have a gradient, by position; None: those of a floating type
             for which the function gives one.
@@ -47,7 +47,7 @@ def stage(
     Args:
         path: where it stands in minirnn, such as "boxes.nms"; before a "=" its name here, if another.
         cases: the calls that are drawn.
-        through: makes of it the function that is called, if it is not called as it is.
+        through: makes the function that is called of the one found there; None calls that one.
         heading: if it is not the path's first part.
         more: further fields of `Subject`.
     """

@@ -29,6 +29,6 @@ def subjects() -> dict[str, Subject]:
 
 
 def _family(operation: Callable) -> str:
-    """ "convolution" of minirnn.ops.convolution; all regions are one family."""
+    """The module's name, such as "convolution"; all operations on regions are one family, "roi"."""
     module = operation.__module__.split(".")[-1]
     return "roi" if module.startswith("roi_") or ".roi" in operation.__module__ else module

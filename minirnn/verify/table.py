@@ -21,7 +21,7 @@ HEADINGS = (
     "tolerance",
     "verdict",
 )
-_NUMBERS = (4, 5, 6, 7)  # the columns that hold some
+_NUMBERS = (4, 5, 6, 7)  # the columns of numbers
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The same Mask or Keypoint R-CNN R-50-FPN twice, in torchvision and here, with the same random weights.
 
-Weights as a network is born with would compare little: every probability would be 1/91, no region
-would be certain enough to be a detection, and the maps would grow from stage to stage. So the
+The weights that a network starts with would test little: every probability would be near 1/91, no
+region would be certain enough to be a detection, and the maps would grow from stage to stage. So the
 weights are drawn such that the maps stay near 1 everywhere, normalisation does something, and dozens
 of detections of many classes come out.
 """
@@ -154,7 +154,7 @@ _GAINS = {
 
 
 def _gain(name: str) -> float:
-    """√2 keeps the size of a signal of which a ReLU takes half, 1 that of one without."""
+    """The factor that keeps a signal's size: √2 where a ReLU takes half of it, 1 where none does."""
     path = name.removesuffix(".weight")
     for end, gain in _GAINS.items():
         if path.endswith(end):

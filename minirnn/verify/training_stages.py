@@ -1,8 +1,8 @@
 """What training does between two gradients: the optimiser's steps, clipping, and the learning rates.
 
 The functions of the library and of the textbook change things in place, or answer for one step. The
-functions here make of either one from arrays to arrays that covers several steps, so that momentum and
-schedules show.
+functions here call either for several steps, from arrays to arrays, so that momentum and schedules
+show.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def take_steps(step: Any, parameter: np.ndarray, gradients: np.ndarray, **settin
 
 
 def clip_with(clip: Any, *gradients: np.ndarray, max_norm: float) -> list[np.ndarray]:
-    """The gradients of several parameters, shortened together by a function of tensors."""
+    """The gradients of several parameters, clipped together by `clip`, a function of tensors."""
     tensors = [Tensor(np.zeros_like(gradient)) for gradient in gradients]
     for tensor, gradient in zip(tensors, gradients, strict=True):
         tensor.grad = np.array(gradient)

@@ -74,7 +74,7 @@ def output_size(n, kernel, stride, padding):
 
 
 def _receptive_field(layers: Layers) -> int:
-    """How many pixels of a row have a gradient, of one cell after convolutions with kernels of ones."""
+    """How many pixels of a row one cell's gradient reaches, through convolutions with kernels of ones."""
     width = 1
     for kernel, stride in reversed(layers):  # just wide enough for a cell and its neighbours
         width = (width - 1 + 2) * stride + kernel
@@ -88,7 +88,7 @@ def _receptive_field(layers: Layers) -> int:
     dy[..., dy.shape[3] // 2] = 1
     for to_x in reversed(backs):
         dy = to_x(dy)
-    # Of a kernel smaller than its stride there are holes; the field is from the first to the last.
+    # A kernel smaller than its stride leaves holes; the field is from the first pixel to the last.
     seen = np.flatnonzero(dy)
     return int(seen[-1] - seen[0] + 1)
 
@@ -181,7 +181,7 @@ def _fold_bn(
 
 
 def _layers_to_fold(rng: np.random.Generator) -> list[tuple]:
-    """As many outputs as inputs, so that the wrong axis raises no error; an eps that is to be seen."""
+    """As many outputs as inputs, so that the wrong axis raises no error; an eps large enough to matter."""
     cases = []
     for size in (1, 2, 2, 3, 3) * 5:
         kernel = rng.integers(-3, 4, (size, size)).astype(float)

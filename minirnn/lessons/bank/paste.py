@@ -85,7 +85,7 @@ def _on(read: Sequence[float]) -> list[bool]:
 
 
 def _rows(rng: np.random.Generator) -> list[tuple]:
-    """Boxes with fractions, some over the border; no reading that is ½ but for a rounding error."""
+    """Boxes with fractions, some over the border; no reading so near to ½ that rounding would decide."""
     cases: list[tuple] = []
     while len(cases) < 40:
         count = int(rng.integers(2, 6))

@@ -163,7 +163,7 @@ def iou(a, b):
 
 
 def _resize_point(column: float, row: float, size: tuple, new_size: tuple) -> np.ndarray:
-    """The library moves the edges of boxes: a box that begins at the pixel's centre."""
+    """The library scales boxes, so this scales one whose corner is the pixel's centre."""
     box = np.array([[column + 0.5, row + 0.5, column + 1.0, row + 1.0]])
     return scale_boxes(box, size, new_size)[0, :2] - 0.5
 
@@ -180,7 +180,7 @@ def _points(rng: np.random.Generator) -> list[tuple]:
 
 def _point_sketch(arguments: tuple, yours: np.ndarray, true: np.ndarray) -> Picture:
     _, _, _, (height, width) = arguments
-    pixels = [[*(p), *(p + 1)] for p in (yours, true)]  # the pixel of such a number
+    pixels = [[*(p), *(p + 1)] for p in (yours, true)]  # the pixel around each place
     return boxes_sketch(
         [[0, 0, width, height]], yours=[pixels[0]], true=[pixels[1]],
         labels=["the new picture"], title="the pixel around your place, and the true one",

@@ -63,7 +63,7 @@ def _reached_only(correct: np.ndarray, count: int) -> float:
 
 
 def _lists(rng: np.random.Generator) -> list[tuple]:
-    """Counts whose fractions are no hundredths but at exact ones, where rounding would decide."""
+    """Counts whose recalls k / count meet hundredths at 0, ½ and 1 only, where no rounding decides."""
     cases: list[tuple] = [(np.zeros(0, dtype=bool), 3), (np.array([False, False]), 1)]
     for _ in range(38):
         count = int(rng.choice([1, 3, 6, 7, 9, 11]))

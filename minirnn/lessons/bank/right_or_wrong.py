@@ -68,7 +68,7 @@ def _scenes(rng: np.random.Generator) -> list[tuple]:
 
 
 def _tied(iou: np.ndarray) -> bool:
-    """Whether a detection overlaps two objects alike: who gets it is then a convention."""
+    """Whether a detection overlaps two objects equally: who gets it is then a convention."""
     return any(len(set(row[row >= 0.5])) < (row >= 0.5).sum() for row in iou)
 
 

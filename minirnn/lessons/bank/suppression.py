@@ -13,7 +13,7 @@ from minirnn.lessons.sketch import boxes_sketch
 
 
 def away_from(boxes: np.ndarray, threshold: float) -> bool:
-    """True where no overlap is the threshold but for a rounding error."""
+    """Whether no overlap is so near to the threshold that rounding would decide."""
     return bool((abs(iou(boxes, boxes) - threshold) > 1e-6).all())
 
 

@@ -27,7 +27,7 @@ class Skip(Exception):
     """A reference has nothing to say about this case; the message says why."""
 
 
-#: Why an aligned region without area is not compared with a library, a documented difference.
+#: Why an aligned region without area is not compared with a library: the difference is meant.
 READS_POINTS = "reads the map at the place of a region without area, where ours gives 0"
 
 
@@ -44,7 +44,7 @@ class Reference:
         name: as the table prints it.
         module: beside this file.
         packages: what must be installed.
-        missing_functions: why functions of ours that are not in its table are not.
+        missing_functions: why some functions of ours are not in its table.
         gradients: "none"; "autograd", by the library itself; or "differences" of its forward
             function, (L(x + h v) - L(x - h v)) / 2h for random directions v.
         dtype: in which both compute.
@@ -93,7 +93,7 @@ class Reference:
             name: of our function.
             inputs: by position.
             settings: by keyword.
-            threads: that a library may use to which this is told with each question.
+            threads: how many the library may use, if it is one that is told so with each call.
 
         Raises:
             Skip: it has no answer to such a question.

@@ -21,7 +21,7 @@ def _xywh(boxes: np.ndarray) -> np.ndarray:
 
 
 def _some(function: Callable) -> Callable:
-    """Two sets of regions, neither of which may be empty."""
+    """Ask a function of two sets of regions only where neither is empty."""
 
     def compared(detections: Any, truths: Any) -> Any:
         if not len(detections) or not len(truths):

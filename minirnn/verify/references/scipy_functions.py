@@ -180,7 +180,7 @@ def _filtered(
     padding: Any = 0,
     **rules: bool,
 ) -> np.ndarray:
-    """A filter has its window around every cell; every stride-th of those, from the first whole one."""
+    """Pooling by a filter, which has a window around every cell: every stride-th whole one is taken."""
     if rules:
         raise Skip(f"{' and '.join(rules)} is not asked of it")
     (ky, kx), (sy, sx), (py, px) = _pair(kernel), _pair(stride or kernel), _pair(padding)

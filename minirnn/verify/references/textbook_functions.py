@@ -1,7 +1,7 @@
 """The textbook's functions by the names that `verify` has for the library's.
 
-They take the same arguments. What is left to do here is little: the textbook's own operation for the
-library's, a seed for a generator, and functions that change things in place, called in steps.
+Most are called as they are. The few functions here put the textbook's own operation in place of the
+library's, make a generator of a seed, or call in steps what changes its arguments in place.
 """
 
 from __future__ import annotations

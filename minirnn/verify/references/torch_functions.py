@@ -26,7 +26,7 @@ def to_torch(value: Any) -> Any:
 def prepared(
     function: Callable, inputs: Sequence[Any], settings: dict[str, Any], threads: int
 ) -> Callable[[], Any]:
-    """See `Reference.prepared`. How many threads it uses, torch is told for the whole process."""
+    """See `Reference.prepared`. `threads` is not used: torch's number is set for the whole process."""
     inputs, settings = to_torch(list(inputs)), to_torch(settings)
 
     def run() -> Any:

@@ -12,7 +12,7 @@ from minirnn.verify.references import READS_POINTS, Skip, without_area
 from minirnn.verify.references.torch_functions import gradient, prepared
 from minirnn.verify.torchvision_cpu import import_torchvision
 
-import_torchvision()  # declares operators that it may lack; before the parts of it are imported
+import_torchvision()  # declares operators that it may lack, before its parts are imported
 
 from torchvision import ops  # noqa: E402
 from torchvision.models.detection import _utils, anchor_utils, roi_heads, rpn, transform  # noqa: E402
@@ -21,7 +21,8 @@ from torchvision.models.detection.image_list import ImageList  # noqa: E402
 __all__ = ["FUNCTIONS", "NOTE", "gradient", "prepared"]
 # torch.Tensor. Types are checked where there is no torch, too.
 Tensor = Any
-#: Said beside the version: what is compared with then are the definitions in `torchvision_cpu`.
+#: Said beside the version where torchvision's own operators do not load: then those in
+#: `torchvision_cpu` are compared with.
 NOTE = (
     ""
     if hasattr(torch.ops.torchvision, "roi_pool")
