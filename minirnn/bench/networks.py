@@ -55,7 +55,7 @@ class Setup:
 
     @classmethod
     def read(cls, folder: Path) -> Setup:
-        """What the folder holds. Whoever measures memory lets go of it: it is as large as the network."""
+        """What the folder holds. Let go of it before memory is measured: it is as large as the network."""
         with (folder / "setup.pickle").open("rb") as file:
             return pickle.load(file)
 

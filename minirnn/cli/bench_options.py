@@ -34,9 +34,9 @@ def measured(what: str, repeat: int, each: str) -> Callable[[Any], Any]:
     the report is printed, drawn and written, and the command ends with 1 if answers disagree.
 
     Args:
-        what: is measured, for the bar.
+        what: what is measured, for the bar.
         repeat: timed runs, unless told otherwise.
-        each: of what.
+        each: what is timed, for the help of --repeat.
     """
     options = [
         click.option(

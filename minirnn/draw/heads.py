@@ -58,10 +58,10 @@ def region_verdict_figure(
 def class_masks_figure(
     rows: Mapping[str, Array], names: Sequence[str], *, label: int | None = None
 ) -> Picture:
-    """The masks that a head has for one region: a column for each class, a row for each way.
+    """The masks that a head has for one region: a column for each class, a row for each rule.
 
     Args:
-        rows: (K, M, M) probabilities for each name of a row.
+        rows: (K, M, M) probabilities by each rule, under its name, such as "sigmoid".
         names: of the K classes.
         label: 1…K, the class that the box head gave: its masks are framed.
 

@@ -19,7 +19,7 @@ from minirnn.draw.bench import COLOURS
 if TYPE_CHECKING:
     from minirnn.verify.table import Row, Table
 
-_ZERO = 1e-18  # where an error of 0 is drawn, which a logarithm has no place for
+_ZERO = 1e-18  # where an error of 0 is drawn, which has no logarithm
 _WORST = 1e2  # where one of infinity is
 _STYLE = """
 body { font-family: system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;

@@ -106,7 +106,7 @@ _WINDOW = {
 
 
 def _window(settings: dict[str, Any]) -> dict[str, Any]:
-    """A window's settings as attributes; whatever is no pair as a whole number."""
+    """A window's settings as attributes; one that is no pair there, such as groups, as a whole number."""
     found = {}
     for name, value in settings.items():
         pair = _pair(value) * (2 if name == "padding" else 1) if name in _WINDOW else int(value)
