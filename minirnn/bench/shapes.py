@@ -13,7 +13,7 @@ _ANCHORS = 3
 
 
 class Convolution(NamedTuple):
-    """The shape of one convolution: `images` maps (inputs, height, width), a square kernel.
+    """The shape of one convolution: of `images` maps (inputs, height, width) to `outputs` channels.
 
     Attributes:
         sees_image: its input is the photograph, which nobody wants a gradient of.

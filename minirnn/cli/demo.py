@@ -47,7 +47,7 @@ SUBJECTS = {
     "hard": Subject("Mask R-CNN on textured shapes", "maskrcnn_shapes", 1100, 0.04),
     "people": Subject("Keypoint R-CNN on stick figures", "keypointrcnn_shapes", 1000, 0.1),
 }
-#: How the demo trains, where it differs from what `TrainingSettings` says anyway.
+#: How the demo trains, where that differs from the defaults of `TrainingSettings`.
 SETTINGS = {
     "batch_size": 8,
     # At so high a learning rate some seeds would diverge in the warm-up, here as in torchvision.

@@ -56,7 +56,7 @@ def explain(
     \b
         minirnn explain photo.jpg --weights runs/first/checkpoint.safetensors
 
-    Writes photo.xray.html, one file that needs no network: open it in a browser. Choosing a detection
+    Writes photo.xray.html, one file that needs no internet: open it in a browser. Choosing a detection
     lights its way back: its class scores, the region that was read, the map, the anchor, and the boxes
     that it suppressed. For an object that was missed, it says where it was lost:
 

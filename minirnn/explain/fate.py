@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from minirnn.explain.trace import Trace
 
 FITS = 0.5  # IoU from which a box fits an object, as in AP50
-#: An anchor that overlaps less is background to the RPN: nobody taught it to move there.
+#: An anchor that overlaps less is background to the RPN, which was never trained to move it there.
 REACHES = 0.3
 GATES = ("anchor", "moved", "objectness", "proposal", "class", "threshold", "suppression")
 

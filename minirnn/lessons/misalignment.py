@@ -1,4 +1,4 @@
-"""The misalignment page: one HTML file without a network, to drag a box over a photograph.
+"""The misalignment page: one HTML file that needs no internet, to drag a box over a photograph.
 
     python -m minirnn.lessons.misalignment docs/misalignment.html
 

@@ -47,7 +47,7 @@ def tiny_network(size: int, seed: int = 0) -> RCNN:
     """Mask R-CNN with 230,000 weights for made-up scenes of one size, not trained.
 
     It computes in double precision, so that a hundred steps give the same digits on every machine: which
-    proposals are drawn hangs on the last digit, and a training in single precision soon goes another way.
+    proposals are drawn depends on the last digit, and a training in single precision soon goes another way.
 
     Args:
         size: height and width of the pictures, in pixels.

@@ -75,7 +75,11 @@ class Comparison:
         absolute: float | None = None,
         note: str = "",
     ) -> None:
-        """Enter errors that were computed elsewhere; arguments as in `arrays`."""
+        """Enter errors that were computed elsewhere; arguments as in `arrays`.
+
+        Raises:
+            ValueError: none or both of relative and absolute are given.
+        """
         if (relative is None) == (absolute is None):
             raise ValueError("exactly one of relative and absolute should be given")
         tolerance = relative if absolute is None else absolute
