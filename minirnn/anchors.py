@@ -127,7 +127,7 @@ def pyramid_anchors(
     """The anchors of every pyramid level: each level has its own size and spacing.
 
     How many pixels lie between two cells is read off the sizes of image and map. A map is rarely
-    an exact part of the image: a padded stride-2 layer makes ceil(n / 2) of n cells, so that 800
+    an exact fraction of the image: a padded stride-2 layer makes ceil(n / 2) of n cells, so that 800
     pixels become 13 cells at stride 64. By default the spacing is the power of two that the layers
     really have, 64. `integer_strides` takes 800 // 13 = 61 instead, as torchvision does: anchors
     then drift away from their cells to the right and below, but weights trained so need it.
@@ -180,7 +180,7 @@ def pyramid_anchors(
 
 @dataclass(frozen=True)
 class AnchorGenerator:
-    """The settings of `pyramid_anchors`, whose arguments its attributes are."""
+    """The settings of `pyramid_anchors`, named as its arguments are (`ratios`: `aspect_ratios`)."""
 
     sizes: Sequence[Sequence[float]]
     ratios: Sequence[float]
@@ -201,7 +201,7 @@ class AnchorGenerator:
     def __call__(
         self, image_size: tuple[int, int], maps: Sequence[Any], xp: Any, dtype: Any
     ) -> list[Array]:
-        """The anchors of each map (N, C, H, W), finest first, for a canvas of (height, width)."""
+        """The anchors of each map (N, C, H, W), finest first, for a padded input of (height, width)."""
         return pyramid_anchors(
             image_size,
             [level.shape[2:] for level in maps],

@@ -124,7 +124,7 @@ class Sampler:
 def sample(
     matches: Array, count: int, positive_fraction: float, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draw the anchors that one training step uses, with a limited part of positives.
+    """Draw the anchors that one training step uses, with a limited share of positives.
 
     Nearly all anchors are negatives; taking all would drown the positives. At most
     floor(count · positive_fraction) positives are drawn, and negatives fill up to `count`, or as

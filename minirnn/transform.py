@@ -2,8 +2,8 @@
 
 The network wants one float array (N, 3, H, W), normalised per channel, with objects neither tiny nor
 huge. So each image is scaled (its shorter side to `min_size`, but its longer side to `max_size` at
-most), normalised, and laid in the top left corner of a common canvas whose sides are multiples of the
-coarsest stride. Boxes are scaled alongside; those of the answer are scaled back.
+most), normalised, and laid in the top left corner of a common canvas of zeros whose sides are
+multiples of `divisor`. Boxes are scaled alongside; those of detections are scaled back.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Batch:
         images: (N, 3, H, W) float32, normalised, padded with zeros at the bottom and right.
         sizes: (height, width) of each image inside the canvas, after scaling.
         original_sizes: (height, width) of each image as it was given.
-        proposals: (P, 4) of each image, in the network's pixels; None where none were given.
+        proposals: (P, 4) of each image, in the network's pixels (those of the scaled image); None where
+            none were given.
     """
 
     images: Array
@@ -43,7 +44,7 @@ class Batch:
     proposals: list[Array] | None = None
 
     def parts(self, pixels: int) -> Iterator[Batch]:
-        """Yield batches of as many images as have so many pixels together, or of one image."""
+        """Yield batches of at most so many pixels (padding included), or of one image."""
         height, width = self.images.shape[2:]
         step = max(pixels // (height * width), 1)
         for start in range(0, len(self.sizes), step):
@@ -126,7 +127,7 @@ class Transform:
     ) -> Iterator[tuple[list[int], Batch]]:
         """Yield batches that together hold all images, each with the positions of its images.
 
-        A batch has at most PIXELS, or one image.
+        A batch has at most PIXELS pixels (padding included), or one image.
 
         Args:
             images: each (H, W, 3) uint8, of any size.
@@ -206,7 +207,7 @@ def make_batch(
 
     Args:
         images: each (H, W, 3) uint8 RGB, on the host.
-        min_sizes: the shorter side to scale each image to; one number an image.
+        min_sizes: the shorter side to scale each image to, one number for each.
         max_size: limit for the longer side.
         mean: per channel, in the range 0…1.
         std: per channel, in the range 0…1.
@@ -269,7 +270,7 @@ def scale_masks(masks: Array, new_size: tuple[int, int]) -> Array:
 def _prepare_proposals(
     proposals: Array, name: str, size: tuple[int, int], new_size: tuple[int, int], xp: Any = np
 ) -> Array:
-    """Given proposals of an image that was scaled from `size` to `new_size`, on its device.
+    """Given proposals of an image that was scaled from `size` to `new_size`, as an array of `xp`.
 
     Raises:
         InputError: they are not (P, 4), or not finite; says of which image.
@@ -285,7 +286,7 @@ def _prepare_proposals(
 def prepare_target(
     target: Target, size: tuple[int, int], new_size: tuple[int, int], xp: object = np
 ) -> Target:
-    """The ground truth of an image that was scaled from `size` to `new_size`, on its device.
+    """The ground truth of an image that was scaled from `size` to `new_size`, as arrays of `xp`.
 
     Raises:
         InputError: boxes of no area (they would make the loss infinite: log 0), shapes that do not

@@ -23,7 +23,7 @@ from minirnn.record import note
 
 
 class FeaturePyramid(Module):
-    """Maps C2…Ck of different depths → maps P2…Pk (and one more, coarser) of one depth.
+    """Maps C2…Ck → maps P2…Pk (and one more, coarser), all with the same number of channels.
 
     Args:
         inputs: channels of the incoming maps, finest first.

@@ -118,7 +118,7 @@ class Bottleneck(Module):
 def _shortcut(
     inputs: int, outputs: int, stride: int, norm: Norm, rng: np.random.Generator
 ) -> Sequential | None:
-    """A 1×1 convolution where x and F(x) differ in shape; the identity elsewhere."""
+    """A 1×1 convolution where x and F(x) differ in shape; None, for the identity, elsewhere."""
     if stride == 1 and inputs == outputs:
         return None
     return Sequential(Conv2d(inputs, outputs, 1, stride=stride, bias=False, rng=rng), norm(outputs))

@@ -1,8 +1,9 @@
-"""A small backbone for 128-pixel pictures of shapes: C2, C3 and C4, two minutes to train.
+"""A small backbone for 128-pixel pictures of shapes: C2, C3 and C4, a few minutes to train.
 
 Built from ResNet's basic block with GroupNorm, which learns from scratch with a few images a batch.
-The stem goes to stride 4 with two 3×3 convolutions, which keeps the edges that a 7×7 and a pooling
-would blur; there is no C5, because no object is larger than 60 pixels.
+Two 3×3 convolutions of stride 2, the stem and the first block's, lead to stride 4, which keeps the edges
+that a 7×7 and a pooling would blur. There is no C5, because no shape is larger than 60 pixels; more
+`widths` give more stages, for larger pictures.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from minirnn.record import note
 
 
 class SmallBackbone(Module):
-    """Three stages of basic blocks.
+    """A stem and stages of basic blocks, as many as there are `widths`.
 
     Args:
-        widths: channels of C2, C3 and C4; the stem has half of the first.
+        widths: channels of C2, C3, …; the stem has half of the first.
         blocks: basic blocks in each stage.
         norm: "group_norm" or "frozen_batch_norm".
         rng: draws the initial weights.
@@ -51,7 +52,7 @@ class SmallBackbone(Module):
         self.strides = {name: 2**k for k, name in enumerate(self.channels, 2)}
 
     def forward(self, x: Any) -> dict[str, Any]:
-        """(N, 3, H, W) → C2, C3, C4 at strides 4, 8, 16."""
+        """(N, 3, H, W) → C2, C3, C4, … at strides 4, 8, 16, …."""
         x = convolve_and_normalise(self.conv1, self.bn1, x, relu=True)
         maps = {}
         for stage, name in enumerate(self.strides, 1):

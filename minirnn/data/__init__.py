@@ -1,4 +1,4 @@
-"""Data: COCO files, made-up data sets, changes for training, and the loader.
+"""Data: COCO files, made-up data sets, augmentation, and the loader.
 
 CocoDataset or generate → (horizontal_flip, random_crop, color_jitter) → Loader → a batch, list of Sample
 """

@@ -135,6 +135,9 @@ def check_filled(mask: np.ndarray, box: np.ndarray) -> None:
     Args:
         mask: (H, W) bool.
         box: (4,) x1, y1, x2, y2.
+
+    Raises:
+        Rejected: it has none.
     """
     x1, y1 = np.floor(box[:2]).astype(int)
     x2, y2 = np.ceil(box[2:]).astype(int)

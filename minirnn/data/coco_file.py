@@ -65,7 +65,7 @@ class CocoFile:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for two that hold the same pictures (by name and size), annotations and categories."""
+        """Equal for the same bytes of the file, categories, keypoint names and ids of the images used."""
         used = [self._digest, self.categories, self.keypoint_names, self.image_ids]
         return hashlib.sha256(json.dumps(used).encode()).hexdigest()
 

@@ -28,8 +28,8 @@ class Dataset(Protocol):
     """What the loader needs of a data set.
 
     If it has `describe(index) -> str`, messages call an item by that; if it has `keypoint_names`,
-    flips exchange left and right by them; if it has `fingerprint`, a text that is another for other
-    data, a training goes on with the same data only.
+    flips exchange left and right by them; if it has `fingerprint`, a text that differs where the
+    data differ, a training is resumed with the same data only.
     """
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class Loader:
         batch_size: samples in a batch; may be more than the data set has.
         steps: number of batches of the whole training.
         start_step: the first to make; more than 0 goes on with a training that was stopped.
-        seed: decides order, flips and changes; 0 or more.
+        seed: decides order, flips, crops and augmentation; 0 or more.
         flip: probability of a horizontal flip.
         workers: number of processes; 0 makes each batch in this process when it is asked for.
         timeout: the longest to wait for one batch from a worker, in seconds.

@@ -55,10 +55,10 @@ ON_PARTS = {
 # Lengths, as parts of the figure's height when it stands upright.
 HEAD, SHOULDERS, HIPS, TORSO = 0.085, 0.11, 0.075, 0.33
 UPPER_ARM, FOREARM, THIGH, SHIN = 0.17, 0.16, 0.25, 0.24
-# How much of a figure's width and height may lie beyond the picture's border.
+# What share of a figure's width and height may lie beyond the picture's border.
 MOST_CUT = 0.15
-# Of the figures, so many are seen from behind: left and right change sides, which only the face tells.
-# With a half of them a small network never learns the sides, and each limb's point goes astray.
+# The share of figures seen from behind: left and right change sides, which only the face tells. With a
+# share of one half, a small network never learns the sides, and each limb's point goes astray.
 FROM_BEHIND = 0.2
 
 
@@ -85,14 +85,14 @@ class Person:
         """The keypoints in COCO's form, given where the figure is not covered by others.
 
         Visibility is 2 if the part that the keypoint is on is seen at its pixel, 1 if something is
-        painted over it (another person, the own arm, or the back of the head over the face), and 0
+        painted over it (another person, the figure's own arm, or the back of the head over the face), and 0
         with x = y = 0 if it is outside the picture.
 
         Args:
             visible: (H, W) bool, the pixels of the figure that are to be seen.
 
         Returns:
-            (17, 3) int64: x and y as numbers of pixels, visibility.
+            (17, 3) int64: pixel column, pixel row, visibility.
         """
         height, width = self.parts.shape
         keypoints = np.zeros((len(KEYPOINTS), 3), np.int64)

@@ -111,7 +111,7 @@ class WithProposals:
     def __getattr__(self, name: str) -> Any:
         if (
             name.startswith("__") or "dataset" not in self.__dict__
-        ):  # as pickle asks, before there is one
+        ):  # pickle asks before there is a data set
             raise AttributeError(name)
         return getattr(self.dataset, name)
 

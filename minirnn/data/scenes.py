@@ -23,7 +23,7 @@ REFERENCE_SIZE = 128
 SMALLEST, LARGEST = 16, 60
 # Two colours of which no channel (0 to 255) differs by this much count as the same.
 LEAST_CONTRAST = 30
-# Standard deviation of the noise, of 255; drawn once for a picture.
+# Range of the noise's standard deviation, where colours are 0 to 255; drawn once for a picture.
 NOISE = (10.0, 15.0)
 
 
@@ -223,7 +223,7 @@ def _draw_shape(rng: np.random.Generator, name: str, size: int) -> np.ndarray:
 def _colours(
     rng: np.random.Generator, textured: bool, away_from: np.ndarray | None = None
 ) -> np.ndarray:
-    """(2, 3) colours of a texture, or (1, 3), at least one of which differs from all the given."""
+    """(2, 3) colours of a texture, or (1, 3); at least one of them differs from all in `away_from`."""
     while True:
         colours = rng.uniform(0, 255, (2 if textured else 1, 3))
         if textured and np.abs(colours[0] - colours[1]).max() < LEAST_CONTRAST:

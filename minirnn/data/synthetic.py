@@ -4,7 +4,7 @@
     folder/train/000001.jpg …, folder/val/000001.jpg …
     folder/dataset.json                         the settings and the generator's version
 
-What the pictures show is told in `scenes`. Picture i of a split depends only on the level, the
+What the pictures show is described in `scenes`. Picture i of a split depends only on the level, the
 picture's size, the seed, the split and i: neither on the number of pictures nor of processes.
 """
 
@@ -183,7 +183,8 @@ def _write(folder: Path, settings: Settings, workers: int, progress: bool) -> No
             for image, annotations in records:
                 content[split]["images"].append(image)
                 for annotation in annotations:
-                    number = len(content[split]["annotations"]) + 1  # never 0: see trap 28
+                    # From 1: pycocotools takes a match with annotation 0 for no match.
+                    number = len(content[split]["annotations"]) + 1
                     content[split]["annotations"].append({"id": number, **annotation})
             bar.update(stop - start)
     for split in SPLITS:

@@ -1,4 +1,4 @@
-"""Changes to a picture for training, with boxes, masks and keypoints changed along.
+"""Augmentation: a picture changed for training, and its boxes, masks and keypoints with it.
 
 In continuous coordinates a picture of width W reaches from 0 to W, and flipping takes x to W - x.
 That is what happens to boxes. COCO's keypoints are numbers of pixels: the first is 0, the last

@@ -229,7 +229,7 @@ def _overlaps(
 def _match_image(
     kind: str, truths: Regions, found: Regions, iou: np.ndarray, area: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Scores (D,), right (T, D), left out (T, D), and how much there is to find."""
+    """Scores (D,), right (T, D), left out (T, D) at T IoU thresholds, and how many there are to find."""
     crowd = np.array([bool(t["iscrowd"]) for t in truths], dtype=bool)
     outside = np.array([not area[0] <= t["area"] <= area[1] for t in truths], dtype=bool)
     ignored = crowd | outside

@@ -1,4 +1,4 @@
-"""What both evaluations need of their input, checked and put right on a copy.
+"""What both evaluations (pycocotools' and ours) need of their input, checked and put right on a copy.
 
 Ground truth comes from many hands, and COCO's evaluation takes some slips without a word: an
 annotation with id 0 counts as never found, one without "iscrowd" stops it, a box area is taken for

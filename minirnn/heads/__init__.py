@@ -1,1 +1,1 @@
-"""What is decided about a region: its class, its box, its mask."""
+"""What is decided about a region: its class, its box, its mask, its keypoints."""

@@ -1,7 +1,7 @@
 """Box head: what is in this region, and where exactly does it end?
 
-From 7×7 features of a region, two fully connected layers, then for each class a score (softmax over
-K + 1) and four deltas of its own.
+From 7×7 features of a region, two fully connected layers, then a score for each of K classes and background
+(softmax over these K + 1), and for each class four deltas of its own.
 
 Source: Girshick, "Fast R-CNN", 2015, section 2; Lin et al., FPN, section 4.2 for the two layers.
 """
@@ -93,8 +93,8 @@ def box_losses(
         deltas: (R, 4·(K + 1)); (R, 4·K) with background last.
         sampled: the regions of each image, together R.
         targets: ground truth of each image.
-        coder: makes four numbers of a region and its object, and back.
-        beta: where smooth-L1 turns from square to straight.
+        coder: encodes an object's box relative to its region, as four deltas.
+        beta: where smooth-L1 turns from quadratic to linear.
         background_last: where background is, see `minirnn.heads.columns`.
 
     Returns:
@@ -181,8 +181,8 @@ class BoxHead(Head):
         box_predictor: (R, width) → scores and deltas, likewise.
         num_classes: K + 1, with background.
         background_last: see `minirnn.heads.columns`.
-        coder: makes four numbers of a region and its object, and back.
-        beta: smooth-L1's turning point.
+        coder: encodes an object's box relative to its region, as four deltas, and decodes them.
+        beta: where smooth-L1 turns from quadratic to linear.
         score_threshold: detections score more than this.
         nms_iou: overlap from which a detection is a duplicate.
         max_detections: detections of an image, at most.

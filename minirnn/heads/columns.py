@@ -13,7 +13,7 @@ from typing import Any
 
 
 def column_of(labels: Any, background_last: bool) -> Any:
-    """The column of each label 0…K. With background last, 0 is column -1: the last from the end."""
+    """The column of each label 0…K. With background last, 0 is column -1, which is the last."""
     return labels - 1 if background_last else labels
 
 

@@ -17,7 +17,7 @@ from minirnn.transform import Batch, scale_boxes
 
 @dataclass
 class Found:
-    """What the heads have found in one image so far: D detections, in the network's pixels.
+    """What the heads have found in one image so far: D detections, in pixels of the scaled image.
 
     Attributes:
         boxes: (D, 4).
@@ -99,7 +99,7 @@ class Head(Module):
         raise NotImplementedError
 
     def finish(self, found: Found, size: tuple[int, int]) -> None:
-        """What is left to do when the boxes are back in the image as it was given, (height, width)."""
+        """What is left to do once boxes are in pixels of the image as given, `size` (height, width)."""
 
 
 class RoIHeads(Module):

@@ -1,9 +1,9 @@
 """Keypoint head: where in this region are the nose, the left wrist, the right ankle?
 
 From 14×14 features, eight 3×3 convolutions, a transposed convolution to 28×28 and a bilinear resize to
-56×56: one map of logits per keypoint. A keypoint is at one place, so that its map is one softmax over
-all 56² cells, and the target is the one cell that the point lies in. It is read where the map, brought to
-the region's own size, is largest.
+56×56: one map of logits per keypoint. A keypoint is at one place, so its map is one softmax over all
+56² cells, and the target is the one cell that the point lies in. A prediction is the place where the map,
+resized to the region's own size, is largest.
 
 Source: He et al., "Mask R-CNN", 2017, section 5.
 """
@@ -51,7 +51,7 @@ class KeypointConvolutions(Module):
 
 
 class ScoreMaps(Module):
-    """A 4×4 transposed convolution to twice the size, one map a keypoint: `kps_score_lowres`."""
+    """A 4×4 transposed convolution to twice the size, one map per keypoint: `kps_score_lowres`."""
 
     def __init__(self, inputs: int, keypoints: int, *, rng: np.random.Generator) -> None:
         self.weight = parameter(kaiming_normal_fan_out((inputs, keypoints, 4, 4), rng))
@@ -128,7 +128,8 @@ def keypoints_of_maps(logits: Array, boxes: Array) -> Array:
         boxes: (D, 4).
 
     Returns:
-        (D, P, 3): x and y in the pixels of the boxes, in the middle of the largest pixel, and its logit.
+        (D, P, 3): x and y of the centre of the pixel with the largest logit, in the pixels of the boxes,
+        and that logit.
     """
     xp = xp_of(logits)
     points = xp.zeros((*logits.shape[:2], 3), logits.dtype)

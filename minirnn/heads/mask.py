@@ -85,7 +85,7 @@ def mask_targets(
         sampled: regions of each image.
         targets: ground truth of each image, with masks.
         size: side of the head's masks, in pixels.
-        aligned: as in `roi_align`: the mask is read just as the features are.
+        aligned: as in `masks.crop`.
 
     Returns:
         (P, size, size) float32 in [0, 1] and the labels (P,), over all images.
@@ -140,7 +140,7 @@ class MaskHead(Head):
         background_last: see `minirnn.heads.columns`.
         aligned: as in `mask_targets`.
         paste_mode: "continuous" or "legacy", see `masks.paste`.
-        threshold: a pixel belongs to the object from this probability on.
+        threshold: a pixel belongs to the object from this probability on ("legacy": above it).
     """
 
     finds = "masks"

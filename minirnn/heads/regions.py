@@ -1,8 +1,8 @@
 """Which proposals the heads learn from, and which object each is to find.
 
-A proposal that overlaps an object by half is a lesson about that object; the others are lessons about
-background. Most are background, so only `count` are drawn, a quarter of them objects where there are
-enough. Source: Girshick, "Fast R-CNN", 2015, section 2.3.
+A proposal with an IoU of at least 0.5 with an object is a lesson about that object; the others are
+lessons about background. Most are background, so only `count` are drawn, up to a quarter of them
+objects. Source: Girshick, "Fast R-CNN", 2015, section 2.3.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from minirnn.structures import Target
 
 @dataclass(frozen=True)
 class RegionSampler:
-    """The settings of `sample_rois`, whose arguments its attributes are."""
+    """The settings of `sample_rois`, under the names of its arguments."""
 
     count: int = 512
     positive_fraction: float = 0.25

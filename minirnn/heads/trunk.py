@@ -19,12 +19,12 @@ from minirnn.record import note
 
 
 class TrunkPooler:
-    """A pooler with the trunk behind it: heads that are given it need not know.
+    """A pooler with the trunk behind it, so that the heads need not know of a trunk.
 
     Args:
         pooler: reads the regions' features.
         trunk: (R, C, S, S) → (R, C', S / 2, S / 2). It is a part of the heads and saved there.
-        reader: the head that it reads for, as it is named in `model.stages`.
+        reader: name of the head that it reads for; `RCNN.stages` has its output as `box_trunk_features`, ….
     """
 
     def __init__(

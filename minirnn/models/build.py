@@ -122,7 +122,7 @@ def transform(config: Config) -> Transform:
         std=c.image_std,
         divisor=c.size_divisor,
         bgr=c.bgr,
-        # In training each size has a canvas of its own, so that GroupNorm never saw padding.
+        # GroupNorm looks at the whole canvas, and would see the padding beside a smaller image.
         same_size_only=config.backbone.norm == "group_norm",
     )
 
@@ -188,7 +188,7 @@ def region_sampler(config: Config) -> RegionSampler:
 
 
 def trunk(config: Config, rng: Rng) -> Sequential:
-    """The stage of C5 as a part of the heads: regions' features of half the side."""
+    """ResNet's last stage as a part of the heads: (R, C4's channels, S, S) → (R, C5's, S / 2, S / 2)."""
     c = config.backbone
     stage = resnet_stage(
         int(c.name.removeprefix("resnet")),

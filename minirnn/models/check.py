@@ -1,4 +1,4 @@
-"""Values that no detector can be built from are refused before anything is built, by the field's name."""
+"""Refuse values that no detector can be built from, before anything is built; errors name the field."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHOICES = {
 
 
 class Limits(NamedTuple):
-    """What a number may be, and how many there should be of it (0: as many as you like, but one)."""
+    """What a number may be, and how many there should be of it (0: any number, at least one)."""
 
     least: float
     most: float
@@ -32,8 +32,8 @@ class Limits(NamedTuple):
     above: bool = False  # the least itself is too little
 
 
-#: By flat name, the first that fits. What has no natural limit has one far beyond all that was ever used:
-#: a file of weights can ask for 2**70 convolutions, and who builds them never comes back.
+#: By pattern of the flat name; the first that fits counts. What has no natural limit has one far beyond all
+#: that was ever used: a file of weights can ask for 2**70 convolutions, and building them would never end.
 LIMITS = {
     "*_iou": Limits(0, 1),
     "*_fraction": Limits(0, 1),
@@ -95,7 +95,7 @@ def _limits_of(name: str) -> Limits | None:
 
 
 def _check_range(name: str, value: Any, limits: Limits) -> None:
-    """One number, or all numbers of a tuple of them, of tuples too."""
+    """Check one number, or all numbers in a tuple, nested tuples too."""
     least, most, count, above = limits
     numbers = _flat(value)
     if not numbers or (isinstance(value, tuple) and () in value):

@@ -37,7 +37,7 @@ class Config:
     """A detector: classes, and a section for each stage.
 
     Attributes:
-        num_classes: classes with background.
+        num_classes: number of classes, background included.
         background_last: the last column of the class scores is background, which then has no deltas
             and no mask (Detectron2); False: the first is, and has both, unused (torchvision). A
             label is 1, 2, … and background 0 either way.
@@ -91,7 +91,7 @@ class Config:
                 (`rpn={"nms_iou": 0.6}`, or "rpn.nms_iou").
 
         Raises:
-            InputError: a name is no field, or a value is not of the field's kind.
+            InputError: a name is no field, or a value is not of the field's type.
         """
         changed: dict[str, dict[str, Any]] = {}
         for name, value in self._by_flat_name(overrides).items():
@@ -161,7 +161,7 @@ def _flat_names() -> dict[str, tuple[str, str]]:
 #: Flat name → (section, field); the section is "" for what belongs to the whole detector.
 FLAT: dict[str, tuple[str, str]] = _flat_names()
 
-#: The kind of each field, by flat name.
+#: The type of each field, by flat name.
 KINDS: dict[str, Any] = {
     name: kinds_of(SECTIONS[section][0] if section else Config)[place]
     for name, (section, place) in FLAT.items()

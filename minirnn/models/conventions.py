@@ -15,7 +15,7 @@ from minirnn.errors import InputError
 from minirnn.models.config import Config
 from minirnn.models.presets import PRESETS
 
-#: Fields in which the same paper was read differently, in the order of the way through the network.
+#: Fields in which libraries read the same papers differently, in the order in which the network uses them.
 CONVENTIONS = (
     "image_mean",
     "image_std",
@@ -81,7 +81,7 @@ def conventions_table() -> str:
 
 
 def with_table(page: str) -> str:
-    """A page with the table of now between its two marks.
+    """The page with the present table between its two marks.
 
     Raises:
         InputError: a mark is missing.

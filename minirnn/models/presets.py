@@ -1,4 +1,4 @@
-"""The named models: a configuration for each, with the reason where it is not the library's own choice."""
+"""The named models: a configuration for each, with a comment where a value needs a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from minirnn.models.config import Config
 _TORCHVISION = Config().replace(norm_eps=0.0)
 
 # What the other libraries agree on, and torchvision does otherwise: 80 classes, a network that takes
-# 0…255 less the mean, stride in the 1×1, true strides between anchors.
+# 0…255 minus the mean, stride in the 1×1, true strides between anchors.
 _OTHERS = Config().replace(
     stride_in_1x1=True,
     frozen_stages=2,
@@ -80,7 +80,7 @@ PRESETS: dict[str, Config] = {
         rpn_positive_fraction=0.25,
         rpn_drop_outside=True,
         box_beta=1.0,
-        # Its RoIAlign lacks the half pixel, its masks' targets and pasting do not.
+        # Its RoIAlign lacks the half-pixel shift; its mask targets and its pasting have it.
         mask_targets="aligned",
         mask_paste="continuous",
     ),
@@ -176,8 +176,10 @@ PRESETS["keypointrcnn_shapes"] = PRESETS["maskrcnn_shapes"].replace(
     keypoint_width=64,
     keypoint_convolutions=4,
     anchor_sizes=((24,), (48,), (96,)),
-    # Figures up to 128 pixels are read at stride 4: at stride 8 their 14 × 14 cells would be made of 9.
+    # Figures up to 128 pixels are read at stride 4. At stride 8, one of 72 pixels covers 9 cells a side, of
+    # which the head's 14 × 14 would be interpolated.
     roi_canonical_size=128.0,
-    # Six regions of the same two people teach as much as sixteen do, in two thirds of the time.
+    # A quarter of 24, six regions of the same two people, teach as much as the sixteen of 64 samples do, in
+    # two thirds of the time.
     roi_samples=24,
 )

@@ -3,7 +3,7 @@
 Training and inference walk the same way as far as the proposals. Then training draws regions of them
 and compares what the heads say with the truth; inference takes the heads' word. Which parts there are,
 and with which settings, is decided where they are put together (`minirnn.models.build`): Mask R-CNN,
-Faster R-CNN and Fast R-CNN are this same page.
+Faster R-CNN and Fast R-CNN are this same code.
 
 Source: He et al., "Mask R-CNN", 2017, section 3; with pyramid: Lin et al., "Feature pyramid
 networks", 2017.
@@ -37,11 +37,11 @@ class RCNN(Module):
         backbone: images (N, 3, H, W) → maps by name.
         proposer: where something might be.
         sampler: which proposals the heads learn from.
-        heads: the box head, then whatever else is to be said of a detection.
+        heads: the box head, then those for masks and keypoints, if there are any.
 
     Attributes:
         config: what it was built from.
-        builder: makes the same model anew, of a configuration and a generator.
+        builder: function that builds the model anew, from a configuration and a random generator.
         facts: what there is to say of it in a report, by name.
         finds: what it says of an object: "boxes", and "masks", "keypoints" where it has such heads.
         takes_proposals: whether boxes have to be given with each image.
@@ -80,10 +80,12 @@ class RCNN(Module):
         Args:
             images: each (H, W, 3) uint8 RGB, of any size.
             targets: ground truth of each image, in its pixels.
-            rng: draws scale, anchors and regions; or one for each image; None for a fixed draw.
+            rng: draws scales, anchors and regions; one generator, or one for each image; None for the same
+                draw in every call.
 
         Returns:
-            Scalars by name: rpn_objectness, rpn_box, roi_class, roi_box, and those of further heads.
+            Scalars by name: rpn_objectness and rpn_box (with an RPN), roi_class, roi_box, and mask and
+            keypoint where there are such heads.
 
         Raises:
             InputError: images or targets that nothing can be learned from; names the image.
@@ -125,10 +127,11 @@ class RCNN(Module):
 
         Returns:
             For each image its detections, by falling score, on the host, in the image's own pixels.
-            One of another size beside it widens its canvas, which may move a box a little.
+            Images of other sizes in the same call may add to its padding, which may move a box a little.
 
         Raises:
-            InputError: an image is not (H, W, 3) uint8; names its number.
+            InputError: an image is not (H, W, 3) uint8, or has no proposals where the model needs them
+                (names its number); or an option is out of range.
         """
         images, detections = list(images), dict[int, Detections]()
         for indices, batch in self.transform.parts(images, self.xp, proposals):

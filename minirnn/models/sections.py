@@ -23,7 +23,7 @@ class TransformConfig:
         min_size: shorter side that images are scaled to; several: one is drawn in training, and the
             last is used afterwards.
         max_size: limit of the longer side.
-        size_divisor: sides of the canvas are multiples of this.
+        size_divisor: images are padded until both sides are multiples of this.
     """
 
     image_mean: tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -107,15 +107,15 @@ class RPNConfig:
     Attributes:
         convolutions: 3×3 convolutions in the RPN head.
         foreground_iou: an anchor is positive from this IoU on.
-        background_iou: and negative below this.
+        background_iou: an anchor is negative below this IoU with all objects.
         crowd_overlap: an anchor with this share of its area in a crowd region is no negative.
         samples: anchors per image in the loss.
         positive_fraction: share of positives among them, at most.
         drop_outside: anchors that reach out of the image are not trained.
         pre_nms_train: best proposals of each level before suppression, in training.
-        pre_nms_test: the same afterwards.
+        pre_nms_test: the same at inference.
         post_nms_train: proposals of an image after suppression, in training.
-        post_nms_test: the same afterwards.
+        post_nms_test: the same at inference.
         nms_iou: overlap from which a proposal is a duplicate.
         min_side: smallest side of a proposal, in pixels.
         score_threshold: smallest objectness probability of a proposal.
@@ -177,7 +177,7 @@ class BoxConfig:
     """The box head. Flat names: `box_` and the field's.
 
     Attributes:
-        pool: side of the box head's features.
+        pool: side of the box head's features, in cells.
         width: width of its fully connected layers.
         weights: factors of the box code.
         beta: smooth-L1's turning point.
@@ -203,13 +203,13 @@ class MaskConfig:
 
     Attributes:
         enabled: whether there is a mask head.
-        pool: side of the mask head's features (its masks have twice that).
+        pool: side of the mask head's features, in cells (its masks have twice that).
         width: channels of the mask head.
         convolutions: 3×3 convolutions in the mask head.
         targets: how true masks are cut out for training: "as_features", with the half-pixel shift
             where the features are read with it; "aligned" or "unaligned" whatever the features.
         paste: "continuous" (sub-pixel) or "legacy" (torchvision's whole pixels).
-        threshold: a pixel belongs to the object from this probability on.
+        threshold: a pixel belongs to the object from this probability on (with "legacy", above it).
     """
 
     enabled: bool = _named("mask", True)
@@ -228,7 +228,7 @@ class KeypointConfig:
     Attributes:
         enabled: whether there is a keypoint head.
         count: how many keypoints an object has; COCO's people have 17.
-        pool: side of the keypoint head's features (its maps have four times that).
+        pool: side of the keypoint head's features, in cells (its maps have four times that).
         width: channels of the keypoint head.
         convolutions: 3×3 convolutions in the keypoint head.
     """

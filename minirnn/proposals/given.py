@@ -28,7 +28,7 @@ class GivenProposals(Module):
     """The proposer of Fast R-CNN. It has no parameters, and nothing to learn.
 
     Args:
-        min_side: smallest width and height of a proposal, in the network's pixels; smaller ones, and
+        min_side: smallest width and height of a proposal, in pixels of the scaled image; smaller ones, and
             what is left of those outside the image, are dropped.
     """
 

@@ -41,7 +41,7 @@ class RPNHead(Module):
 
     Args:
         channels: of the pyramid maps.
-        anchors: anchors at one pixel.
+        anchors: A, the number of anchors at one pixel.
         convolutions: 3×3 convolutions before the branches.
         rng: draws the initial weights (deviation 0.01, so that training starts undecided).
     """
@@ -148,8 +148,8 @@ def rpn_losses(
         targets: ground truth of each image.
         matches: (A,) of each image, from `rpn_targets`.
         sampled: (positives, negatives) of each image, indices of anchors.
-        coder: makes four numbers of an anchor and its object, and back.
-        beta: where smooth-L1 turns from square to straight.
+        coder: encodes an object's box relative to its anchor, as four deltas.
+        beta: where smooth-L1 turns from quadratic to linear.
 
     Returns:
         Two scalars.
@@ -208,7 +208,7 @@ def proposals_of_image(
         nms_iou: boxes of one level that overlap more are duplicates.
         min_side: smallest width and height, in pixels.
         score_threshold: smallest objectness probability.
-        coder: makes four numbers of an anchor and its object, and back.
+        coder: decodes an anchor and its four deltas to a box.
 
     Returns:
         boxes (P, 4) and their logits (P,), by falling logit.
@@ -247,7 +247,7 @@ def _top(scores: Array, count: int) -> Array:
 
 @dataclass(frozen=True)
 class Selection:
-    """The settings of `proposals_of_image`, whose arguments its attributes are."""
+    """The settings of `proposals_of_image`, under the names of its arguments."""
 
     pre_nms: int
     post_nms: int
@@ -260,14 +260,14 @@ class RegionProposalNetwork(Module):
     """The proposer of Faster R-CNN: head, anchors, what they learn, and which become proposals.
 
     Args:
-        head: under torchvision's name `rpn.head`.
+        head: gives each anchor its logit and deltas; `rpn.head`, as in torchvision.
         anchors: makes the anchors of each map.
         matcher: which object an anchor is to find.
         sampler: which anchors are trained.
         training: which anchors become proposals in training.
-        inference: and afterwards.
-        coder: makes four numbers of an anchor and its object, and back.
-        beta: smooth-L1's turning point.
+        inference: the same at inference.
+        coder: encodes an object's box relative to its anchor, as four deltas, and decodes them.
+        beta: where smooth-L1 turns from quadratic to linear.
         drop_outside: anchors that reach out of the image are not trained.
     """
 
@@ -325,7 +325,7 @@ class RegionProposalNetwork(Module):
         return self.select(logits, deltas, anchors, sizes, batch, self.inference)
 
     def anchors_of(self, features: dict[str, Any], batch: Batch) -> Array:
-        """All anchors (A, 4) of the canvas, in the order level, y, x, anchor."""
+        """All anchors (A, 4) of the padded input, in the order level, y, x, anchor."""
         images, maps = batch.images, list(features.values())
         xp = xp_of(images)
         levels = self.anchors(images.shape[2:], maps, xp, images.dtype)

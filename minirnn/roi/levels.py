@@ -111,7 +111,7 @@ def pyramid_roi(
         **settings: handed on to `operation`, such as sampling_ratio or aligned.
 
     Returns:
-        (R, C, output_size). A map without boxes gets a gradient of zeros.
+        (R, C, *output_size). A map without boxes gets a gradient of zeros.
 
     Raises:
         InputError: maps and spatial_scales differ in number, or maps in channels or images; and

@@ -29,9 +29,9 @@ class RoIPooler:
 
     Args:
         operation: "align", "warp" or "pool".
-        size: bins of a side.
+        size: bins along each side.
         strides: stride in pixels of each map that regions are read from, by name, finest first.
-        reader: the head that it reads for, as it is named in `model.stages`: box_regions, ….
+        reader: name of the head that it reads for; `RCNN.stages` has what it saw as `box_regions`, ….
         sampling_ratio: points along one side of a bin, see `roi_align`.
         aligned: the half-pixel shift, likewise.
         canonical_size: as in `assign_levels`, like the next three.

@@ -44,8 +44,8 @@ def restore_checkpoint(
         model: has `config`, `state_dict()` and `load_state_dict()`.
         optimiser: gets its velocities back; None to leave them.
         settings: those that the training is to go on with; None if it is not.
-        images: how many images the data set has; None to leave that out.
-        data: the data set's fingerprint; None to leave that out.
+        images: how many images the data set has; None to skip this check.
+        data: the data set's fingerprint; None to skip this check.
 
     Returns:
         The metadata, as of `read_checkpoint`.

@@ -63,7 +63,7 @@ class MetricsLog:
 
 
 class Clock:
-    """Times steps, and means over the steps of one line of metrics.
+    """Measures how long steps take, and the mean over those since the last line of metrics.
 
     Attributes:
         elapsed: seconds of all steps, those before an interruption included.

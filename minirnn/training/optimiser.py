@@ -18,7 +18,7 @@ def gradient_norm(parameters: Iterable[Tensor]) -> float:
     """Length of the gradient of all parameters together: √(Σ over all elements of g²).
 
     Args:
-        parameters: tensors; those without a gradient count nothing.
+        parameters: tensors; those without a gradient are left out.
 
     Returns:
         The norm; inf or nan if a gradient holds such a number.
@@ -72,7 +72,7 @@ class SGD:
     """`sgd_step` for every parameter of a model.
 
     Frozen parameters (`requires_grad` False) and those that no gradient has reached are not
-    touched, by weight decay neither. Parameters of normalisation layers get no weight decay: a
+    touched, not even by weight decay. Parameters of normalisation layers get no weight decay: a
     smaller scale there does not make the function simpler.
 
     Args:

@@ -16,7 +16,7 @@ def learning_rate(step: int, settings: TrainingSettings) -> float:
         constant:  1
         step:      gamma ^ (number of milestones ≤ step)
         cosine:    f + (1 - f) · (1 + cos πt) / 2,   f = final_fraction,
-                   t = (step - warmup_steps) / (steps - warmup_steps) within 0…1
+                   t = (step - warmup_steps) / (steps - warmup_steps), clipped to 0…1
 
     Args:
         step: the number of steps taken before this one, from 0.

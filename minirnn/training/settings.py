@@ -11,7 +11,7 @@ from minirnn.fields import fitting, kinds_of, refuse, suggestion
 
 SCHEDULES = ("constant", "step", "cosine")
 
-#: Settings that may be others when a run goes on: they do not enter into the steps taken so far
+#: Settings that may change when a run is resumed: they do not enter into the steps taken so far
 #: (`steps` enters into those to come where the schedule is "cosine").
 FREE_ON_RESUME = ("steps", "checkpoint_every", "log_every", "processes", "workers", "timeout")
 
@@ -39,7 +39,7 @@ class TrainingSettings:
         seed: decides the order of the images, flips, windows, scales, and the draw of anchors and regions.
         checkpoint_every: steps from one checkpoint to the next; there is always one at the end.
         log_every: steps from one line of metrics.jsonl to the next.
-        processes: that share out the images of each batch, see `minirnn.training.team`; 0 for one for
+        processes: how many share out the images of each batch, see `minirnn.training.team`; 0 for one for
             each core (on a GPU: one). The losses stay the same but for rounding.
         workers: processes that make batches ahead of time; 0 for none.
         timeout: the longest to wait for one batch, or for the other processes' shares of it, in seconds.

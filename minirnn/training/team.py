@@ -281,7 +281,7 @@ class _Member:
 
 
 def _shares(objects: Sequence[int], count: int) -> list[list[int]]:
-    """Share out images (numbers of them, rising) that hold so many objects each.
+    """Share out images, number i with objects[i] objects: for each process the numbers of its own.
 
     All get as many images, or one more, and about as many objects, since every region that lies on an
     object costs a mask: from the most objects to the least, dealt to and fro.

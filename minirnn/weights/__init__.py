@@ -1,4 +1,4 @@
-"""Weights from files: torchvision's, .safetensors and our own, read without running anything."""
+"""Weights from files: torchvision's, .safetensors and our own, read without running code in them."""
 
 from minirnn.weights.coco import COCO_CATEGORIES, COCO_NAMES
 from minirnn.weights.contents import ArrayDescription, Description, describe

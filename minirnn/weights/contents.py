@@ -16,7 +16,7 @@ _NOT_TRAINED = ("running_mean", "running_var", "num_batches_tracked")
 
 @dataclass(frozen=True)
 class ArrayDescription:
-    """Name, shape and kind of one array in a file."""
+    """Name, shape and dtype of one array in a file."""
 
     name: str
     shape: tuple[int, ...]
@@ -47,7 +47,7 @@ class Description:
 
 
 def describe(path: str | os.PathLike[str]) -> Description:
-    """Names, shapes and kinds of all arrays in a file, and what network they are of.
+    """Names, shapes and dtypes of all arrays in a file, and what network they belong to.
 
     Raises:
         InputError: the file cannot be read, see `read_weights`.

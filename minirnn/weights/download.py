@@ -58,7 +58,7 @@ def download(
         base_url: the address in front of the file's name.
         progress: called with the bytes that are here and all bytes (None if the server does not
             say), again and again.
-        attempts: how often in a row nothing may come before giving up.
+        attempts: how many attempts in a row may bring nothing before giving up.
         pause: seconds before the second attempt; doubled before each further one.
         timeout: seconds of silence after which a connection counts as dropped.
 

@@ -21,7 +21,7 @@ from minirnn.weights.torch_file import read_torch_file
 #: In bytes: no header of a safetensors file may be longer, says the format.
 _LONGEST_HEADER = 100_000_000
 
-#: How other files begin that are taken for weights, and what they are.
+#: How other files begin that people mistake for weights, and what they are.
 _STRANGERS = {
     b"\x89HDF": "an HDF5 file, as Keras writes them",
     b"version https://git-lfs": "a pointer of Git LFS; fetch the file itself with `git lfs pull`",
@@ -39,7 +39,7 @@ class WeightsFile:
         path: where it is.
         kind: "PyTorch (zip)", "PyTorch (stream)", "safetensors" or "minirnn checkpoint".
         stored: arrays by the names that they have in the file.
-        dtypes: kinds of the numbers in the file (a bfloat16 comes as a float32 array), likewise.
+        dtypes: of the arrays in the file, by the same names (bfloat16 becomes a float32 array).
         arrays: by torchvision's present names, without the counters of BatchNorm.
         config: the fields of the configuration that a checkpoint of ours holds; None in others.
     """

@@ -29,20 +29,20 @@ def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = Tr
     """Put the weights of a file into a model.
 
     A ResNet for classification goes into `backbone.body` (and, where the heads have a trunk, its last
-    stage into `roi_heads.res5`), without its last layer. If the model has
-    no names for its classes and the file brings them (91 classes are COCO's), it gets them.
+    stage into `roi_heads.res5`), without its last layer. If the model has no names for its classes and
+    the file brings them (91 classes are COCO's), it gets them.
 
     Args:
-        model: on any device; its arrays keep their kind of numbers.
-        path: torchvision's Mask R-CNN, Faster R-CNN or ResNet (.pth in both formats, present or old
-            names), .safetensors, or a checkpoint of ours.
+        model: on any device; its arrays keep their dtype.
+        path: torchvision's Mask, Faster or Keypoint R-CNN or ResNet (.pth in both formats, present or
+            old names), .safetensors, or a checkpoint of ours.
         strict: everything must fit, the conventions included that the weights were trained with
             (`minirnn.weights.model_from` builds a model with those). False: what fits is loaded and
             the rest left as it is, for example to go on with other classes.
 
     Returns:
-        What was left out or does not fit, one line each. In strict use only the last layer of a
-        ResNet.
+        What was left out or does not fit, one line each. If strict, that is at most the last layer
+        of a ResNet.
 
     Raises:
         InputError: the file cannot be read (see `read_weights`); strict, and something does not fit
@@ -61,8 +61,8 @@ def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = Tr
 def model_from(path: str | os.PathLike[str], **overrides: Any) -> RCNN:
     """The network that a file of weights belongs to, with these weights, on the CPU.
 
-    A checkpoint of ours holds its configuration. For torchvision's Mask and Faster R-CNN it follows
-    from names and shapes, and torchvision's conventions come with it, see `torchvision_config`.
+    A checkpoint of ours holds its configuration. For torchvision's detectors it follows from
+    names and shapes, and torchvision's conventions come with it, see `torchvision_config`.
 
     Args:
         path: as in `load_weights`.
@@ -138,7 +138,7 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
 
 
 def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) -> list[str]:
-    """Compare names, shapes and kinds, and load what fits; `problems` are known before."""
+    """Compare names, shapes and dtypes, and load what fits; `problems` are known before."""
     given = file.arrays
     left_out: list[str] = []
     own = {name: tuple(array.shape) for name, array in model.state_dict().items()}

@@ -34,7 +34,7 @@ def modern_name(name: str) -> str:
 
 
 def modern(arrays: Mapping[str, Value]) -> dict[str, Value]:
-    """The same under present names, without the counters that only training BatchNorm needs.
+    """The arrays under present names, without the counters that only training BatchNorm needs.
 
     Raises:
         InputError: the old and the new name of a parameter are both there.

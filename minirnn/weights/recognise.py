@@ -1,4 +1,4 @@
-"""Which network is this file of? From the names and shapes of its arrays.
+"""Which network does a file belong to? This is told from the names and shapes of its arrays.
 
 A torchvision checkpoint says nothing about the conventions that it was trained with (the eps of the
 normalisation, rounded anchors, …). They follow from what it is: torchvision's detectors share them.
@@ -50,7 +50,7 @@ _COCO_CLASSES = 91
 
 
 def torchvision_config(shapes: Shapes, *, trained_norm: bool, **overrides: Any) -> Config:
-    """The configuration of torchvision's Mask or Faster R-CNN with a ResNet and FPN.
+    """The configuration of torchvision's Mask, Faster or Keypoint R-CNN with a ResNet and FPN.
 
     Args:
         shapes: of the arrays by present name.
@@ -58,9 +58,9 @@ def torchvision_config(shapes: Shapes, *, trained_norm: bool, **overrides: Any) 
         **overrides: fields of `Config` that the file cannot tell, or that should differ.
 
     Returns:
-        The configuration. With 91 classes these are COCO's, with its ids and names, and the
-        normalisation has the eps 0 of torchvision's first COCO checkpoints; otherwise (other
-        classes, or a BatchNorm that was trained) it is 1e-5.
+        The configuration. 91 classes are taken for COCO's (2 classes with 17 keypoints for its
+        persons), with ids and names, and the normalisation has the eps 0 of torchvision's first
+        COCO checkpoints; otherwise (other classes, or a BatchNorm that was trained) it is 1e-5.
 
     Raises:
         InputError: it is another kind of network, or something must be given in `overrides`.

@@ -30,7 +30,7 @@ from minirnn.weights.pickle_reader import Named, mapping, read_pickle
 MAGIC = 0x1950A86A20F9469CFC6C
 STREAM_PROTOCOL = 1001
 
-#: The kind of numbers in each of torch's storages.
+#: The dtype of the numbers in each of torch's storages.
 STORAGES = {
     "torch.DoubleStorage": "float64",
     "torch.FloatStorage": "float32",
@@ -50,7 +50,7 @@ WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A row of numbers outside the pickle: its key, the kind and the count of its numbers."""
+    """A row of numbers outside the pickle: its key, and the dtype and count of its numbers."""
 
     key: str
     dtype: str
@@ -68,7 +68,7 @@ class Tensor:
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
-    """Stands in for torch._utils._rebuild_tensor_v2 (what follows concerns gradients)."""
+    """Stands in for torch._utils._rebuild_tensor_v2 (its further arguments concern gradients)."""
     numbers = [offset, *shape, *strides]
     if not isinstance(storage, Storage) or len(shape) != len(strides):
         raise InputError("its pickle describes a tensor that cannot be")
@@ -114,7 +114,7 @@ def _storage(described: Any) -> Storage:
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The arrays of a .pth and the kinds of their numbers in the file, by name.
+    """The arrays of a .pth and their dtypes in the file, by name.
 
     Args:
         path: holds a state_dict, or a dictionary with one under "model" or "state_dict".
