@@ -11,7 +11,7 @@ TEST_FLAGS ?= -n logical --maxprocesses 8 --dist worksteal
 ONE_THREAD := MINIRNN_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint references verify parity notebooks lessons upgrade clean
+.PHONY: help env demo test lint references verify parity notebooks lessons site upgrade clean
 
 help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 			exit 1; }; fi
 	@echo "Installing minirnn and the tools around it into .venv (about 430 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[lab,test,lint]'
+		--constraint constraints.txt --editable '.[lab,test,lint,site]'
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
@@ -71,8 +71,13 @@ notebooks: env  ## run every lesson, and compare it with what its notebook shows
 lessons: env  ## run every lesson's text, and write its notebook anew
 	$(ONE_THREAD) $(BIN)/python -m minirnn.lessons.notebooks notebooks --write
 
+site: env  ## make the site from lessons, guide and docstrings, in site/_build/html
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --builder html site site/_build/html
+	$(BIN)/python site/check.py site/_build/html
+	@echo "Open site/_build/html/index.html in a browser"
+
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[lab,test,lint]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[lab,test,lint,site]'
 	@sed -n '/^#/p' constraints.txt > constraints.new
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' \
 		| sed 's/+.*//' >> constraints.new  # torch 2.13.0+cpu is pinned as 2.13.0: any build of it
@@ -81,6 +86,6 @@ upgrade: env  ## install the newest versions that pyproject.toml allows and writ
 	@git --no-pager diff --stat -- constraints.txt
 
 clean:  ## remove caches and builds (keeps .venv, data and runs)
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist site/_build site/guide site/lessons site/extra *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find minirnn tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
