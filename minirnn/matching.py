@@ -88,7 +88,7 @@ class Matcher:
     Attributes:
         low: below this IoU a box is background.
         high: from this IoU on it is an object.
-        force: each object also gets the boxes that overlap it best.
+        force: the boxes that overlap some object best are positives too, see `match`.
         crowd_overlap: background with this share of its area in a crowd region is left out.
     """
 

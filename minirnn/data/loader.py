@@ -44,8 +44,8 @@ class BatchMaker:
     """The function from k to batch k.
 
     Each epoch is a random order of all images, and the epochs stand in a row: batch k is places
-    k B to (k + 1) B - 1 of that row. Nothing is dropped at an epoch's end; the batch goes on into
-    the next one.
+    k B to (k + 1) B - 1 of that row, where B is the batch size. Nothing is dropped at an
+    epoch's end; the batch goes on into the next one.
     """
 
     dataset: Dataset

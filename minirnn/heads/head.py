@@ -37,7 +37,7 @@ class Found:
 
     @classmethod
     def proposed(cls, boxes: Array) -> Found:
-        """Proposals, before any head has looked at them: of no label and score yet."""
+        """Proposals, before any head has looked at them: labels and scores are 0 as yet."""
         xp = xp_of(boxes)
         nothing = xp.zeros(len(boxes), xp.intp)
         return cls(boxes, nothing, nothing.astype(boxes.dtype))

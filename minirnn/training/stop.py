@@ -20,6 +20,9 @@ class StopRequest:
     SIGHUP comes when a terminal is closed. The second time, the signal does what it did before.
     Signals that were ignored stay ignored (a job in the background), and outside the main thread,
     which gets no signals, nothing is changed.
+
+    Attributes:
+        requested: whether such a signal has come.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ def convert(
         target: ends in ".safetensors"; it appears whole or not at all.
         overwrite: replace a file that is there.
         half: a detector's arrays in half precision (float16), for half the size: AP changes in the
-            third digit at most.
+            third decimal at most.
         **overrides: fields of `Config`, for a detector.
 
     Returns:
