@@ -16,7 +16,7 @@ import minirnn
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-INSTALLED_EXTRAS = ("lab", "test", "lint")
+INSTALLED_EXTRAS = ("lab", "test", "lint", "site")
 REFERENCES = [*PROJECT["optional-dependencies"]["reference"], "torchvision"]
 
 # In two parts, so that this file does not name them.
@@ -208,6 +208,6 @@ def test_ci_runs_what_the_makefile_offers():
     assert os.access(script, os.X_OK)
     run = re.findall(r"^section make (\w+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert run == ["env", "lint", "test", "notebooks", "references", "verify", "parity"]
+    assert run == [*("env", "lint", "test", "notebooks", "site", "references", "verify", "parity")]
     for target in [*run, "demo", "help", "clean"]:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

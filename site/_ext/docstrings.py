@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -17,8 +18,16 @@ def _plain(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: l
             literal = True
         elif line.strip() and indent < 4:
             literal = False
-        shown.append(line if literal or field else line.replace("|", r"\|"))
+        shown.append(line if literal else _escaped(line, field))
     lines[:] = shown
+
+
+def _escaped(line: str, field: bool) -> str:
+    if not field:
+        line = line.replace("|", r"\|")
+    # A star that stands alone is a product, or a function's *arguments.
+    stars = re.findall(r"(?<![\\*`])\*(?!\*)", line)
+    return re.sub(r"(?<![\\*`])\*(?!\*)", r"\\*", line) if len(stars) % 2 else line
 
 
 def _is_prose(shown: list[str]) -> bool:
