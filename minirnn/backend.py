@@ -27,8 +27,8 @@ def xp_of(*arrays: Any) -> Any:
     those, the answer is `numpy`.
 
     Raises:
-        TypeError: arrays of two libraries are mixed. Mixing would copy silently over the bus, or
-            fail far from its cause.
+        TypeError: one is no array, or arrays of two libraries are mixed. Mixing would copy silently
+            over the bus, or fail far from its cause.
     """
     found = None
     for array in arrays:
@@ -94,8 +94,8 @@ def library_of(device: str) -> Any:
 def positive_part(values: Array, out: Array | None = None) -> Array:
     """max(values, 0) of floats.
 
-    By `clip`, which has a fast way for limits that are numbers. `maximum` of an array and a number takes
-    three to four times as long in NumPy.
+    Computed by `clip`, which is fast where the limits are numbers: `maximum` of an array and a number
+    takes three to four times as long in NumPy. `out` is the array to write to, or None for a new one.
     """
     return values.clip(0, math.inf, out=out)
 
@@ -104,12 +104,11 @@ def by_falling_score(scores: Array) -> Array:
     """Indices (N,) intp of scores (N,), the highest first, of equal ones the lower index first."""
     xp = xp_of(scores)
     falling = -scores
-    order = xp.argsort(
-        falling
-    )  # CuPy's is stable, NumPy's several times as fast as a stable one ...
+    # CuPy's sort is stable. NumPy's is not, but it is several times as fast as its stable one ...
+    order = xp.argsort(falling)
     if xp is np:
         ranked = falling[order]
-        if not (ranked[:-1] < ranked[1:]).all():  # ... whose answer it is, unless two are equal
+        if not (ranked[:-1] < ranked[1:]).all():  # ... and gives the same unless two are equal
             order = np.argsort(falling, kind="stable")
     return order.astype(xp.intp, copy=False)
 

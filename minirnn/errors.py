@@ -9,7 +9,7 @@ class InputError(ValueError):
     """Something given from outside is wrong: an argument, a file, an image, an annotation.
 
     The message names what is wrong (argument, file, image id), what it is and what it should be.
-    The command line prints it as one line; every other exception is a bug and keeps its traceback.
+    The command line prints it, and the other errors here, as one line; a bug keeps its traceback.
     """
 
 

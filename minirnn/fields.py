@@ -1,7 +1,8 @@
-"""Fields that somebody sets by name: a value of the field's kind, or an error that says what would fit.
+"""Settings that somebody gives by name: brought to the field's type, or refused with what would fit.
 
-The kind is the field's own annotation. What comes from a command line or from JSON is taken for what is
-meant: a list for a tuple, a whole number for a float, a number of NumPy's for one of Python's.
+The type ("kind" here) is the annotation of a dataclass's field. What comes from a command line or from
+JSON is taken for what is meant: a list for a tuple, a whole number for a float, a number of NumPy's for
+one of Python's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _WORDS = {
 
 
 def kinds_of(dataclass: type) -> dict[str, Any]:
-    """The kind of each field: `int`, `tuple[float, ...]`, …."""
+    """The type of each field, by name: `int`, `tuple[float, ...]`, …."""
     return get_type_hints(dataclass)
 
 
@@ -37,7 +38,7 @@ def meanings_of(dataclass: type) -> dict[str, str]:
 
 
 def fitting(name: str, value: Any, kind: Any) -> Any:
-    """`value` as the kind that a field has.
+    """`value`, converted to the type of its field.
 
     Args:
         name: of the field, for the message.
@@ -45,7 +46,7 @@ def fitting(name: str, value: Any, kind: Any) -> Any:
         kind: bool, int, float, str, or a tuple of such.
 
     Raises:
-        InputError: it is of another kind, or a number that is not finite; says what it should be.
+        InputError: it is of another type, or a number that is not finite; says what it should be.
     """
     try:
         return _fitted(value, kind)
@@ -86,7 +87,7 @@ def _fitted(value: Any, kind: Any) -> Any:
 
 
 def _in_words(kind: Any) -> tuple[str, str]:
-    """One of the kind, and several."""
+    """What a type is called in messages: one value of it, and several."""
     if get_origin(kind) is not tuple:
         return _WORDS[kind]
     parts = get_args(kind)

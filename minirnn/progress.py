@@ -1,8 +1,8 @@
-"""A bar of progress on standard error that leaves the process as it is.
+"""A progress bar on standard error that leaves the process as it is.
 
-tqdm's own has a lock for other processes, whose making decides for good how Python starts processes (a
-program that asks for "spawn" later is refused), and a thread that never ends. Ours needs neither: only
-one process writes to it.
+tqdm's own makes a lock to share with other processes, which fixes for good how Python starts processes (a
+program that asks for "spawn" later is refused), and starts a thread that never ends. Ours needs neither:
+only one process writes to it.
 """
 
 from __future__ import annotations

@@ -21,10 +21,11 @@ class Target:
         labels: (G,) intp, 1…K.
         masks: (G, H, W) bool; None for a data set without masks.
         is_crowd: (G,) bool; a crowd region covers many objects and is never a positive.
-        keypoints: (G, P, 3) float32, x, y and visibility 0, 1 or 2; None where there are none.
+        keypoints: (G, P, 3) float32, x and y in pixels, and visibility: 0 not labelled, 1 hidden,
+            2 visible; None where there are none.
         image_id: the image's id in the data set.
         file_name: where it came from, for messages.
-        proposals: (P, 4) float32 boxes where something might be, for a detector that does not make
+        proposals: (R, 4) float32 boxes where something might be, for a detector that does not make
             its own; None where there are none.
     """
 
@@ -55,7 +56,8 @@ class Detections:
         labels: (D,) intp, 1…K.
         scores: (D,) float32 in [0, 1].
         masks: (D, H, W) bool; None from a network without a mask head.
-        keypoints: (D, P, 3) float32, x, y and score; None from a network without a keypoint head.
+        keypoints: (D, P, 3) float32, x and y in pixels, and score (a logit); None from a network
+            without a keypoint head.
     """
 
     boxes: np.ndarray

@@ -1,4 +1,4 @@
-"""Tensors that know how they were made, and how an array function becomes one of Tensors."""
+"""Tensors that remember how they were made; `differentiable` makes an array function take them."""
 
 from minirnn.autograd.tensor import OPERATIONS, Tensor, data_of, differentiable, no_grad
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from minirnn.autograd.tensor import Tensor, data_of
 
-_FEW = 128  # up to so many elements, an input is checked element by element
-_SINGLE = 8  # of a larger one, so many elements, and so many directions
+_FEW = 128  # an input of up to so many elements is checked element by element
+_SINGLE = 8  # of a larger one, so many elements are, and so many random directions
 
 
 @dataclass
@@ -31,7 +31,7 @@ class GradientCheck:
 
     Attributes:
         error: largest |numerical - analytical| over the inputs, each relative to the larger of the
-            two gradients (and to 1e-3, below which the difference itself has few digits).
+            two gradients (or to 1e-3, below which the difference itself has few digits).
         errors: the same for each input by its position; inputs without gradient are left out.
         kinks: (position of input, index of element; -1 for a direction) where the function has no
             derivative within a step, so that the comparison says nothing there.
@@ -63,6 +63,9 @@ def check_gradient(
 
     Returns:
         The relative error and the kinks that were met.
+
+    Raises:
+        ValueError: a gradient has another shape than its input.
     """
     settings = dict(settings or {})
     values = [

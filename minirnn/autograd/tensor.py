@@ -39,13 +39,13 @@ OPERATIONS: dict[str, Callable] = {}
 class Node:
     """A node of the graph: how a tensor was made.
 
-    The way back leads from node to node and not from tensor to tensor, because a tensor has data.
-    What an operation needs again for its gradient, its vjps hold themselves; any other map is freed
+    The way back leads from node to node and not from tensor to tensor, which would keep all data alive.
+    What an operation needs again for its gradient, its vjps hold themselves; any other array is freed
     as soon as nobody computes with it any more. That halves the memory of a training step.
 
     Attributes:
         number: its place in the order of creation.
-        parents: nodes of the inputs that a gradient goes to; None once it has been used.
+        parents: nodes of the inputs that a gradient goes to; None once `backward` has used them.
         vjps: for each parent the function that carries a gradient to it.
         tensor: gives the tensor, or None if nobody holds it any more.
     """
@@ -153,8 +153,8 @@ class Tensor:
             if node.parents:
                 node.parents, node.vjps = None, ()  # frees what the closures hold
 
-    # The operators. What they compute is in `minirnn.ops`, which knows of this class, and so it is
-    # looked up by name.
+    # The operators. What they compute is in `minirnn.ops`, which imports this class; so it is looked
+    # up by name.
 
     def __add__(self, other: Any) -> Any:
         return _operation("add")(self, _operand(other))
@@ -285,7 +285,7 @@ def differentiable(
 
 
 def remembered(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    """The function, but asked again for the same array it gives the same answer.
+    """The function with its last answer kept: asked again for the same array, it computes nothing.
 
     For what the gradients of an operation's inputs have in common: it is computed when the first
     of them is asked for.

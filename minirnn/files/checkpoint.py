@@ -97,7 +97,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
 
 
 def read_all(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The same with the optimiser's velocities, as "optimiser/<name>"."""
+    """`read_checkpoint` with the optimiser's velocities among the arrays, as "optimiser/<name>"."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}, no checkpoint")
@@ -127,7 +127,7 @@ def read_all(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[
         )
     if digest != own_digest:
         raise InputError(f"{path} is damaged: its content does not fit its checksum")
-    metadata.setdefault("data", None)  # files of before had none
+    metadata.setdefault("data", None)  # older files have none
     _check(path, metadata)
     return arrays, metadata
 
@@ -145,7 +145,7 @@ def as_text(metadata: Mapping[str, Any]) -> str:
 
 
 def _digest(arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> str:
-    """SHA-256 of metadata, names, kinds, shapes and bytes."""
+    """SHA-256 of metadata, names, dtypes, shapes and bytes."""
     digest = hashlib.sha256(as_text(metadata).encode())
     for name in sorted(arrays):
         array = np.asarray(to_host(arrays[name]), order="C")

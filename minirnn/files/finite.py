@@ -1,4 +1,4 @@
-"""Weights that are no numbers: a network of them finds nothing and says nothing."""
+"""Weights that are no numbers: a network with them finds nothing, and raises no error."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes | str) -> None:
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what killed processes left of unfinished versions of a file.
 
-    Only for who knows that nobody else is writing it just now, see `minirnn.files.folder.alone_in`.
+    Only for a caller who knows that nobody else is writing it, see `minirnn.files.folder.alone_in`.
     """
     path = Path(path)
     for name in os.listdir(path.parent):

@@ -1,4 +1,4 @@
-"""Faster ways to compute some operations: the table, and a room for each kind of device."""
+"""Faster ways to compute some operations: the table of them, and a package for each kind of device."""
 
 from minirnn.kernels.table import (
     OPERATIONS,

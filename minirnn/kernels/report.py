@@ -54,7 +54,7 @@ def _checks(statement: ast.stmt) -> bool:
 
 
 def helper_lines(function: Callable) -> int:
-    """Lines of the functions of its own file that it calls, and those that they call, counted alike."""
+    """Lines of the private functions of its file that it calls, and that those call, counted alike."""
     seen: dict[str, Callable] = {}
 
     def visit(user: Callable) -> None:

@@ -2,7 +2,7 @@
 
 An operation is written down once, plainly, over whole arrays (`minirnn.ops`). A *kernel* computes the
 same numbers faster on one kind of device. The operation does not know of its kernels: they are
-registered here, and here is chosen.
+registered here, and for each call one is chosen here.
 
     @operation                                    # in minirnn/ops: anybody can read this
     def relu(x): ...
@@ -32,7 +32,7 @@ import numpy as np
 #: Every operation by name.
 OPERATIONS: dict[str, Operation] = {}
 
-#: By the library of an array: its device, and the module that registers the kernels of that device.
+#: By the library of an array: its device, and the module (its "room") that registers that device's kernels.
 ROOMS = {"numpy": ("cpu", "minirnn.kernels.cpu"), "cupy": ("cuda", "minirnn.kernels.cuda")}
 _mode = threading.local()
 
@@ -48,7 +48,7 @@ class Kernel:
     Attributes:
         function: takes and returns what the operation's plain form does.
         device: "cpu" (NumPy arrays), "cuda" (CuPy arrays), or one of your own (`add_room`).
-        applies: whether this call can be done here, asked with the call's own arguments.
+        applies: whether the kernel can do a call, asked with the call's own arguments.
         reason: why it is faster, in a sentence.
         accuracy: what it costs in accuracy; "same" where only the order of additions differs.
     """
@@ -84,7 +84,7 @@ class Operation:
         """What computes this call: the first kernel of its device that applies, or the plain form."""
         if plain_only():
             return self.plain
-        device = _device_of(arrays or tuple(settings.values()))  # arrays may be named, too
+        device = _device_of(arrays or tuple(settings.values()))  # arrays may be keywords, too
         if device is not None:
             for kernel in self.kernels:
                 if kernel.device == device and kernel.applies(*arrays, **settings):

@@ -1,4 +1,4 @@
-"""How many threads this process computes in: for who starts processes of their own, and for the kernels.
+"""How many threads this process computes in: for the kernels, and for code that starts processes.
 
     MINIRNN_THREADS=2 minirnn train …     so many; without it, as many as this process may use cores
     with limited_to(1): …                 inside, so many at most
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 
 _limit: int | None = None
-_of_blas: int | None = None  # where `blas_on` has set it
+_of_blas: int | None = None  # BLAS's threads, where `blas_on` has set them
 
 
 def thread_count() -> int:
@@ -25,7 +25,7 @@ def thread_count() -> int:
 
 @contextmanager
 def limited_to(count: int) -> Iterator[None]:
-    """Inside, so many threads are in use at most, by all threads of this process; BLAS's are, too."""
+    """Inside, at most so many threads are in use, whichever thread asks; for BLAS's own, just as many."""
     global _limit
     before, _limit = _limit, count
     try:
@@ -65,7 +65,7 @@ def blas_on(count: int) -> Iterator[None]:
 
 @cache
 def _allowed(value: str) -> int:
-    """Of MINIRNN_THREADS' value."""
+    """The number in MINIRNN_THREADS' value; where it holds none, the cores this process may use."""
     if value.isdecimal() and int(value) > 0:
         return int(value)
     if hasattr(os, "sched_getaffinity"):

@@ -18,12 +18,12 @@ from minirnn.errors import InputError
 LARGEST = 1e9
 #: pycocotools walks along edges in steps of 1/5 pixel: a point far away would take all memory.
 FARTHEST = 1_000_000
-#: It keeps six characters for a count, which those of larger images overrun; a mask takes a byte a pixel.
+#: pycocotools has room for six characters a count, too few in larger images; a mask takes a byte a pixel.
 MOST_PIXELS = 2**29
 
 
 class Misfit(InputError):
-    """A mask that is well formed, and of another image: its size says so."""
+    """A mask that is well formed but does not fit: its size is not the image's, or not its counts'."""
 
 
 def is_whole(value: object) -> bool:
@@ -39,7 +39,7 @@ def is_finite(value: object, *, most: float = math.inf) -> bool:
 
 
 def are_finite(values: object, *, count: int | None = None, most: float = LARGEST) -> bool:
-    """Whether it is a flat list of finite numbers nearer to 0 than `most`, and of so many."""
+    """Whether it is a flat list of finite numbers nearer to 0 than `most`, `count` of them if given."""
     if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str | bytes):
         return False
     if count is not None and len(values) != count:
@@ -51,7 +51,7 @@ def polygon_of(values: Any, name: str) -> list[float]:
     """A polygon x1, y1, x2, y2, … as floats.
 
     Raises:
-        InputError: it is no flat list of numbers, has fewer than three points or half a point, or a
+        InputError: it is no flat list of numbers, has fewer than six or an odd number of them, or a
             coordinate that no image has.
     """
     try:

@@ -62,7 +62,7 @@ def crop(
         (R, size, size) of the boxes' dtype, in [0, 1].
 
     Raises:
-        InputError: a shape is wrong, or an index is not in 0…G-1.
+        InputError: a shape or type is wrong, an index is not in 0…G-1, or a box is not finite.
 
     Source: He et al., Mask R-CNN (arXiv 1703.06870), section 3, "Mask Representation" and RoIAlign.
     """

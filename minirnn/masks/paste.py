@@ -108,10 +108,10 @@ class Place(NamedTuple):
 
     Attributes:
         first: the first pixel that reads anything.
-        last: the one behind the last; not after the first where nothing is read.
+        last: one past the last pixel that does; not above `first` where nothing is read.
         scale: pixel p reads at cell scale · p + shift (in float64: far out, float32 has too few digits).
-        shift: see there.
-        border: the outermost cells reach on to the last pixel; else readings fall to 0 there.
+        shift: see `scale`.
+        border: whether pixels beyond the outermost cells' centres read those cells; else they fall to 0.
     """
 
     first: Array

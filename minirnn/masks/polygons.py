@@ -33,7 +33,7 @@ def polygons_to_mask(
 
     Raises:
         InputError: a polygon has fewer than six numbers, an odd number of them, or something in
-            it that is not a finite number.
+            it that is not a finite number, or far off; or the image is too large.
     """
     return rle.decode(_fill(polygons, height, width, name))
 

@@ -67,7 +67,7 @@ def decode(rle: Mapping[str, Any]) -> np.ndarray:
         (H, W) bool, on the host.
 
     Raises:
-        InputError: a key is missing, the size is none, the text is cut short or holds other
+        InputError: a key is missing, the size is no [H, W], the text is cut short or holds other
             characters, a count is negative, or the counts do not add up to H·W (`Misfit`).
     """
     height, width, counts = parse(rle)

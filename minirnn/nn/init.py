@@ -15,18 +15,18 @@ def _fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def kaiming_normal_fan_out(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Normal with deviation sqrt(2 / fan-out): keeps the gradient's size through ReLU layers."""
+    """Normal with standard deviation sqrt(2 / fan-out): keeps the gradient's size through ReLU layers."""
     return (rng.standard_normal(shape) * np.sqrt(2 / _fans(shape)[1])).astype(np.float32)
 
 
 def kaiming_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Uniform in ±sqrt(3 / fan-in), deviation sqrt(1 / fan-in): keeps the size of linear layers."""
+    """Uniform in ±sqrt(3 / fan-in), variance 1 / fan-in: keeps the values' size through linear layers."""
     bound = np.sqrt(3 / _fans(shape)[0])
     return rng.uniform(-bound, bound, shape).astype(np.float32)
 
 
 def normal(deviation: float) -> object:
-    """An initialisation: normal with the given deviation, as for the heads' last layers."""
+    """An initialisation: normal with the given standard deviation, as for the heads' last layers."""
 
     def draw(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
         return (rng.standard_normal(shape) * deviation).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Layers: an operation of `minirnn.autograd` together with the parameters that it takes."""
+"""Layers: an operation of `minirnn.ops` together with the parameters that it takes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Conv2d(Module):
         kernel: side of the kernel.
         rng: draws the initial weights.
         stride: step between patches.
-        padding: rings of zeros; None keeps the size at stride 1 (for an odd kernel).
+        padding: rings of zeros; None keeps the size (odd kernel, stride and dilation 1).
         bias: whether there is a bias (not where a normalisation follows, which takes it away again).
         groups: groups of channels that do not see each other.
         dilation: distance between the pixels that the kernel looks at.
@@ -54,7 +54,7 @@ class Conv2d(Module):
         self.bias = parameter(np.zeros(outputs, np.float32)) if bias else None
 
     def forward(self, x: Any, *add: Any, relu: bool = False) -> Any:
-        """(N, C, H, W) → (N, O, H', W'); add of that shape is added, then ReLU, if asked."""
+        """(N, C, H, W) → (N, O, H', W'); `add`, of the result's shape, is added, then ReLU, if asked."""
         return conv2d(x, self.weight, self.bias, *add, relu=relu, **self.settings)
 
 
@@ -95,8 +95,8 @@ class Linear(Module):
 class FrozenBatchNorm2d(Module):
     """Batch normalisation whose statistics and affine map stay as they were loaded.
 
-    Detection trains on a few images a batch, too few for statistics of their own (He et al., "Deep
-    residual learning", and every detector since, keep those of ImageNet). So nothing here is trained.
+    Detection trains on a few images a batch, too few for statistics of their own, so those of ImageNet
+    are kept (He et al., "Deep residual learning", 2015, appendix A). Nothing here is trained.
     """
 
     is_normalisation = True
@@ -135,7 +135,7 @@ class GroupNorm(Module):
     def forward(self, x: Any, *add: Any, relu: bool = False) -> Any:
         """(N, C, H, W) → the same, each group of channels with mean 0 and variance 1, then affine.
 
-        add, of the same shape, is added, then ReLU, if asked.
+        `add`, of the same shape, is added, then ReLU, if asked.
         """
         settings = {"groups": self.groups, "eps": self.eps, "relu": relu}
         return group_norm(x, self.weight, self.bias, *add, **settings)

@@ -23,7 +23,7 @@ def parameter(array: Array) -> Tensor:
 
 
 def _in_order(array: Array) -> Array:
-    """The numbers in the order of the shape, as files and other libraries have them."""
+    """The array laid out in memory in the order of its axes, as files and other libraries have it."""
     return xp_of(array).ascontiguousarray(array)
 
 
@@ -70,7 +70,7 @@ class Module:
     def state_dict(self) -> dict[str, Array]:
         """All parameters and buffers as arrays, by path: what a checkpoint holds.
 
-        They lie in memory in the order of their axes, since some who write files write the memory as
+        They lie in memory in the order of their axes, since some writers of files write the memory as
         it is. Weights do not lie like that in the model, so theirs are copies.
         """
         return {
@@ -119,7 +119,7 @@ class Module:
         return sorted(problems)
 
     def to(self, device: str) -> Module:
-        """Move all parameters and buffers to "cpu" or "cuda". Returns self."""
+        """Move all parameters and buffers to "cpu" or "cuda" (errors: `library_of`). Returns self."""
         return self.to_library(library_of(device))
 
     def to_library(self, xp: Any) -> Module:

@@ -21,7 +21,7 @@ def relu(x: Array) -> tuple[Array, Callable]:
 
 @differentiable
 def sigmoid(x: Array) -> tuple[Array, Callable]:
-    """1 / (1 + e⁻ˣ), written with e^-|x| so that nothing overflows; y (1 - y)."""
+    """1 / (1 + e⁻ˣ), written with e^-|x| so that nothing overflows; derivative y (1 - y)."""
     xp = xp_of(x)
     small = xp.exp(-xp.absolute(x))
     y = xp.where(x >= 0, xp.ones_like(small), small) / (1 + small)
@@ -30,14 +30,14 @@ def sigmoid(x: Array) -> tuple[Array, Callable]:
 
 @differentiable
 def tanh(x: Array) -> tuple[Array, Callable]:
-    """The hyperbolic tangent; 1 - y²."""
+    """The hyperbolic tangent; derivative 1 - y²."""
     y = xp_of(x).tanh(x)
     return y, lambda dy: dy * (1 - y * y)
 
 
 @differentiable
 def softmax(x: Array, *, axis: int = -1) -> tuple[Array, Callable]:
-    """Probabilities eˣ / Σ eˣ along an axis; the largest x is taken off first, or eˣ overflows.
+    """Probabilities eˣ / Σ eˣ along an axis; the largest x is subtracted first, or eˣ could overflow.
 
     The gradient is y (dy - Σ y dy).
 

@@ -52,7 +52,7 @@ def multiply(a: Array, b: Array) -> tuple[Array, tuple]:
 
 @differentiable
 def divide(a: Array, b: Array) -> tuple[Array, tuple]:
-    """a / b; the derivative to b is -a / b² = -y / b."""
+    """a / b; the derivative with respect to b is -a / b² = -y / b."""
     y = a / b
     to_a, to_b = _back_to(a), _back_to(b)
     return y, (lambda dy: to_a(dy / b), lambda dy: to_b(-dy * y / b))
@@ -66,7 +66,7 @@ def negative(x: Array) -> tuple[Array, Callable]:
 
 @differentiable
 def power(x: Array, *, exponent: float) -> tuple[Array, Callable]:
-    """x to the power of a constant: p · x^(p - 1).
+    """x to the power p, a constant; derivative p · x^(p - 1).
 
     Args:
         x: any shape; not negative where the exponent is no whole number.
@@ -86,13 +86,13 @@ def exp(x: Array) -> tuple[Array, Callable]:
 
 @differentiable
 def log(x: Array) -> tuple[Array, Callable]:
-    """The natural logarithm; 1 / x."""
+    """The natural logarithm; derivative 1 / x."""
     return xp_of(x).log(x), lambda dy: dy / x
 
 
 @differentiable
 def sqrt(x: Array) -> tuple[Array, Callable]:
-    """√x; 1 / (2√x), which is infinite at 0."""
+    """√x; derivative 1 / (2√x), which is infinite at 0."""
     y = xp_of(x).sqrt(x)
     return y, lambda dy: dy / (2 * y)
 

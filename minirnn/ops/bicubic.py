@@ -13,7 +13,7 @@ import numpy as np
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
 
-# Steepness of the curve at its neighbours, as torch and most image software have it.
+# a below: the slope of the weight at a distance of one cell, as torch and OpenCV have it.
 _A = -0.75
 
 
@@ -24,8 +24,8 @@ def bicubic(x: Array, *, size: Sequence[int]) -> Array:
         weight  (a + 2) d³ - (a + 3) d² + 1         d ≤ 1          a = -0.75
                 a d³ - 5a d² + 8a d - 4a            1 < d < 2
 
-    Cells behind the border are the border's. It is linear, hence two matrices, Y = R X Cᵀ. No gradient:
-    it is used where detections are read, not in training.
+    Beyond the border, the border's cell is read. It is linear, hence two matrices, Y = R X Cᵀ. No
+    gradient: it is used where detections are read, not in training.
 
     Args:
         x: (..., H, W).
@@ -35,7 +35,7 @@ def bicubic(x: Array, *, size: Sequence[int]) -> Array:
         (..., H', W').
 
     Raises:
-        InputError: a side is 0.
+        InputError: x has fewer than two axes, size is not two numbers, or a side is 0.
 
     Source: Keys, "Cubic convolution interpolation", 1981; the rules are those of
     `torch.nn.functional.interpolate(mode="bicubic")`.

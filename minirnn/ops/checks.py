@@ -1,4 +1,4 @@
-"""What an operation says of input that does not fit: each check is asked by the plain form and by kernels.
+"""Checks of an operation's input: each runs before the plain form, and before a kernel in its place.
 
 Raises:
     InputError: names the operation and its argument, the shape that it has and the one it should have.
@@ -38,7 +38,7 @@ def check_conv2d(
     groups: int = 1,
     **_: Any,
 ) -> None:
-    """The InputError of `conv2d`, if there is one."""
+    """Raise the InputError of `conv2d`, if there is one."""
     channels = x.shape[1] // max(groups, 1) if x.ndim > 1 else 0
     _check_conv("conv2d", x, weight, bias, channels, len(weight), groups)
     size = conv_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
@@ -77,7 +77,7 @@ def check_conv_transpose2d(
     groups: int = 1,
     **_: Any,
 ) -> None:
-    """The InputError of `conv_transpose2d`, if there is one."""
+    """Raise the InputError of `conv_transpose2d`, if there is one."""
     outputs = weight.shape[1] * groups if weight.ndim > 1 else 0
     _check_conv("conv_transpose2d", x, weight, bias, len(weight), outputs, groups)
     stride, extra = pair(stride), pair(output_padding)
@@ -111,7 +111,7 @@ def transposed_size(
 
 
 def check_linear(x: Array, weight: Array, bias: Array | None, **_: Any) -> None:
-    """The InputError of `linear`, if there is one."""
+    """Raise the InputError of `linear`, if there is one."""
     if x.ndim != 2 or x.shape[1] != weight.shape[1]:
         raise InputError(f"linear: x has shape {x.shape}; it should be (N, {weight.shape[1]})")
 
@@ -142,7 +142,7 @@ def _check_conv(
 def check_group_norm(
     x: Array, weight: Array, bias: Array, add: Array | None = None, *, groups: int, **_: Any
 ) -> None:
-    """The InputError of `group_norm`, if there is one."""
+    """Raise the InputError of `group_norm`, if there is one."""
     check_per_channel("group_norm", x, weight, bias)
     if add is not None and add.shape != x.shape:
         raise InputError(f"group_norm: add has shape {add.shape}; it should be {x.shape}")
@@ -151,7 +151,7 @@ def check_group_norm(
 
 
 def check_per_channel(name: str, x: Array, *per_channel: Any) -> None:
-    """The InputError of an operation whose other arrays have one number per channel."""
+    """Raise an InputError unless all arrays but x (N, C, …) have one number per channel, (C,)."""
     if x.ndim < 2 or any(p.shape != x.shape[1:2] for p in per_channel):
         raise InputError(
             f"{name}: x has shape {x.shape} and the values per channel "

@@ -108,7 +108,7 @@ def conv_transpose2d(
 
     Args:
         x: (N, C, H, W).
-        weight: (C, O / groups, kh, kw): first axis is the input's channels.
+        weight: (C, O / groups, kh, kw): the first axis is the input's channels.
         bias: (O,) or None.
         stride: s, step between stamps.
         padding: p, rings that are cut off the result.

@@ -36,7 +36,7 @@ def neighbours(positions: Array, cells: int) -> tuple[Array, Array, Array]:
     """The same weights as the two cells that have one: low, high and t, with 1 - t for low and t for high.
 
     Args:
-        positions: (...) float, not negative; behind the last centre, low and high are the last cell.
+        positions: (...) float, not negative; beyond the last centre, low and high are the last cell.
         cells: how many there are.
     """
     xp = xp_of(positions)
@@ -49,7 +49,7 @@ def resize_positions(before: int, after: int, align_corners: bool, dtype: Any) -
     """Where the output cells of a resize read, along one axis: (after,) float64, on the host.
 
     For float32 the positions are rounded to float32, as torch does: one near 1000 then has three digits
-    behind the point, and public weights were trained on images that were read there.
+    behind the point, and public weights were trained on images resized like that.
     """
     cell = np.arange(after)
     if align_corners:

@@ -19,7 +19,7 @@ from minirnn.errors import InputError
 class LossTerm:
     """A loss: a mean, and the number of things that it is a mean over.
 
-    With it, terms of parts of a batch give the term of the batch: Σ count · mean / Σ count.
+    With the count, terms of parts of a batch give the term of the batch: Σ count · mean / Σ count.
     """
 
     mean: Tensor

@@ -39,7 +39,7 @@ def max_pool2d(
         (N, C, H', W') with H' = floor((H + 2p - kh) / s) + 1; ceil with ceil_mode.
 
     Raises:
-        InputError: x is not (N, C, H, W), or no window fits.
+        InputError: x is not (N, C, H, W), a setting is out of range, or no window fits.
     """
     xp = xp_of(x)
     windows = Windows("max_pool2d", x.shape, kernel, stride, padding, ceil_mode)
@@ -85,7 +85,7 @@ def avg_pool2d(
         (N, C, H', W') with H' = floor((H + 2p - kh) / s) + 1; ceil with ceil_mode.
 
     Raises:
-        InputError: x is not (N, C, H, W), or no window fits.
+        InputError: x is not (N, C, H, W), a setting is out of range, or no window fits.
     """
     xp = xp_of(x)
     windows = Windows("avg_pool2d", x.shape, kernel, stride, padding, ceil_mode)
@@ -172,7 +172,7 @@ class Windows:
             )
 
     def pad(self, x: Array, value: float) -> Array:
-        """The map with a border of `value`; what a last window sees behind that has no value (or 0)."""
+        """The map with a border of `value`; a last window sees -inf beyond that if it is, else 0."""
         (py, px), (height, width) = self.padding, self.input
         reach = (
             max(n, (windows - 1) * s + k)
@@ -192,7 +192,7 @@ class Windows:
         return padded[:, :, py : py + height, px : px + width]
 
     def places(self) -> Iterator[tuple[Any, ...]]:
-        """For each place in the window, in reading order: the part of the padded map that stands there."""
+        """For each place in the window, in reading order: an index of the padded cells that stand there."""
         (kh, kw), (sy, sx), (height, width) = self.kernel, self.stride, self.output
         for u in range(kh):
             for v in range(kw):

@@ -39,7 +39,7 @@ def sum(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
 
 @differentiable
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, Callable]:
-    """The mean, Σ x / n. The mean of nothing is 0, with a gradient of the same emptiness.
+    """The mean, Σ x / n. The mean of nothing is 0, and its gradient is empty.
 
     Args:
         x: any shape.
@@ -66,7 +66,7 @@ def max(x: Array, *, axis: Axis = None, keepdims: bool = False) -> tuple[Array, 
         keepdims: leave those axes in the shape, with length 1.
 
     Raises:
-        ValueError: an axis to look along has length 0: nothing has no largest.
+        ValueError: an axis to look along has length 0.
     """
     once = _reduced_shape(x.shape, axis)
     y = x.max(axis=axis, keepdims=keepdims)

@@ -39,8 +39,8 @@ def roi_align(
         sampling_ratio: points along one side of a bin, so that a bin has its square; 0 takes as
             many as the bin has cells, rounded up, separately for each box.
         aligned: whether the centre of cell i stands at i + ½, where it is. False is the older way
-            that torchvision's public weights and ONNX expect: centres at i, so that what is read
-            lies half a cell to the lower right, and a region of less than one cell counts as one.
+            that torchvision's public weights (and ONNX up to opset 15) expect: centres at i, so that
+            what is read lies half a cell to the lower right; sides below one cell count as one.
             With True an empty box has no points: its output and its gradient are 0.
         reduce: "mean" over the points of a bin, or "max" (the gradient goes to the winning point).
 

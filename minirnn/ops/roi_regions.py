@@ -88,7 +88,7 @@ class Side(NamedTuple):
 def aligned_sides(
     boxes: Array, spatial_scale: float, bins: tuple[int, int], sampling_ratio: int, aligned: bool
 ) -> tuple[Side, Side]:
-    """The vertical and the horizontal sides of RoIAlign's regions, see there."""
+    """The vertical and the horizontal sides of boxes (R, 4) in pixels; arguments as in `roi_align`."""
     corners = boxes * spatial_scale - (0.5 if aligned else 0.0)
     start, size = corners[:, :2], corners[:, 2:] - corners[:, :2]
     if not aligned:

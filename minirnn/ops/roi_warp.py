@@ -22,7 +22,7 @@ def roi_warp(
 ) -> tuple[Array, tuple]:
     """Round each region to whole cells, cut it in equal bins and sample those bilinearly.
 
-    It stands between the two others, to tell what makes RoIAlign better: it interpolates as
+    It stands between the two others, to show what makes RoIAlign better: it interpolates as
     RoIAlign does, and it rounds the region as RoIPool does. The cells
 
         first = round(x1 · spatial_scale) … last = round(x2 · spatial_scale)     (at least one)

@@ -19,6 +19,6 @@ from minirnn.ops import activation
 )
 def relu(x: Array) -> tuple[Array, Callable]:
     """`minirnn.ops.activation.relu`."""
-    y = np.empty_like(x)  # that lies in memory as x does
+    y = np.empty_like(x)  # lies in memory as x does
     element_by_element(lambda out, values: positive_part(values, out=out), y, x, most=None)
     return y, lambda dy: where_positive(dy, y)

@@ -78,7 +78,7 @@ def sides_of(boxes: np.ndarray) -> np.ndarray:
 def _table(
     a: np.ndarray, b: np.ndarray, pairs: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """(N, M), `pairs` of boxes' `sides_of`, made in blocks and in one dtype; symmetric in a and b."""
+    """(N, M): `pairs`, which is symmetric, of all `sides_of` a and b, made in blocks and in one dtype."""
     if len(b) < len(a):  # long rows are quicker than many
         return _table(b, a, pairs).T
     dtype = np.result_type(a, b)
@@ -98,8 +98,8 @@ def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
     Both ends of b are brought into a, where they do not lie in it: what is between them then is the part
     that they share, and nothing if b lies beside a. `clip` does that with two numbers of `a` and a row
-    of `b`, which is its fast way (see `row_by_row`). A row is all starts and all ends: beginning one takes
-    as long as bringing in four hundred numbers.
+    of `b`, which is its fast way (see `row_by_row`). All starts and all ends make one row, since to begin
+    a row takes as long as to clip four hundred numbers.
     """
     n, m = a.shape[1], b.shape[1]
     brought = np.empty((2, n, 2 * m), a.dtype)  # (x or y, N, starts and ends)

@@ -26,7 +26,7 @@ from minirnn.kernels.cpu.walk import blocks, steps_of, walk
 from minirnn.kernels.threads import thread_count
 
 _STAMPS = 1 << 18  # numbers that are added up at a time: 1 MiB of float32
-_FEW = 512  # places, for which it takes longer to bring kernels in order than to add up stamps
+_FEW = 512  # output places; with fewer, rearranging the kernels takes longer than adding up stamps
 _ROWS = 1 << 19  # numbers that are read and written at a time where each is written once
 
 
@@ -76,9 +76,9 @@ class Epilogue:
     relu: bool = False
 
     def __call__(self, block: Array, place: Any, out: Array) -> None:
-        """Epilogue the block of the result that stands at `place`, and leave it in `out`.
+        """Do this to the block of the result that stands at `place`, and leave it in `out`.
 
-        The block is used up. `out` may be the block itself.
+        The block may be overwritten. `out` may be the block itself.
         """
         residual = None if self.residual is None else self.residual[place]
         terms = [term for term in (self.bias, residual) if term is not None]
@@ -121,8 +121,9 @@ def algorithm(product: str, maps: Array, outputs: int, geometry: Geometry) -> st
 
     Returns:
         "pointwise": one matrix product of the map as it lies.
-        "turned": Aᵀ is a convolution itself, with the kernel turned; "forward" of that decides further.
-        "written": col2im where no place is under two stamps. "added": col2im where some are.
+        "turned": Aᵀ is a convolution itself, with the kernel turned; how to do that is asked as "forward".
+        "added": col2im, each value's stamp (the kernel times the value) added to the result.
+        "written": the same where no two stamps meet: they are copied.
         "winograd" or "im2col".
     """
     if product == "transposed":
@@ -300,7 +301,7 @@ def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
         sy, sx = geometry.stride
         rows = cells[:, ::sy, ::sx].reshape(-1, channels)
         gradients = dy.reshape(-1, outputs)
-        if outputs < min(channels, 32):  # BLAS likes a very short side of the result in front
+        if outputs < min(channels, 32):  # BLAS is faster with a very short side as rows
             return matmul(gradients.T, rows).T.reshape(1, 1, channels, outputs)
         return matmul(rows.T, gradients).reshape(1, 1, channels, outputs)
     if way == "winograd":
@@ -326,7 +327,7 @@ def weight_gradient(cells: Array, dy: Array, geometry: Geometry) -> Array:
 def sum_of_places(dy: Array) -> Array:
     """(N, H, W, C) → (C,)."""
     rows = dy.reshape(-1, dy.shape[3])
-    # Sums of blocks, and their sum: the rounding error grows with the square root of the length.
+    # Sums of blocks, and their sum: rounding errors stay smaller than in one long sum.
     sums: dict[int, Array] = {}
 
     def work(part: slice) -> None:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from minirnn.kernels.cpu.correlation import Geometry
 
 _CACHE_ELEMENTS = 1 << 19  # numbers in the patches of one block: 2 MiB of float32
-_COPIED = 1 << 19  # numbers below which a thread costs more than it copies in the same time
-_SHORT = 32  # numbers in a run, below which a copy spends its time on beginning
+_COPIED = 1 << 19  # numbers below which a thread takes longer to start than to copy them
+_SHORT = 32  # numbers in a run; of shorter ones, most of a copy's time goes into starting them
 
 
 class Patches:
@@ -84,7 +84,7 @@ class Patches:
 
 
 def by_plane(geometry: Geometry, cells: Array) -> bool:
-    """Whether patches are copied tap by tap, which can do with a map that lies in any way."""
+    """Whether patches are copied tap by tap, which works however the map lies in memory."""
     run = geometry.kernel[1] * cells.shape[3]
     return run < _SHORT <= geometry.output[1]
 
@@ -102,7 +102,7 @@ def _by_place(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
 def _by_plane(cells: Array, geometry: Geometry) -> list[tuple[Any, Array]]:
     """A view for each of the kernel's columns: what it sees of a row of the map is one run.
 
-    With stride s a tap sees every s-th number of a row. So rows are sorted by the remainder of x / s.
+    With stride s a tap sees every s-th number of a row. So these are sorted by the remainder of x / s.
     """
     (kh, kw), (sy, sx), (ey, ex) = geometry.kernel, geometry.stride, geometry.dilation
     (py, px), (height, width) = geometry.padding, geometry.input

@@ -1,4 +1,4 @@
-"""Masks: targets and pasting over the pixels of their boxes only, run lengths over their own columns."""
+"""Masks: cropped and pasted over the pixels of their boxes only; run lengths over their own columns."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ filled with zeros by the system, one fault each 4 KB, before anything is written
 frees and asks for such arrays a hundred times. So glibc (Linux) is told once to keep what it has.
 
 It is one setting for the whole process, so the library never makes it by itself: the command line does, and
-who uses the library in a program of their own calls `minirnn.kernels.cpu.memory.keep_freed()` once.
+whoever uses the library in a program of their own calls `minirnn.kernels.cpu.memory.keep_freed()` once.
 MINIRNN_KEEP_MEMORY=0 in the environment leaves it alone.
 Other systems are left as they are.
 """
@@ -24,14 +24,14 @@ _told: list[bool] = []
 
 
 def keep_freed() -> bool:
-    """Tell the C library to keep freed memory; whether it does."""
+    """Tell the C library to keep freed memory; returns whether it does."""
     if not _told:
         _told.append(_tell())
     return _told[0]
 
 
 def keeps_freed() -> bool:
-    """Whether it was told so. The processes that a training starts do as the one that starts them."""
+    """Whether it was told so: the helper processes of a training then do the same."""
     return _told == [True]
 
 
@@ -41,7 +41,7 @@ def _tell() -> bool:
     mallopt = _function("mallopt")
     if mallopt is None:
         return False
-    # No array comes from the system by itself, and the heap's end is never given back.
+    # All arrays come from the heap (none is mapped by itself), and its end is never given back.
     return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))
 
 

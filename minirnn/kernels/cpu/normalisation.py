@@ -114,7 +114,7 @@ def _like(rows: Array, x: Array) -> Array:
 
 
 def _sums(values: Callable[[slice, slice], Array], rows: Array) -> Array:
-    """Σ over all places of an image, (N, C), where `values(images, places)` are the sums over a block's."""
+    """Σ over all places of an image, (N, C), where `values(images, places)` gives a block's sums."""
     n, places, channels = rows.shape
     parts: dict[tuple[int, int], Array] = {}
 

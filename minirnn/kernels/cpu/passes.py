@@ -76,7 +76,7 @@ def where_positive(dy: Array, y: Array) -> Array:
 
 
 def before_relu(y: Array, relu: bool, lay: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """The way back through the ReLU that an operation ends with, if it does: dy → dy in front of it.
+    """The way back through the ReLU that an operation may end with: dy → the gradient before the ReLU.
 
     Args:
         y: the operation's result.

@@ -18,7 +18,7 @@ from minirnn.kernels.cpu.walk import BLOCK, walk
 from minirnn.kernels.table import kernel as register
 from minirnn.ops.pooling import Pair, Windows, avg_pool2d, max_pool2d
 
-_ROWS = 16  # rows of a block, at least, where the windows at its edge are asked twice
+_ROWS = 16  # rows of a block, at least, where the windows at its edge are computed twice
 
 
 class _WindowRows(Windows):
@@ -61,7 +61,7 @@ class _WindowRows(Windows):
         """Fill `dx` (N, H, W, C) with what `work(images, rows, part)` adds to each part of it.
 
         `rows` are rows of windows, and `part` is zeros that stand for what they see. Windows overlap,
-        so those at the edge of a block are asked twice, and each time one of their rows counts.
+        so those at the edge of a block are computed twice, and each block keeps its own rows of dx.
         """
         (py, px), (height, width) = self.padding, self.input
         (kernel, _), (stride, _) = self.kernel, self.stride

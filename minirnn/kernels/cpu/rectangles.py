@@ -24,7 +24,7 @@ class Rectangles:
         shape: (N, C, H, W) of the maps.
 
     Attributes:
-        filled: numbers of those rectangles that are not empty.
+        filled: indices of the rectangles that are not empty.
 
     Source: Bender and Farach-Colton, "The LCA problem revisited", 2000, section 3.
     """

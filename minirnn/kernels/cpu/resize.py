@@ -67,7 +67,7 @@ def _halve(dy: Array) -> Array:
 
 
 def _picture(x: Array, **settings: Any) -> bool:
-    """Whether rows are long and few, as a picture's: with many channels the plain form is as quick."""
+    """Whether there are few channels, as in a picture: with many, the plain form is as quick."""
     return x.shape[1] <= _FEW
 
 

@@ -105,13 +105,13 @@ def readings(
 
     Args:
         side: of R regions.
-        bins: of a region.
+        bins: of a region along this axis.
         length: cells of the axis.
-        only: if given, this sample of each bin alone, with a weight of 1; else all, which share a bin's 1.
+        only: if given, this sample of each bin alone, with weight 1; else all, weights adding up to 1.
 
     Returns:
         low, high, low_weight, high_weight: (R, bins, samples). A sample that reads nothing has weights of
-        0, and the cells of its bin's first.
+        0, and the low cell of the first sample of its bin.
     """
     kind = side.start.dtype
     start, step, samples = (a[:, None, None] for a in (side.start, side.size / bins, side.samples))

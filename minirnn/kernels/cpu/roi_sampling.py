@@ -90,7 +90,7 @@ def _maximum(
         best = np.zeros((len(image_index) * len(in_region), cells.shape[1]), cells.dtype)
         for step, (bin_rows, matrix) in enumerate(steps):
             value = matrix @ cells
-            # Every region that is not empty has the first sample: it wins against nothing at all.
+            # Every region that is not empty has the first sample, which has nothing to beat yet.
             best[bin_rows] = value if step == 0 else np.maximum(best[bin_rows], value)
         store(pooled, block, best)
 

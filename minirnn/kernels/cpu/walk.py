@@ -55,7 +55,7 @@ def walk(
         numbers: array elements that one index stands for, width · channels of a row.
         most: numbers of a block, at most; but it has one index at least. None is one block a thread: for
             what takes one step alone, or keeps something from one index to the next.
-        least: numbers below which no further thread is asked.
+        least: numbers for each thread, at least: for fewer, no further thread is asked.
 
     Inside of `work`, a walk stays in its thread; and where another thread is walking already, this one
     does all blocks itself.
@@ -74,7 +74,7 @@ def walk(
 
 
 def steps_of(axes: Sequence[int], size: int) -> list[int]:
-    """How many indices of each axis a block of `size` has: whole inner axes where there is room."""
+    """How many indices of each axis a block of `size` indices has: whole inner axes where there is room."""
     inner = [math.prod(axes[k + 1 :]) for k in range(len(axes))]
     return [max(size // max(n, 1), 1) for n in inner]
 
@@ -116,7 +116,7 @@ def _in_threads(work: Callable, places: Sequence[tuple[slice, ...]], threads: in
 
 
 def _is_ours() -> bool:
-    """Whether this thread may walk in threads: nobody else does.
+    """Whether this thread may walk in threads, since no other does.
 
     Asking and taking is one operation, which Ctrl-C cannot part; and what it leaves behind after that is
     this thread's own, and found by it the next time.
@@ -136,7 +136,7 @@ def _run(work: Callable, places: Sequence[tuple[slice, ...]]) -> None:
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that wait for work; this one does the first part itself."""
+    """Threads that wait for work: one fewer, since the caller does the first part itself."""
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="minirnn")
 
 

@@ -173,7 +173,8 @@ def correlate(
 def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
     """dL/dw (3, 3, C, O) of the convolution: the same values, multiplied with those of dy.
 
-    From Y = Aᵀ[U ⊙ V]A follows dU = (A dY Aᵀ) ⊙ V, summed over tiles, and dw = Gᵀ dU G.
+    With U = G g Gᵀ and V = Bᵀ d B: from Y = Aᵀ[U ⊙ V]A follows dU = (A dY Aᵀ) ⊙ V, summed over
+    tiles, and dw = Gᵀ dU G.
     """
     channels, outputs = cells.shape[3], dy.shape[3]
     tiles = _Tiles(cells, padding, _TOGETHER // (36 * (channels + outputs)))
