@@ -86,6 +86,6 @@ upgrade: env  ## install the newest versions that pyproject.toml allows and writ
 	@git --no-pager diff --stat -- constraints.txt
 
 clean:  ## remove caches and builds (keeps .venv, data and runs)
-	rm -rf build dist site/_build site/guide site/lessons site/extra *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist site/_build site/guide site/lessons site/pictures site/extra *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find minirnn tests notebooks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +

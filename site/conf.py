@@ -13,6 +13,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE / "_ext"))
 
+from gallery import write_gallery  # noqa: E402
+
 project = "minirnn"
 author = "the authors of minirnn"
 extensions = [
@@ -55,6 +57,8 @@ def gathered() -> None:
     shutil.rmtree(extra, ignore_errors=True)
     extra.mkdir()
     shutil.copy(ROOT / "docs" / "misalignment.html", extra / "misalignment.html")
+    shutil.rmtree(HERE / "pictures", ignore_errors=True)
+    write_gallery(ROOT / "notebooks", HERE / "pictures")
     for path in (HERE / "lessons").glob("*.ipynb"):
         text = path.read_text(encoding="utf-8")
         link = "[`docs/misalignment.html`](../docs/misalignment.html)"
