@@ -80,8 +80,7 @@ def explain(
     write_whole(out, xray_page(seen, fates, photo.name))
     count = len(seen.detections.scores)
     say(f"{photo}: {count} detections")
-    for (box, label, fate), text in zip(fates, missed, strict=True):
-        del box, label
+    for (_, _, fate), text in zip(fates, missed, strict=True):
         say(f"{text}: {fate.sentence}")
     say(f"{out}: {out.stat().st_size / 1e6:.1f} MB; open it in a browser")
     if as_json:

@@ -5,7 +5,6 @@ It holds its pictures inside, loads nothing and runs nothing.
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import os
@@ -22,6 +21,7 @@ from PIL import Image
 
 from minirnn.draw.boxes import host_array
 from minirnn.draw.curves import curves_figure, read_metrics
+from minirnn.draw.data_url import data_url
 from minirnn.draw.detections import Names, Skeleton, match_objects, pair_of_pictures
 from minirnn.errors import InputError
 from minirnn.files import write_whole
@@ -290,13 +290,13 @@ def _png(figure: Figure) -> str:
     picture = Image.open(file).convert("RGB").quantize(64, dither=Image.Dither.NONE)
     file = io.BytesIO()
     picture.save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_url(file.getvalue(), "png")
 
 
 def _webp(picture: np.ndarray, quality: int) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="WEBP", quality=quality, method=4)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_url(file.getvalue(), "webp")
 
 
 def _software() -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from minirnn.draw.data_url import data_url
 
 LONGEST = 800  # pixels of the longer side of the photograph on the page
 
@@ -50,4 +51,4 @@ def mask_url(mask: np.ndarray) -> str:
 def _url(picture: Image.Image, kind: str, **options: Any) -> str:
     file = io.BytesIO()
     picture.save(file, format=kind, **options)
-    return f"data:image/{kind.lower()};base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_url(file.getvalue(), kind.lower())

@@ -16,6 +16,7 @@ from minirnn.backend import to_host
 from minirnn.boxes.geometry import iou
 from minirnn.errors import InputError
 from minirnn.models import RCNN
+from minirnn.ops.activation import sigmoid, softmax
 from minirnn.structures import Detections
 from minirnn.transform import scaled_size
 
@@ -125,7 +126,7 @@ class Trace:
         canvas = stages["input"].shape[2:]
         self._filled = seen[0] / canvas[0], seen[1] / canvas[1]
         self.regions = self._boxes(stages["box_regions"])
-        self.probabilities = _softmax(_host(stages["class_logits"]))
+        self.probabilities = softmax(_host(stages["class_logits"]), axis=1)
         if model.config.background_last:
             self.probabilities = np.roll(self.probabilities, 1, axis=1)
         names = [name for name in stages if name[0] == "P" and name[1:].isdigit()]
@@ -169,7 +170,7 @@ class Trace:
             anchors=self._boxes(anchors),
             anchor_levels=np.repeat(np.arange(len(levels)), [len(each) for each in levels]),
             moved=self._boxes(self.model.rpn.coder.decode(anchors, deltas)),
-            objectness=_sigmoid(_host(stages["objectness"])[0]),
+            objectness=sigmoid(_host(stages["objectness"])[0].astype(float)),
             before=_host(stages["anchors_of_proposals_before_nms"]),
             before_boxes=self._boxes(stages["proposals_before_nms"][0]),
             kept=_host(stages["proposals_kept"]),
@@ -252,12 +253,3 @@ def trace(model: RCNN, image: np.ndarray, **options: Any) -> Trace:
 
 def _host(array: Any) -> np.ndarray:
     return to_host(data_of(array))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(logits.astype(float), -60, 60)))

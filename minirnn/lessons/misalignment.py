@@ -9,7 +9,6 @@ Its arithmetic is `pages/misalignment.js`, which tests hold against the library.
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import click
 from PIL import Image
 
+from minirnn.draw.data_url import data_url
 from minirnn.files import write_whole
 from minirnn.lessons.subjects import photograph
 
@@ -37,7 +37,7 @@ def page() -> str:
     memory = io.BytesIO()
     Image.fromarray(subject.image).save(memory, format="JPEG", quality=78)
     data = {
-        "photograph": "data:image/jpeg;base64," + base64.b64encode(memory.getvalue()).decode(),
+        "photograph": data_url(memory.getvalue(), "jpeg"),
         "licence": subject.licence,
         "boxes": dict(zip(subject.names, subject.boxes.tolist(), strict=True)),
         "outline": HELMET,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from dataclasses import dataclass
 from typing import Any
 
+from minirnn.draw.data_url import data_url
 from minirnn.draw.picture import Picture
 
 
@@ -29,12 +29,10 @@ class Verdict:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
         shown = {"text/plain": self.message}
         if self.picture is not None:
-            image = base64.b64encode(self.picture.png()).decode()
+            image = data_url(self.picture.png(), "png")
             text = html.escape(self.message).replace("\n", "<br>")
             alt = "the smallest case in which the answer is wrong"
-            shown["text/html"] = (
-                f'<p>{text}</p><img alt="{alt}" src="data:image/png;base64,{image}">'
-            )
+            shown["text/html"] = f'<p>{text}</p><img alt="{alt}" src="{image}">'
         return shown
 
     def __repr__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import os
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 
 from minirnn import __version__
 from minirnn.draw.bench import COLOURS
+from minirnn.draw.data_url import data_url
 
 if TYPE_CHECKING:
     from minirnn.verify.table import Row, Table
@@ -58,8 +58,8 @@ def picture(figure: Figure, what: str) -> str:
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}):  # letters as text: a third of the size
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f"<img alt='{html.escape(what)}' src='data:image/svg+xml;base64,{data}'>"
+    source = data_url(buffer.getvalue(), "svg+xml")
+    return f"<img alt='{html.escape(what)}' src='{source}'>"
 
 
 def write_errors(path: str | os.PathLike[str], table: Table) -> None:
