@@ -142,6 +142,12 @@ def test_arrays_may_be_named():
     np.testing.assert_array_equal(TABLE["crop"](**named), TABLE["crop"](*arrays, **settings))
 
 
+def test_settings_may_stand_by_position():
+    (masks, boxes, index), settings = CASES["crop"](np.random.default_rng(0))
+    fast = TABLE["crop"].kernels[0].function
+    assert TABLE["crop"].chosen((masks, boxes, index, settings["size"]), {}) is fast
+
+
 @pytest.mark.parametrize("name", [name for name, entry in TABLE.items() if entry.check])
 def test_input_is_checked_whatever_computes_it(name, monkeypatch):
     def refuse(*arrays, **settings):
@@ -193,6 +199,22 @@ def test_a_whole_model_trains_plainly():
         assert a.keys() == b.keys()
         for name in a:
             assert a[name] == pytest.approx(b[name], rel=1e-4), name
+
+
+def test_a_network_takes_every_kernel_that_there_is(monkeypatch):
+    plainly, choose = set(), table.Operation.chosen
+
+    def watched(entry, arrays, settings):
+        chosen = choose(entry, arrays, settings)
+        if entry.kernels and chosen is entry.plain:
+            plainly.add(entry.name)
+        return chosen
+
+    monkeypatch.setattr(table.Operation, "chosen", watched)
+    two_steps()
+    model = minirnn.build_model("maskrcnn_shapes", seed=0, box_score_threshold=0.0)
+    assert len(model.predict([np.full((96, 128, 3), 90, np.uint8)])[0].boxes)
+    assert not plainly
 
 
 def test_the_environment_switches_kernels_off():

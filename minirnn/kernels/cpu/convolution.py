@@ -30,9 +30,12 @@ from minirnn.ops import convolution as plain
 from minirnn.ops.checks import Pair, pair, transposed_size
 
 
-def on_host(*arrays: Any, **settings: Any) -> bool:
-    """Whether all arrays are NumPy's."""
-    return all(array is None or isinstance(array, np.ndarray) for array in arrays)
+def on_host(*arguments: Any, **settings: Any) -> bool:
+    """Whether no argument is another library's array; settings may stand among them, by position."""
+    return not any(
+        hasattr(each, "shape") and not isinstance(each, np.ndarray | np.generic)
+        for each in arguments
+    )
 
 
 def _one_group(*arrays: Any, groups: int = 1, **settings: Any) -> bool:
