@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.ops.checks import conv_size
+
 Case = tuple[tuple, dict[str, Any]]
 
 
@@ -31,8 +33,11 @@ def _pick(rng: np.random.Generator, *values: int) -> int:
 
 def for_conv2d(rng: np.random.Generator) -> Case:
     """Any geometry; one in three is a 3x3 of many channels, which is Winograd's in float32."""
-    dtype, relu = _dtype(rng), bool(rng.random() < 0.5)
-    if rng.random() < 0.35:
+    dtype, relu, relu6 = _dtype(rng), bool(rng.random() < 0.5), bool(rng.random() < 0.2)
+    if rng.random() < 0.25:
+        return _for_depthwise(rng, dtype, relu, relu6)
+    if rng.random() < 0.4:
+        relu6 = False  # it would hide the largest result, of which Winograd's error is a share
         n, c, o, h, w = 2, 32, _pick(rng, 32, 40), _pick(rng, 16, 23), _pick(rng, 17, 24)
         kernel, stride, padding, dilation, groups = (3, 3), (1, 1), (1, 1), (1, 1), 1
     else:
@@ -46,15 +51,38 @@ def for_conv2d(rng: np.random.Generator) -> Case:
         dilation = (_pick(rng, 1, 1, 2), _pick(rng, 1, 1, 2))
         least = [max(d * (k - 1) + 1 - 2 * p, 1) for k, d, p in zip(kernel, dilation, padding)]  # noqa: B905
         h, w = (size + _pick(rng, 0, 1, 6, 30) for size in least)
-    size = tuple(
-        (m + 2 * p - d * (k - 1) - 1) // s + 1
-        for m, k, s, p, d in zip((h, w), kernel, stride, padding, dilation, strict=True)
-    )
+        if rng.random() < 0.2:  # opposite sides differ
+            padding = tuple((p, p + _pick(rng, 0, 1, 3)) for p in padding)
+    size = conv_size((h, w), kernel, stride, padding, dilation)
     bias = None if rng.random() < 0.3 else _drawn(rng, dtype, o)
     added = (_drawn(rng, dtype, n, o, *size),) if rng.random() < 0.4 else ()
     arrays = (_drawn(rng, dtype, n, c, h, w), _drawn(rng, dtype, o, c // groups, *kernel), bias)
     settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    return (*arrays, *added), settings | {"relu": relu}
+    return (*arrays, *added), settings | {"relu": relu, "relu6": relu6}
+
+
+def _for_depthwise(rng: np.random.Generator, dtype: Any, relu: bool, relu6: bool) -> Case:
+    """A kernel for each channel; rows of several parts, maps of several blocks, and single places."""
+    n, c, k = _pick(rng, 0, 1, 1, 2), _pick(rng, 2, 3, 40), _pick(rng, 1, 3, 3, 5, 5)
+    h, w = (_pick(rng, 1, 2, 9, 17, 30) for _ in range(2))
+    if rng.random() < 0.2:
+        n, c, k, h, w = 1, 96, 5, 23, 40
+    kernel, stride = (k, _pick(rng, k, k, 2)), (_pick(rng, 1, 2), _pick(rng, 1, 2, 3))
+    dilation = (_pick(rng, 1, 1, 2, 3), _pick(rng, 1, 1, 2))
+    padding = tuple(  # none, as much as keeps the size, or more than that; sides alike or not
+        (d * (each - 1) * _pick(rng, 1, 1, 2) // 2, d * (each - 1) // 2 + _pick(rng, 0, 1))
+        for each, d in zip(kernel, dilation, strict=True)
+    )
+    h, w = (
+        max(m, d * (each - 1) + 1 - sum(p))
+        for m, d, each, p in zip((h, w), dilation, kernel, padding, strict=True)
+    )
+    size = conv_size((h, w), kernel, stride, padding, dilation)
+    bias = None if rng.random() < 0.3 else _drawn(rng, dtype, c)
+    added = (_drawn(rng, dtype, n, c, *size),) if rng.random() < 0.3 else ()
+    arrays = _drawn(rng, dtype, n, c, h, w), _drawn(rng, dtype, c, 1, *kernel), bias, *added
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": c}
+    return arrays, settings | {"relu": relu, "relu6": relu6}
 
 
 def for_conv_transpose2d(rng: np.random.Generator) -> Case:
@@ -116,6 +144,11 @@ def for_relu(rng: np.random.Generator) -> Case:
     return (_any_shape(rng),), {}
 
 
+def for_relu6(rng: np.random.Generator) -> Case:
+    """The same, with numbers beyond both ends."""
+    return (_any_shape(rng) * 5,), {}
+
+
 def for_sgd_step(rng: np.random.Generator) -> Case:
     """A parameter, its gradient and its velocity, in the same order in memory or not."""
     parameter = _any_shape(rng)
@@ -144,5 +177,6 @@ CASES: dict[str, Callable[[np.random.Generator], Case]] = {
     "group_norm": for_group_norm,
     "linear": for_linear,
     "relu": for_relu,
+    "relu6": for_relu6,
     "sgd_step": for_sgd_step,
 }

@@ -75,8 +75,9 @@ def test_the_convolutions_are_those_of_the_network(monkeypatch):
     found: Counter[Convolution] = Counter()
     original = layers.conv2d
 
-    def recording(x, weight, bias, *residual, stride, padding, groups, relu, dilation):
+    def recording(x, weight, bias, *residual, stride, padding, groups, relu, relu6, dilation):
         assert dilation == 1
+        assert not relu6
         assert padding == weight.shape[2] // 2
         shape = (len(x), x.shape[1], weight.shape[0], weight.shape[2], stride, *x.shape[2:])
         found[Convolution(*shape, x.shape[1] == 3)] += 1

@@ -24,6 +24,7 @@ from minirnn.kernels import report, table
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.correlation import Geometry
 from minirnn.kernels.cpu.layout import nhwc_of
+from minirnn.ops.checks import sides
 
 CASES = {**kernel_cases_ops.CASES, **kernel_cases_regions.CASES}
 TABLE = report.every_operation()
@@ -90,9 +91,13 @@ def by_winograd(name, arrays, settings):
     if name != "conv2d":
         return False
     x, weight, *_ = arrays
-    where = (settings[key] for key in ("stride", "padding", "dilation"))
-    geometry = Geometry(weight.shape[2:], *where, x.shape[2:])
-    return settings["groups"] == 1 and winograd.suits(nhwc_of(x), len(weight), geometry)
+    if settings["groups"] > 1:
+        return False
+    (top, bottom), (left, right) = sides(settings["padding"])
+    ring, more = (min(top, bottom), min(left, right)), (abs(top - bottom), abs(left - right))
+    size = x.shape[2] + more[0], x.shape[3] + more[1]
+    geometry = Geometry(weight.shape[2:], settings["stride"], ring, settings["dilation"], size)
+    return winograd.suits(nhwc_of(x), len(weight), geometry)
 
 
 def test_winograd_is_among_the_cases():

@@ -38,8 +38,13 @@ def make_norm(name: str, eps: float = 1e-5) -> Norm:
     if name == "frozen_batch_norm":
         return lambda channels: FrozenBatchNorm2d(channels, eps)
     if name == "group_norm":
-        return lambda channels: GroupNorm(channels, min(32, channels // 4), eps)
+        return lambda channels: GroupNorm(channels, _groups(channels), eps)
     raise InputError(f"norm is {name!r}; it should be 'frozen_batch_norm' or 'group_norm'")
+
+
+def _groups(channels: int) -> int:
+    """Groups of four channels or more, as many as divide them, up to the paper's 32."""
+    return max(k for k in range(1, max(min(32, channels // 4), 1) + 1) if channels % k == 0)
 
 
 class BasicBlock(Module):

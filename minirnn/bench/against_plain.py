@@ -110,7 +110,7 @@ _PICTURE = (480, 640)
 
 
 def _conv(c: int, o: int, side: int, size: tuple[int, int], *add: Any, **settings: Any) -> Call:
-    arrays = maps(1, c, *size), weights(o, c, side, side), numbers(o)
+    arrays = maps(1, c, *size), weights(o, c // settings.get("groups", 1), side, side), numbers(o)
     return case(*arrays, *add, padding=side // 2, relu=True, **settings)
 
 
@@ -133,9 +133,12 @@ CASES: dict[str, Call] = {
     "arranged": case(numbers(256, 256, 3, 3)),
     "flatten": case(maps(200, 256, 7, 7)),
     "relu": case(maps(1, 256, 60, 80)),
+    "relu6": case(maps(1, 256, 60, 80)),
     "conv2d 3x3": _conv(64, 64, 3, (120, 160)),
     "conv2d 1x1 + shortcut": _conv(64, 256, 1, (120, 160), maps(1, 256, 120, 160)),
     "conv2d 7x7/2": _conv(3, 64, 7, _PICTURE, stride=2),
+    "conv2d depthwise 3x3": _conv(96, 96, 3, (120, 160), groups=96),
+    "conv2d depthwise 5x5/2": _conv(96, 96, 5, (120, 160), groups=96, stride=2),
     "conv_transpose2d 2x2/2": case(
         *(maps(20, 256, 14, 14), weights(256, 256, 2, 2), numbers(256)), stride=2, relu=True
     ),

@@ -14,7 +14,7 @@ from minirnn.bench.machine import describe, threads_limited_to
 from minirnn.bench.ops_stages import anchor_cases, mask_cases, nms_cases
 from minirnn.bench.peers import ONNX, PYCOCOTOOLS, TORCH, TORCHVISION, Peers
 from minirnn.bench.report import Progress, Report, silent
-from minirnn.bench.shapes import convolutions
+from minirnn.bench.shapes import Convolution, convolutions, depthwise_convolutions
 from minirnn.bench.timing import Sum
 from minirnn.errors import InputError
 from minirnn.kernels.cpu.memory import keep_freed
@@ -22,6 +22,8 @@ from minirnn.verify.drawing import Case as Call
 from minirnn.verify.drawing import case, mapped
 
 PEERS = (TORCH, ONNX, TORCHVISION, PYCOCOTOOLS)
+#: Groups of rows with a sum over all of them, and how the sum is called.
+_SUMS = {"conv": "convolutions", "depthwise": "depthwise convolutions of EfficientNet-Lite0 at 640"}
 #: What makes the cases of one kind, and a text to find it by. Inputs are made when a case's turn comes.
 Maker = tuple[str, Callable[[np.random.Generator], Iterator[Case]]]
 
@@ -85,22 +87,8 @@ class Layer:
 def layers(size: tuple[int, int]) -> list[Layer]:
     """The layers of the network for a canvas of this height and width, in its order."""
     found = [
-        Layer(
-            shape.name,
-            "conv",
-            "conv2d",
-            case(
-                maps(shape.images, shape.inputs, shape.height, shape.width),
-                weights(shape.outputs, shape.inputs, shape.kernel, shape.kernel),
-                numbers(shape.outputs),
-                stride=shape.stride,
-                padding=shape.kernel // 2,
-            ),
-            2.0 * shape.macs,
-            count,
-            shape.sees_image,
-        )
-        for shape, count in convolutions(*size).items()
+        *(_convolution(*each, "conv") for each in convolutions(*size).items()),
+        *(_convolution(*each, "depthwise") for each in depthwise_convolutions().items()),
     ]
     stamps = case(maps(100, 256, 14, 14), weights(256, 256, 2, 2), numbers(256), stride=2)
     full = case(numbers(1000, 12544), weights(1024, 12544), numbers(1024))
@@ -123,6 +111,24 @@ def layers(size: tuple[int, int]) -> list[Layer]:
         call = case(*inputs, output_size=side, spatial_scale=0.25, **settings)
         found.append(Layer(f"{operation} {count}x256x{side}x{side}", operation, operation, call))
     return found
+
+
+def _convolution(shape: Convolution, count: int, group: str) -> Layer:
+    inner = shape.inputs // shape.groups
+    call = case(
+        maps(shape.images, shape.inputs, shape.height, shape.width),
+        weights(shape.outputs, inner, shape.kernel, shape.kernel),
+        numbers(shape.outputs),
+        stride=shape.stride,
+        padding=shape.kernel // 2,
+        groups=shape.groups,
+    )
+    return Layer(
+        *(shape.name, group, "conv2d", call),
+        flops=2.0 * shape.macs,
+        count=count,
+        sees_image=shape.sees_image,
+    )
 
 
 def makers(size: tuple[int, int], peers: Peers) -> list[Maker]:
@@ -177,15 +183,16 @@ def run_ops(
                 if not only or any(text in f"{part.group}, {part.name}" for text in only):
                     rows.append(part.measure(repeat))
     if not rows:
-        groups = "conv, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle"
+        groups = "conv, depthwise, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle"
         raise InputError(
             f"no row is named {' or '.join(only)}; there are the groups {groups} (each with "
             "'forward' and 'backward' where it has a gradient), and rows such as 'conv3x3 256-256'"
         )
     sums = [
-        Sum.of(f"all {sum(row.count for row in own)} convolutions, {direction}", own)
+        Sum.of(f"all {sum(row.count for row in own)} {name}, {direction}", own)
+        for group, name in _SUMS.items()
         for direction in ("forward", "backward")
-        if (own := [row for row in rows if row.group == f"conv {direction}"])
+        if (own := [row for row in rows if row.group == f"{group} {direction}"])
     ]
     title = f"operations of Mask R-CNN R-50-FPN at {size[0]}x{size[1]}"
     return Report(title, rows, machine, sums, peers.absent)

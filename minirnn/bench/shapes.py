@@ -1,10 +1,12 @@
-"""Every convolution of Mask R-CNN R-50-FPN, and how often each shape occurs."""
+"""Every convolution of Mask R-CNN R-50-FPN, and the depthwise ones of EfficientNet-Lite0, by shape."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from minirnn.backbones.efficientnet_lite import STAGES, STEM
 
 _BLOCKS = (3, 4, 6, 3)  # of ResNet-50
 _PYRAMID = 256
@@ -27,6 +29,7 @@ class Convolution(NamedTuple):
     height: int
     width: int
     sees_image: bool = False
+    groups: int = 1
 
     @property
     def output(self) -> tuple[int, int]:
@@ -37,17 +40,22 @@ class Convolution(NamedTuple):
     def macs(self) -> int:
         """Multiplications of the sum as it is defined."""
         height, width = self.output
-        return self.images * self.inputs * self.outputs * self.kernel**2 * height * width
+        seen = self.inputs // self.groups
+        return self.images * seen * self.outputs * self.kernel**2 * height * width
 
     @property
     def name(self) -> str:
-        """Such as "conv3x3 256-256 200x304", with "/2" behind the kernel for stride 2."""
+        """Such as "conv3x3 256-256 200x304", with "/2" behind the kernel for stride 2.
+
+        Or "depthwise3x3 96 160x160", where each channel is a group.
+        """
         stride = f"/{self.stride}" if self.stride > 1 else ""
         many = f"{self.images}x" if self.images > 1 else ""
-        return (
-            f"conv{self.kernel}x{self.kernel}{stride} {self.inputs}-{self.outputs} "
-            f"{many}{self.height}x{self.width}"
-        )
+        window = f"{self.kernel}x{self.kernel}{stride}"
+        size = f"{many}{self.height}x{self.width}"
+        if self.groups > 1:
+            return f"depthwise{window} {self.inputs} {size}"
+        return f"conv{window} {self.inputs}-{self.outputs} {size}"
 
 
 def convolutions(height: int, width: int, rois: int = 100, images: int = 1) -> Counter[Convolution]:
@@ -62,6 +70,20 @@ def convolutions(height: int, width: int, rois: int = 100, images: int = 1) -> C
     found: Counter[Convolution] = Counter(_backbone(images, height, width))
     found.update(_pyramid(images, height, width))
     return found + Counter(_mask_head(rois))
+
+
+def depthwise_convolutions(side: int = 640, images: int = 1) -> Counter[Convolution]:
+    """The distinct depthwise convolutions of EfficientNet-Lite0 on square pictures, with their number."""
+    found: Counter[Convolution] = Counter()
+    channels, size = STEM, side // 2
+    for kinds in STAGES.values():
+        for kind in kinds:
+            for number in range(kind.count):
+                wide, stride = channels * kind.widening, kind.stride if number == 0 else 1
+                shape = (images, wide, wide, kind.kernel, stride, size, size)
+                found[Convolution(*shape, groups=wide)] += 1
+                channels, size = kind.outputs, size // stride
+    return found
 
 
 def _backbone(n: int, height: int, width: int) -> Iterator[Convolution]:

@@ -35,7 +35,7 @@ def bench() -> None:
     multiple=True,
     metavar="NAME",
     help="Only rows whose name or group holds this text, as often as you like: conv, conv3x3, "
-    "conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle, backward, ….",
+    "depthwise, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle, backward, ….",
 )
 @click.option(
     "--size",

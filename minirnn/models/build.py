@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.anchors import AnchorGenerator
+from minirnn.backbones.efficientnet_lite import EfficientNetLite0
 from minirnn.backbones.fpn import BackboneWithFPN
 from minirnn.backbones.resnet import ResNet, make_norm, resnet_stage, stage_channels
 from minirnn.backbones.single import SingleMap
@@ -133,6 +134,10 @@ def backbone(config: Config, rng: Rng) -> Features:
     body: Any
     if c.name == "small":
         body = SmallBackbone(widths=c.small_widths, blocks=c.small_blocks, norm=c.norm, rng=rng)
+    elif c.name == "efficientnet_lite0":
+        body = EfficientNetLite0(
+            norm=c.norm, eps=c.norm_eps, frozen_stages=c.frozen_stages, rng=rng
+        )
     else:
         body = ResNet(
             int(c.name.removeprefix("resnet")),

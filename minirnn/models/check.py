@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CHOICES = {
     "backbone_maps": ("fpn", "c4", "c5", "dc5"),
     "proposals": ("rpn", "given"),
-    "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "small"),
+    "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0", "small"),
     "norm": ("frozen_batch_norm", "group_norm"),
     "roi_operation": ("align", "warp", "pool"),
     "roi_level_rule": ("floor", "round"),
@@ -143,8 +143,8 @@ def _check_anchors(config: Config) -> None:
 def _check_single_map(config: Config) -> None:
     """Fields of a pyramid, or of heads without a trunk, must be left alone where there is none."""
     maps, default = config.backbone.maps, type(config)()
-    if config.backbone.name == "small":
-        refuse("backbone_maps", maps, "'fpn' with the small backbone")
+    if not config.backbone.name.startswith("resnet"):
+        refuse("backbone_maps", maps, f"'fpn' with {config.backbone.name}, which is no ResNet")
     idle = ("fpn_", "roi_canonical_", "roi_level_", *(["box_width"] if maps == "c4" else []))
     for name in config.flat():
         if name.startswith(idle) and config[name] != default[name]:

@@ -39,6 +39,37 @@ _DETECTRON2_SINGLE = _OTHERS.replace(
 _C4 = _DETECTRON2_SINGLE.replace(backbone_maps="c4", box_pool=14, mask_pool=14, mask_convolutions=0)
 _DC5 = _DETECTRON2_SINGLE.replace(backbone_maps="dc5", dilated_first=True)
 
+# Photographs on a laptop, from scratch: the small backbone with one more stage.
+_LAPTOP = Config().replace(
+    backbone="small",
+    norm="group_norm",
+    small_widths=(64, 128, 256, 256),
+    small_blocks=(1, 1, 1, 1),
+    fpn_channels=64,
+    num_classes=81,
+    min_size=(640,),
+    max_size=1066,
+    anchor_sizes=((16,), (32,), (64,), (128,), (256,)),
+    anchors_rounded=False,
+    anchor_offset=0.5,
+    anchor_integer_strides=False,
+    rpn_pre_nms_train=500,
+    rpn_pre_nms_test=1000,
+    rpn_post_nms_train=300,
+    # Nothing is learned about crowd regions, so that they fill with detections that count for
+    # nothing. There must be room beside them.
+    rpn_post_nms_test=1000,
+    roi_aligned=True,
+    roi_canonical_size=128.0,
+    roi_samples=128,
+    box_width=256,
+    box_max_detections=300,
+    # Masks are what this network learns last; with 64 channels it takes much longer over them.
+    mask_width=256,
+    mask_convolutions=2,
+    mask_paste="continuous",
+)
+
 #: The named models. torchvision's names mean torchvision's conventions.
 PRESETS: dict[str, Config] = {
     "maskrcnn_resnet50_fpn": _TORCHVISION,
@@ -106,35 +137,17 @@ PRESETS: dict[str, Config] = {
         box_nms_iou=0.3,
         mask_paste="continuous",
     ),
-    # Photographs, from scratch, on a laptop: the small backbone with one more stage.
-    "maskrcnn_small_fpn": Config().replace(
-        backbone="small",
-        norm="group_norm",
-        small_widths=(64, 128, 256, 256),
-        small_blocks=(1, 1, 1, 1),
-        fpn_channels=64,
-        num_classes=81,
-        min_size=(640,),
-        max_size=1066,
-        anchor_sizes=((16,), (32,), (64,), (128,), (256,)),
-        anchors_rounded=False,
-        anchor_offset=0.5,
-        anchor_integer_strides=False,
-        rpn_pre_nms_train=500,
-        rpn_pre_nms_test=1000,
-        rpn_post_nms_train=300,
-        # Nothing is learned about crowd regions, so that they fill with detections that count for
-        # nothing. There must be room beside them.
-        rpn_post_nms_test=1000,
-        roi_aligned=True,
-        roi_canonical_size=128.0,
-        roi_samples=128,
-        box_width=256,
-        box_max_detections=300,
-        # Masks are what this network learns last; with 64 channels it takes much longer over them.
-        mask_width=256,
-        mask_convolutions=2,
-        mask_paste="continuous",
+    "maskrcnn_small_fpn": _LAPTOP,
+    # The same with a backbone that knows photographs (`--weights imagenet`): stem and C2 stay as they are.
+    "maskrcnn_efficientnet_lite0_fpn": _LAPTOP.replace(
+        transform={"image_mean": (127 / 255,) * 3, "image_std": (128 / 255,) * 3},
+        backbone={
+            "name": "efficientnet_lite0",
+            "norm": "frozen_batch_norm",
+            "norm_eps": 1e-3,
+            "frozen_stages": 2,
+        },
+        fpn={"channels": 128},
     ),
     # 128-pixel pictures of shapes, from scratch, on a laptop.
     "maskrcnn_shapes": Config().replace(

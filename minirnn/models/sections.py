@@ -39,7 +39,7 @@ class BackboneConfig:
     """The network that makes maps of a picture. Flat names: `backbone` for `name`, else the fields'.
 
     Attributes:
-        name: "resnet18", "resnet34", "resnet50", "resnet101" or "small".
+        name: "resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0" or "small".
         maps: which maps are read: "fpn", a pyramid of them; "c4", C4 alone, with the stage of C5 as
             the trunk of the heads; "c5", C5 alone (stride 32); "dc5", C5 with dilation (stride 16).
             All but "fpn" need a ResNet.

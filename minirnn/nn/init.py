@@ -19,6 +19,11 @@ def kaiming_normal_fan_out(shape: tuple[int, ...], rng: np.random.Generator) -> 
     return (rng.standard_normal(shape) * np.sqrt(2 / _fans(shape)[1])).astype(np.float32)
 
 
+def kaiming_normal_depthwise(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """The same for a depthwise kernel (C, 1, kh, kw), each of whose inputs has one output: kh·kw."""
+    return (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[2:]))).astype(np.float32)
+
+
 def kaiming_uniform(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Uniform in ±sqrt(3 / fan-in), variance 1 / fan-in: keeps the values' size through linear layers."""
     bound = np.sqrt(3 / _fans(shape)[0])

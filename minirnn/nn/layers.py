@@ -9,6 +9,7 @@ import numpy as np
 from minirnn.nn import init
 from minirnn.nn.module import Module, parameter
 from minirnn.ops.activation import relu
+from minirnn.ops.activation import relu6 as ops_relu6
 from minirnn.ops.convolution import conv2d, conv_transpose2d, linear
 from minirnn.ops.normalisation import frozen_batch_norm, group_norm, scale_and_shift
 from minirnn.ops.pooling import max_pool2d
@@ -23,7 +24,8 @@ class Conv2d(Module):
         kernel: side of the kernel.
         rng: draws the initial weights.
         stride: step between patches.
-        padding: rings of zeros; None keeps the size (odd kernel, stride and dilation 1).
+        padding: rings of zeros; None keeps the size (odd kernel, stride and dilation 1); "same" is
+            TensorFlow's way, see `same_padding`.
         bias: whether there is a bias (not where a normalisation follows, which takes it away again).
         groups: groups of channels that do not see each other.
         dilation: distance between the pixels that the kernel looks at.
@@ -38,24 +40,46 @@ class Conv2d(Module):
         *,
         rng: np.random.Generator,
         stride: int = 1,
-        padding: int | None = None,
+        padding: int | str | None = None,
         bias: bool = True,
         groups: int = 1,
         dilation: int = 1,
         initial: Any = init.kaiming_normal_fan_out,
     ) -> None:
+        self.same = padding == "same"
         self.settings = {
             "stride": stride,
-            "padding": kernel // 2 if padding is None else padding,
+            "padding": kernel // 2 if padding in (None, "same") else padding,
             "groups": groups,
             "dilation": dilation,
         }
         self.weight = parameter(initial((outputs, inputs // groups, kernel, kernel), rng))
         self.bias = parameter(np.zeros(outputs, np.float32)) if bias else None
 
-    def forward(self, x: Any, *add: Any, relu: bool = False) -> Any:
-        """(N, C, H, W) → (N, O, H', W'); `add`, of the result's shape, is added, then ReLU, if asked."""
-        return conv2d(x, self.weight, self.bias, *add, relu=relu, **self.settings)
+    def window(self, x: Any) -> dict[str, Any]:
+        """stride, padding, groups and dilation for an input (N, C, H, W)."""
+        if not self.same:
+            return self.settings
+        size = self.weight.shape[2], self.settings["stride"], self.settings["dilation"]
+        return {**self.settings, "padding": tuple(same_padding(n, *size) for n in x.shape[2:])}
+
+    def forward(self, x: Any, *add: Any, **after: bool) -> Any:
+        """(N, C, H, W) → (N, O, H', W'); `add`, of the result's shape, is added, then `after`.
+
+        That is relu=True, relu6=True, or nothing.
+        """
+        return conv2d(x, self.weight, self.bias, *add, **after, **self.window(x))
+
+
+def same_padding(length: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """Zeros (before, after) an axis such that the result has ⌈length / stride⌉ places, TensorFlow's SAME.
+
+    Where their number is odd the last side has one more: a kernel of 3 with stride 2 on an even length
+    begins on the first pixel (0, 1), where torchvision's padding of 1 begins before it.
+    """
+    places = -(-length // stride)
+    total = max((places - 1) * stride + dilation * (kernel - 1) + 1 - length, 0)
+    return total // 2, total - total // 2
 
 
 class ConvTranspose2d(Module):
@@ -142,7 +166,7 @@ class GroupNorm(Module):
 
 
 def convolve_and_normalise(
-    convolution: Conv2d, norm: Any, x: Any, *add: Any, relu: bool = False
+    convolution: Conv2d, norm: Any, x: Any, *add: Any, relu: bool = False, relu6: bool = False
 ) -> Any:
     """relu(norm(convolution(x)) + residual), in as few walks over the map as it takes.
 
@@ -155,12 +179,14 @@ def convolve_and_normalise(
         x: (N, C, H, W).
         add: (N, O, H', W'), is added; or nothing.
         relu: whether negative results become 0.
+        relu6: whether results are clipped to 0…6.
     """
     if not isinstance(norm, FrozenBatchNorm2d):
-        return norm(convolution(x), *add, relu=relu)
+        y = norm(convolution(x), *add, relu=relu)
+        return ops_relu6(y) if relu6 else y
     scale, shift = norm.scale_and_shift()
     kernels = convolution.weight * scale[:, None, None, None]
-    return conv2d(x, kernels, shift, *add, relu=relu, **convolution.settings)
+    return conv2d(x, kernels, shift, *add, relu=relu, relu6=relu6, **convolution.window(x))
 
 
 class ReLU(Module):

@@ -20,6 +20,19 @@ def relu(x: Array) -> tuple[Array, Callable]:
 
 
 @differentiable
+def relu6(x: Array) -> tuple[Array, Callable]:
+    """min(max(x, 0), 6); the gradient passes where 0 < y < 6.
+
+    The limit keeps numbers small enough for arithmetic with few bits, as on telephones.
+
+    Source: Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision
+    applications", 2017; Sandler et al., "MobileNetV2", 2018, section 3.
+    """
+    y = xp_of(x).minimum(xp_of(x).maximum(x, 0), 6)
+    return y, lambda dy: dy * (y > 0) * (y < 6)
+
+
+@differentiable
 def sigmoid(x: Array) -> tuple[Array, Callable]:
     """1 / (1 + e⁻ˣ), written with e^-|x| so that nothing overflows; derivative y (1 - y)."""
     xp = xp_of(x)

@@ -12,6 +12,9 @@ from minirnn.backend import Array
 from minirnn.errors import InputError
 
 Pair = int | tuple[int, int]
+Sides = tuple[tuple[int, int], tuple[int, int]]
+#: Zeros around a map: one number, (y, x), or ((top, bottom), (left, right)).
+Padding = Pair | Sides
 
 
 def pair(value: Pair) -> tuple[int, int]:
@@ -26,6 +29,18 @@ def pair(value: Pair) -> tuple[int, int]:
     return int(both[0]), int(both[1])
 
 
+def sides(padding: Padding) -> Sides:
+    """Zeros around a map, ((top, bottom), (left, right)): opposite sides may differ.
+
+    Raises:
+        InputError: it is not one or two numbers, or two pairs.
+    """
+    both = (padding, padding) if isinstance(padding, int) else tuple(padding)
+    if len(both) != 2:
+        raise InputError(f"{padding} should be one number, (y, x), or ((top, bottom), (left, right))")
+    return pair(both[0]), pair(both[1])
+
+
 def check_conv2d(
     x: Array,
     weight: Array,
@@ -33,7 +48,7 @@ def check_conv2d(
     add: Array | None = None,
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
     **_: Any,
@@ -45,7 +60,7 @@ def check_conv2d(
     if min(size) < 1:
         raise InputError(
             f"conv2d: kernel {weight.shape[2:]} with dilation {pair(dilation)} is larger than "
-            f"the map {x.shape[2:]} with padding {pair(padding)}"
+            f"the map {x.shape[2:]} with padding {sides(padding)}"
         )
     shape = (len(x), len(weight), *size)
     if add is not None and add.shape != shape:
@@ -53,13 +68,13 @@ def check_conv2d(
 
 
 def conv_size(
-    size: tuple[int, int], kernel: tuple[int, int], stride: Pair, padding: Pair, dilation: Pair
+    size: tuple[int, int], kernel: tuple[int, int], stride: Pair, padding: Padding, dilation: Pair
 ) -> tuple[int, int]:
-    """(H', W') of a convolution's result: floor((n + 2p - d(k - 1) - 1) / s) + 1."""
+    """(H', W') of a convolution's result: floor((n + padding of both sides - d(k - 1) - 1) / s) + 1."""
     height, width = (
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        (n + sum(p) - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(
-            size, kernel, pair(stride), pair(padding), pair(dilation), strict=True
+            size, kernel, pair(stride), sides(padding), pair(dilation), strict=True
         )
     )
     return height, width

@@ -21,12 +21,15 @@ from typing import Any
 from minirnn.autograd.tensor import differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.ops.checks import (
+    Padding,
     Pair,
+    Sides,
     check_conv2d,
     check_conv_transpose2d,
     check_linear,
     conv_size,
     pair,
+    sides,
     transposed_size,
 )
 
@@ -39,17 +42,18 @@ def conv2d(
     add: Array | None = None,
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
+    relu6: bool = False,
 ) -> tuple[Array, tuple]:
     """Slide a kernel over a map and take the inner product with the patch under it.
 
         y[n, o, i, j] = b[o] + Σ_c Σ_u Σ_v  w[o, c, u, v] · x[n, c, i·s + u·d - p, j·s + v·d - p]
 
     (a cross-correlation, as everywhere in deep learning; outside of the map, x is 0.) Then, if asked,
-    y + add, and max(y, 0).
+    y + add, and max(y, 0) or min(max(y, 0), 6).
 
     Args:
         x: (N, C, H, W).
@@ -57,10 +61,13 @@ def conv2d(
         bias: (O,) or None.
         add: (N, O, H', W'), is added: the shortcut of a residual block; or None.
         stride: s, step between patches; a number or (y, x), like the next two.
-        padding: p, rings of zeros around the map.
+        padding: p, rings of zeros around the map; ((top, bottom), (left, right)) where opposite sides
+            differ.
         dilation: d, distance between the kernel's elements.
-        groups: the channels are cut into so many groups that do not see each other.
+        groups: the channels are cut into so many groups that do not see each other; as many as there
+            are channels is a depthwise convolution, one kernel for each channel.
         relu: whether negative results become 0.
+        relu6: whether results are clipped to 0…6.
 
     Returns:
         (N, O, H', W') with H' = floor((H + 2p - d(kh - 1) - 1) / s) + 1.
@@ -71,16 +78,16 @@ def conv2d(
     """
     size = conv_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
     places = list(_places(weight.shape[2:], pair(stride), pair(dilation), size))
-    padded, w = _grouped(_padded(x, pair(padding)), groups, 1), _grouped(weight, groups, 0)
+    padded, w = _grouped(_padded(x, sides(padding)), groups, 1), _grouped(weight, groups, 0)
     y = _products(padded, w, places, size).reshape(len(x), len(weight), *size)
-    y = _finished(y, bias, add, relu)
+    y = _finished(y, bias, add, relu, relu6)
 
     def inner(dy: Array) -> Array:
-        return dy * (y > 0) if relu else dy
+        return _before_relu(dy, y, relu, relu6)
 
     def to_x(dy: Array) -> Array:
         dx = _stamps(_grouped(inner(dy), groups, 1), w, places, padded.shape)
-        return _unpadded(dx.reshape(len(x), x.shape[1], *padded.shape[3:]), pair(padding))
+        return _unpadded(dx.reshape(len(x), x.shape[1], *padded.shape[3:]), sides(padding))
 
     def to_weight(dy: Array) -> Array:
         return _weight_products(_grouped(inner(dy), groups, 1), padded, places, weight.shape)
@@ -130,14 +137,14 @@ def conv_transpose2d(
     places = list(_places(kernel, pair(stride), pair(dilation), x.shape[2:]))
     cells, w = _grouped(x, groups, 1), _grouped(weight, groups, 0)
     large = _stamps(cells, w, places, (len(x), groups, outputs, height, width))
-    y = _unpadded(large.reshape(len(x), groups * outputs, height, width), (py, px))
+    y = _unpadded(large.reshape(len(x), groups * outputs, height, width), sides(padding))
     y = _finished(y, bias, None, relu)
 
     def inner(dy: Array) -> Array:
         return dy * (y > 0) if relu else dy
 
     def padded(dy: Array) -> Array:
-        return _grouped(_padded(inner(dy), (py, px)), groups, 1)
+        return _grouped(_padded(inner(dy), sides(padding)), groups, 1)
 
     return y, (
         lambda dy: _products(padded(dy), w, places, x.shape[2:]).reshape(x.shape),
@@ -180,11 +187,20 @@ def linear(
     )
 
 
-def _finished(y: Array, bias: Array | None, add: Array | None, relu: bool) -> Array:
-    """What follows a convolution: + bias, + add, ReLU, each if it is asked for."""
+def _finished(
+    y: Array, bias: Array | None, add: Array | None, relu: bool, relu6: bool = False
+) -> Array:
+    """What follows a convolution: + bias, + add, ReLU or ReLU6, each if it is asked for."""
     y = y if bias is None else y + bias[:, None, None]
     y = y if add is None else y + add
-    return xp_of(y).maximum(y, 0) if relu else y
+    y = xp_of(y).maximum(y, 0) if relu or relu6 else y
+    return xp_of(y).minimum(y, 6) if relu6 else y
+
+
+def _before_relu(dy: Array, y: Array, relu: bool, relu6: bool) -> Array:
+    """The gradient before the ReLU or ReLU6 that led to y."""
+    dy = dy * (y > 0) if relu or relu6 else dy
+    return dy * (y < 6) if relu6 else dy
 
 
 Places = list[tuple[int, int, tuple]]
@@ -232,12 +248,12 @@ def _grouped(x: Array, groups: int, axis: int) -> Array:
     return x.reshape(*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
 
 
-def _padded(x: Array, padding: tuple[int, int]) -> Array:
-    """Rings of zeros around each map."""
-    return xp_of(x).pad(x, ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2))
+def _padded(x: Array, padding: Sides) -> Array:
+    """Zeros around each map."""
+    return xp_of(x).pad(x, ((0, 0), (0, 0), *padding))
 
 
-def _unpadded(x: Array, padding: tuple[int, int]) -> Array:
-    """The maps without those rings."""
-    (py, px), (height, width) = padding, x.shape[-2:]
-    return x[..., py : height - py, px : width - px]
+def _unpadded(x: Array, padding: Sides) -> Array:
+    """The maps without those zeros."""
+    ((top, bottom), (left, right)), (height, width) = padding, x.shape[-2:]
+    return x[..., top : height - bottom, left : width - right]

@@ -17,6 +17,14 @@ def relu(x: np.ndarray) -> np.ndarray:
     return each(lambda x: x if x > 0 else 0.0, x)
 
 
+def relu6(x: np.ndarray) -> np.ndarray:
+    """x where it is from 0 to 6, else the nearer of the two.
+
+    Source: Howard et al., MobileNets (2017).
+    """
+    return each(lambda x: min(max(x, 0.0), 6.0), x)
+
+
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """1 / (1 + e^-x) of each element: from all numbers to those between 0 and 1."""
     return each(sigmoid_of_number, x)

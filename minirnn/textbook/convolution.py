@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from minirnn.textbook.elements import pair
+from minirnn.textbook.elements import pair, sides
 
 Pair = int | tuple[int, int]
+Padding = Pair | tuple[Pair, Pair]
 
 
 def conv2d(
@@ -16,10 +17,11 @@ def conv2d(
     add: np.ndarray | None = None,
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
+    relu6: bool = False,
 ) -> np.ndarray:
     """Lay a kernel over each patch of a map, multiply what lies on each other, and add it all up.
 
@@ -33,21 +35,23 @@ def conv2d(
         bias: (O,), or None.
         add: (N, O, H', W'), is added to the result; or None.
         stride: s, the step from patch to patch, vertically and horizontally; one number for both.
-        padding: p, how many rings of zeros lie around the map.
+        padding: p, how many rings of zeros lie around the map; or ((top, bottom), (left, right)).
         dilation: d, the step inside of a patch.
         groups: so many equal parts of the channels do not see each other.
         relu: whether negative results become 0.
+        relu6: whether results are clipped to 0…6.
 
     Returns:
         (N, O, H', W') with H' = floor((H + 2p - d (kh - 1) - 1) / s) + 1.
 
     Source: LeCun et al., Gradient-based learning applied to document recognition (1998).
     """
-    (stride_y, stride_x), (pad_y, pad_x), (step_y, step_x) = map(pair, (stride, padding, dilation))
+    (stride_y, stride_x), (step_y, step_x) = pair(stride), pair(dilation)
+    (top, bottom), (left, right) = sides(padding)
     n, _, height, width = x.shape
     outputs, channels, kernel_y, kernel_x = weight.shape  # channels of one group
-    rows = (height + 2 * pad_y - step_y * (kernel_y - 1) - 1) // stride_y + 1
-    columns = (width + 2 * pad_x - step_x * (kernel_x - 1) - 1) // stride_x + 1
+    rows = (height + top + bottom - step_y * (kernel_y - 1) - 1) // stride_y + 1
+    columns = (width + left + right - step_x * (kernel_x - 1) - 1) // stride_x + 1
     y = np.zeros((n, outputs, rows, columns), x.dtype)
     for image in range(n):
         for output in range(outputs):
@@ -58,14 +62,16 @@ def conv2d(
                     for channel in range(channels):
                         for u in range(kernel_y):
                             for v in range(kernel_x):
-                                row = i * stride_y + u * step_y - pad_y
-                                column = j * stride_x + v * step_x - pad_x
+                                row = i * stride_y + u * step_y - top
+                                column = j * stride_x + v * step_x - left
                                 if 0 <= row < height and 0 <= column < width:
                                     value = x[image, group * channels + channel, row, column]
                                     total += weight[output, channel, u, v] * value
                     if add is not None:
                         total += add[image, output, i, j]
-                    y[image, output, i, j] = max(total, 0) if relu else total
+                    if relu or relu6:
+                        total = max(total, 0)
+                    y[image, output, i, j] = min(total, 6) if relu6 else total
     return y
 
 

@@ -29,3 +29,9 @@ def each(number: Callable[..., float], *arrays: np.ndarray) -> np.ndarray:
 def pair(value: Any) -> tuple[int, int]:
     """A setting's two numbers, vertical and horizontal; one number stands for both."""
     return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def sides(padding: Any) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right)) of a padding, which is that, (y, x), or one number."""
+    rows, columns = pair(padding)
+    return pair(rows), pair(columns)

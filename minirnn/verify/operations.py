@@ -10,6 +10,7 @@ each other differ by far more than a finite difference moves them, and regions d
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,7 @@ CASES: dict[str, list[Case]] = {
     ],
     # activation
     "relu": _elementwise(spread),
+    "relu6": _elementwise(partial(spread, scale=20)),  # to -7 and 13
     "sigmoid": _elementwise(spread),
     "tanh": _elementwise(normal),
     "softmax": [case(normal(3, 4)), case(normal(2, 3, 4), axis=1), case(normal(0, 4))],
@@ -283,6 +285,14 @@ CASES: dict[str, list[Case]] = {
         case(normal(2, 3, 5, 6), normal(4, 3, 3, 3), normal(4), normal(2, 4, 3, 3), stride=2, padding=1),
         case(normal(2, 3, 4, 5), normal(4, 3, 1, 1), None, normal(2, 4, 4, 5), relu=True),
         case(normal(0, 3, 5, 5), normal(4, 3, 3, 3), normal(4), padding=1),
+        # depthwise, with ReLU6, and TensorFlow's padding, more at the lower and right sides
+        case(normal(2, 3, 6, 5), normal(3, 1, 3, 3), normal(3), padding=1, groups=3),
+        case(
+            *(normal(2, 3, 6, 7), normal(3, 1, 5, 5), normal(3)),
+            stride=2, padding=((1, 2), (2, 2)), groups=3, relu6=True,
+        ),
+        case(normal(1, 3, 8, 9), normal(3, 1, 3, 3), None, padding=(2, 1), dilation=2, groups=3),
+        case(normal(2, 2, 4, 5), normal(3, 2, 3, 3), normal(3), padding=((0, 1), (3, 0)), relu6=True),
     ],
     "conv_transpose2d": [
         case(normal(2, 3, 3, 4), normal(3, 2, 2, 2), normal(2), stride=2),

@@ -1,4 +1,4 @@
-"""ReLU in one walk over memory."""
+"""ReLU and ReLU6 in one walk over memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minirnn.backend import Array, positive_part
-from minirnn.kernels.cpu.passes import element_by_element, where_positive
+from minirnn.kernels.cpu.passes import element_by_element, where_inside, where_positive
 from minirnn.kernels.table import kernel
 from minirnn.ops import activation
 
@@ -22,3 +22,15 @@ def relu(x: Array) -> tuple[Array, Callable]:
     y = np.empty_like(x)  # lies in memory as x does
     element_by_element(lambda out, values: positive_part(values, out=out), y, x, most=None)
     return y, lambda dy: where_positive(dy, y)
+
+
+@kernel(
+    activation.relu6,
+    "cpu",
+    reason="one walk over memory, on all cores; one clip instead of maximum and minimum",
+)
+def relu6(x: Array) -> tuple[Array, Callable]:
+    """`minirnn.ops.activation.relu6`."""
+    y = np.empty_like(x)
+    element_by_element(lambda out, values: values.clip(0, 6, out=out), y, x, most=None)
+    return y, lambda dy: where_inside(dy, y)

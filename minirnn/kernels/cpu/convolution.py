@@ -22,24 +22,22 @@ from minirnn.kernels.cpu.correlation import (
     transposed,
     weight_gradient,
 )
-from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of
+from minirnn.kernels.cpu.depthwise import is_depthwise
+from minirnn.kernels.cpu.im2col import pad_to
+from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of, on_host
 from minirnn.kernels.cpu.matmul import matmul
 from minirnn.kernels.cpu.passes import before_relu
 from minirnn.kernels.table import kernel
 from minirnn.ops import convolution as plain
-from minirnn.ops.checks import Pair, pair, transposed_size
-
-
-def on_host(*arguments: Any, **settings: Any) -> bool:
-    """Whether no argument is another library's array; settings may stand among them, by position."""
-    return not any(
-        hasattr(each, "shape") and not isinstance(each, np.ndarray | np.generic)
-        for each in arguments
-    )
+from minirnn.ops.checks import Padding, Pair, pair, sides, transposed_size
 
 
 def _one_group(*arrays: Any, groups: int = 1, **settings: Any) -> bool:
     return groups == 1 and on_host(*arrays)
+
+
+def _not_depthwise(*arrays: Any, **settings: Any) -> bool:
+    return on_host(*arrays) and not is_depthwise(*arrays, **settings)
 
 
 @kernel(
@@ -47,7 +45,7 @@ def _one_group(*arrays: Any, groups: int = 1, **settings: Any) -> bool:
     "cpu",
     reason="channels last; Winograd for 3x3, else im2col in blocks that fit the cache; all cores",
     accuracy="Winograd, float32: 3e-5 of the largest result at most (found 1.4e-5; plain 4e-7); else same",
-    applies=on_host,
+    applies=_not_depthwise,
 )
 def conv2d(
     x: Array,
@@ -56,14 +54,23 @@ def conv2d(
     add: Array | None = None,
     *,
     stride: Pair = 1,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
     relu: bool = False,
+    relu6: bool = False,
 ) -> tuple[Array, tuple]:
     """`minirnn.ops.convolution.conv2d`."""
-    geometry = Geometry(weight.shape[2:], pair(stride), pair(padding), pair(dilation), x.shape[2:])
-    epilogue = Epilogue(bias, None if add is None else nhwc_of(add), relu)
+    (top, bottom), (left, right) = sides(padding)
+    height, width = x.shape[2:]
+    # Where opposite sides differ, the zeros that one has more are laid around the map before.
+    ring = min(top, bottom), min(left, right)
+    more = (top - ring[0], bottom - ring[0]), (left - ring[1], right - ring[1])
+    if any(map(sum, more)):
+        size = height + sum(more[0]), width + sum(more[1])
+        x = nchw_of(pad_to(nhwc_of(x), (more[0][0], more[1][0]), size))
+    geometry = Geometry(weight.shape[2:], pair(stride), ring, pair(dilation), x.shape[2:])
+    epilogue = Epilogue(bias, None if add is None else nhwc_of(add), relu, relu6)
     if groups == 1:
         parts = [(readable(x, geometry), hwio_of(weight))]
         y = correlate(*parts[0], geometry, epilogue)
@@ -75,12 +82,13 @@ def conv2d(
         y = np.concatenate([correlate(xi, wi, geometry) for xi, wi in parts], axis=3)
         epilogue(y, (slice(None),) * 3, y)
 
-    inner = before_relu(y, relu, nhwc_of)
+    inner = before_relu(y, relu, nhwc_of, relu6)
 
     def to_x(dy: Array) -> Array:
         pieces = _cut(inner(dy), groups, axis=3)
         dx = [transposed(dyi, wi, geometry) for dyi, (_, wi) in zip(pieces, parts, strict=True)]
-        return nchw_of(dx[0] if groups == 1 else np.concatenate(dx, axis=3))
+        whole = nchw_of(dx[0] if groups == 1 else np.concatenate(dx, axis=3))
+        return whole[:, :, more[0][0] :, more[1][0] :][:, :, :height, :width]
 
     def to_weight(dy: Array) -> Array:
         pieces = _cut(inner(dy), groups, axis=3)

@@ -69,11 +69,12 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What is done to a block of the result while it is in the cache: + bias, + residual, ReLU."""
+    """What is done to a block of the result while it is in the cache: + bias, + residual, ReLU(6)."""
 
     bias: Array | None
     residual: Array | None = None  # channels last
     relu: bool = False
+    relu6: bool = False
 
     def __call__(self, block: Array, place: Any, out: Array) -> None:
         """Do this to the block of the result that stands at `place`, and leave it in `out`.
@@ -82,11 +83,13 @@ class Epilogue:
         """
         residual = None if self.residual is None else self.residual[place]
         terms = [term for term in (self.bias, residual) if term is not None]
-        last = None if self.relu or not terms else terms.pop()
+        last = None if self.relu or self.relu6 or not terms else terms.pop()
         for term in terms:
             block += term
         # The last step writes to `out`, so that no walk is spent on copying.
-        if self.relu:
+        if self.relu6:
+            block.clip(0, 6, out=out)
+        elif self.relu:
             positive_part(block, out=out)
         elif last is not None:
             np.add(block, last, out=out)
@@ -98,7 +101,7 @@ class Epilogue:
         if self.residual is None:
             return self
         rows = self.residual.reshape(-1, self.residual.shape[3])
-        return Epilogue(self.bias, rows, self.relu)
+        return Epilogue(self.bias, rows, self.relu, self.relu6)
 
 
 _NOTHING = Epilogue(None)

@@ -15,6 +15,8 @@ gives one back. `nhwc_of` and `hwio_of` are where another way of lying is paid f
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minirnn.backend import Array
@@ -52,6 +54,14 @@ def hwio_of(weight: Array) -> Array:
 def oihw_of(taps: Array) -> Array:
     """(kh, kw, C, O) → (O, C, kh, kw), or (C, O) → (O, C): a view."""
     return taps.transpose(taps.ndim - 1, taps.ndim - 2, *range(taps.ndim - 2))
+
+
+def on_host(*arguments: Any, **settings: Any) -> bool:
+    """Whether no argument is another library's array; settings may stand among them, by position."""
+    return not any(
+        hasattr(each, "shape") and not isinstance(each, np.ndarray | np.generic)
+        for each in arguments
+    )
 
 
 def contiguous(array: Array, axis: int = 0) -> Array:

@@ -9,8 +9,7 @@ import numpy as np
 
 from minirnn.autograd.tensor import together
 from minirnn.backend import Array, positive_part
-from minirnn.kernels.cpu.convolution import on_host
-from minirnn.kernels.cpu.layout import nhwc_of
+from minirnn.kernels.cpu.layout import nhwc_of, on_host
 from minirnn.kernels.cpu.passes import before_relu, sum_of_rows
 from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel

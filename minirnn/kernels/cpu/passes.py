@@ -75,17 +75,35 @@ def where_positive(dy: Array, y: Array) -> Array:
     return dx
 
 
-def before_relu(y: Array, relu: bool, lay: Callable[[Array], Array]) -> Callable[[Array], Array]:
+def where_inside(dy: Array, y: Array) -> Array:
+    """The gradient that ReLU6 lets through: dy where 0 < y < 6, else 0."""
+    dx = np.empty_like(dy)
+
+    def backward(out: Array, gradient: Array, values: Array) -> None:
+        passes = values > 0
+        passes &= values < 6
+        np.multiply(gradient, passes, out=out)
+
+    element_by_element(backward, dx, dy, y)
+    return dx
+
+
+def before_relu(
+    y: Array, relu: bool, lay: Callable[[Array], Array], relu6: bool = False
+) -> Callable[[Array], Array]:
     """The way back through the ReLU that an operation may end with: dy → the gradient before the ReLU.
 
     Args:
         y: the operation's result.
         relu: whether it ends with a ReLU.
         lay: brings a gradient into the order in which y lies in memory.
+        relu6: whether it ends with a ReLU6.
     """
 
     def gradient(dy: Array) -> Array:
         dy = lay(dy)
+        if relu6:
+            return where_inside(dy, y)
         return where_positive(dy, y) if relu else dy
 
     return remembered(gradient)

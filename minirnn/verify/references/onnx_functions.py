@@ -109,9 +109,15 @@ def _window(settings: dict[str, Any]) -> dict[str, Any]:
     """A window's settings as attributes; one that is no pair there, such as groups, as a whole number."""
     found = {}
     for name, value in settings.items():
-        pair = _pair(value) * (2 if name == "padding" else 1) if name in _WINDOW else int(value)
-        found[_WINDOW.get(name, name)] = pair
+        found[_WINDOW.get(name, name)] = _attribute(name, value)
     return found
+
+
+def _attribute(name: str, value: Any) -> Any:
+    if name == "padding":
+        (top, bottom), (left, right) = map(_pair, _pair(value))
+        return [top, left, bottom, right]
+    return _pair(value) if name in _WINDOW else int(value)
 
 
 def _pool(operator: str, **attributes: Any) -> Callable:
@@ -130,11 +136,25 @@ def _conv(operator: str) -> Callable:
     return graph
 
 
-def _conv2d(x: Any, weight: Any, bias: Any, *add: Any, relu: bool = False, **window: Any) -> Graph:
+def _conv2d(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *add: Any,
+    relu: bool = False,
+    relu6: bool = False,
+    **window: Any,
+) -> Graph:
     graph = _conv("Conv")(x, weight, bias, **window)
     for shortcut in add:
         graph = Graph("Add", [graph.loaded(1)(), shortcut])
+    if relu6:
+        return _relu6(graph.loaded(1)())
     return Graph("Relu", [graph.loaded(1)()]) if relu else graph
+
+
+def _relu6(x: Any) -> Graph:
+    return Graph("Clip", [x], [np.zeros((), x.dtype), np.full((), 6, x.dtype)])
 
 
 def _resize(x: np.ndarray, size: Any, **attributes: Any) -> Graph:
@@ -251,6 +271,7 @@ FUNCTIONS: dict[str, Callable] = {
     "mean": _reduce("ReduceMean"),
     "max": _reduce("ReduceMax"),
     "relu": _plain("Relu"),
+    "relu6": _relu6,
     "sigmoid": _plain("Sigmoid"),
     "tanh": _plain("Tanh"),
     "softmax": _along("Softmax"),

@@ -37,9 +37,10 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
     relu: bool = False,
+    relu6: bool = False,
 ) -> np.ndarray:
-    (py, px), (sy, sx) = _pair(padding), _pair(stride)
-    x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
+    around, (sy, sx) = map(_pair, _pair(padding)), _pair(stride)
+    x = np.pad(x, ((0, 0), (0, 0), *around))
     kernel = _dilate(weight, _pair(dilation))
     outputs, channels = weight.shape[:2]
     result = []
@@ -52,6 +53,8 @@ def _conv2d(
     if not result:
         raise Skip("no images to filter")
     y = sum(add, np.stack(result).reshape(len(x), outputs, *result[0].shape))
+    if relu6:
+        return np.clip(y, 0, 6)
     return np.maximum(y, 0) if relu else y
 
 

@@ -25,7 +25,7 @@ _SAME = {
     "clip where matmul",
     "shape": "reshape flatten transpose take concatenate stack pad broadcast_to",
     "reduction": "sum mean max",
-    "activation": "relu sigmoid tanh softmax log_softmax",
+    "activation": "relu relu6 sigmoid tanh softmax log_softmax",
     "pooling": "max_pool2d avg_pool2d global_avg_pool2d",
     "resize": "nearest bilinear",
     "normalisation": "group_norm batch_norm frozen_batch_norm layer_norm",

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from minirnn.ops.checks import sides
 from minirnn.training.settings import TrainingSettings
 from minirnn.verify.drawing import mapped
 from minirnn.verify.references import Skip
@@ -78,10 +79,20 @@ def _take(x: Tensor, *, index: Any) -> Tensor:
 
 
 def _conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor, *add: Tensor, relu: bool = False, **window: Any
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *add: Tensor,
+    relu: bool = False,
+    relu6: bool = False,
+    padding: Any = 0,
+    **window: Any,
 ) -> Tensor:
-    y = sum(add, F.conv2d(x, weight, bias, **window))
-    return F.relu(y) if relu else y
+    # torch takes paddings of which opposite sides are equal.
+    (top, bottom), (left, right) = sides(padding)
+    y = F.conv2d(F.pad(x, [left, right, top, bottom]), weight, bias, **window)
+    y = sum(add, y)
+    return F.relu6(y) if relu6 else F.relu(y) if relu else y
 
 
 def _scale_masks(masks: Tensor, size: Any) -> Tensor:
@@ -213,6 +224,7 @@ FUNCTIONS: dict[str, Callable] = {
     "mean": torch.mean,
     "max": torch.amax,
     "relu": F.relu,
+    "relu6": F.relu6,
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
     "softmax": lambda x, *, axis=-1: torch.softmax(x, axis),

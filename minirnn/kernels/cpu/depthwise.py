@@ -1,0 +1,264 @@
+"""Depthwise convolution: a kernel for each channel, which sees that channel alone.
+
+It is no matrix product, and has few multiplications for each number that is read: what costs is the way
+through memory. So a block of rows is laid into the cache with its border of zeros, and there the map, shifted
+by each element of the kernel, is multiplied with that element's weights and added up.
+
+Channels last, a shifted row is one run of W·C numbers, if the weights of a place are repeated for its W
+places: `np.einsum` then goes through long runs, multiplies and adds in one step. With a stride, the runs
+are the C channels of a place.
+
+All three products are such sums. The gradient of the input is one for each remainder of y / stride and
+x / stride: with stride 2, even rows see only every second element of the kernel, and odd rows the others.
+Source: Howard et al., "MobileNets", 2017, section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minirnn.backend import Array
+from minirnn.kernels.cpu.correlation import Epilogue, sum_of_places
+from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of, on_host
+from minirnn.kernels.cpu.passes import before_relu
+from minirnn.kernels.cpu.walk import BLOCK, walk
+from minirnn.kernels.table import kernel
+from minirnn.ops import convolution as plain
+from minirnn.ops.checks import Padding, Pair, Sides, conv_size, pair, sides
+
+_ROWS = 8  # of a block at least: the rows above and below that its kernels see are laid out twice
+_WEIGHTS = 1 << 15  # numbers of the repeated weights: 128 KiB of float32
+
+
+def is_depthwise(x: Array, weight: Array, *arrays: Any, groups: int = 1, **settings: Any) -> bool:
+    """Whether each channel of a call of `conv2d` has a group, one kernel and one output."""
+    return x.shape[1] == groups == len(weight) > 1
+
+
+def _applies(*arrays: Any, **settings: Any) -> bool:
+    return is_depthwise(*arrays, **settings) and on_host(*arrays)
+
+
+@kernel(
+    plain.conv2d,
+    "cpu",
+    reason="depthwise: shifted multiply-adds in long runs on blocks of rows in the cache, on all cores",
+    applies=_applies,
+)
+def depthwise_conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    add: Array | None = None,
+    *,
+    stride: Pair = 1,
+    padding: Padding = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    relu: bool = False,
+    relu6: bool = False,
+) -> tuple[Array, tuple]:
+    """`minirnn.ops.convolution.conv2d` with as many groups as channels and outputs."""
+    size = conv_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    where = _Where(pair(stride), sides(padding), pair(dilation), size)
+    cells, taps = nhwc_of(x), hwio_of(weight)[:, :, 0]  # (N, H, W, C), (kh, kw, C)
+    epilogue = Epilogue(bias, None if add is None else nhwc_of(add), relu, relu6)
+    y = _correlate(cells, taps, where, epilogue)
+    inner = before_relu(y, relu, nhwc_of, relu6)
+
+    def to_weight(dy: Array) -> Array:
+        return oihw_of(_weight_gradient(cells, inner(dy), taps.shape[:2], where)[:, :, None])
+
+    vjps: tuple[Callable | None, ...] = (
+        lambda dy: nchw_of(_transposed(inner(dy), taps, where, cells.shape)),
+        to_weight,
+        None if bias is None else lambda dy: sum_of_places(inner(dy)),
+    )
+    if add is not None:
+        vjps = (*vjps, lambda dy: nchw_of(inner(dy)))
+    return nchw_of(y), vjps
+
+
+class _Where(NamedTuple):
+    """Where the kernels stand; (y, x) each."""
+
+    stride: tuple[int, int]
+    padding: Sides
+    dilation: tuple[int, int]
+    output: tuple[int, int]
+
+    def seen(self, cells: Array, rows: slice, kernel: tuple[int, ...]) -> Array:
+        """What the kernels see of (n, H, W, C) for some rows of the output."""
+        spans = []
+        for axis, part in enumerate((rows, slice(0, self.output[1]))):
+            first = part.start * self.stride[axis] - self.padding[axis][0]
+            last = (part.stop - 1) * self.stride[axis] - self.padding[axis][0]
+            spans.append((first, last + self.dilation[axis] * (kernel[axis] - 1) + 1))
+        return _cut(cells, *spans)
+
+
+def _correlate(cells: Array, taps: Array, where: _Where, epilogue: Epilogue) -> Array:
+    """y[i, j, c] = Σ_u Σ_v w[u, v, c] · x[i·s + u·d - p, j·s + v·d - p, c], with the epilogue done."""
+    y = np.empty((len(cells), *where.output, cells.shape[3]), cells.dtype)
+
+    def work(images: slice, rows: slice) -> None:
+        part, out = where.seen(cells[images], rows, taps.shape), y[images, rows]
+        _slide(part, taps, where.stride, where.dilation, out)
+        epilogue(out, (images, rows), out)
+
+    _by_rows(work, y)
+    return y
+
+
+def _transposed(dy: Array, taps: Array, where: _Where, shape: tuple[int, ...]) -> Array:
+    """dx[y, x, c] = Σ w[u, v, c] · dy[i, j, c] over all u, v, i, j with i·s + u·d - p = y, and x likewise."""
+    dx = np.empty(shape, dy.dtype)
+
+    def work(images: slice, rows: slice) -> None:
+        part, source = dx[images, rows], dy[images]
+        for of_y in _remainders(rows, 0, len(taps), where):
+            for of_x in _remainders(slice(0, shape[2]), 1, taps.shape[1], where):
+                out = part[:, of_y.goal, of_x.goal]
+                own = taps[of_y.taps, of_x.taps]
+                if own.size:
+                    seen, steps = _cut(source, of_y.span, of_x.span), (of_y.step, of_x.step)
+                    _slide(seen, own, (1, 1), steps, out)
+                else:
+                    out[...] = 0
+
+    _by_rows(work, dx)
+    return dx
+
+
+class _Remainder(NamedTuple):
+    """The places of one axis of dx that see the same elements of the kernel.
+
+    Attributes:
+        goal: the places, counted from the block's first.
+        taps: the elements, the last first.
+        span: what they see of dy, first and last + 1.
+        step: from one element to the next in dy.
+    """
+
+    goal: slice
+    taps: slice
+    span: tuple[int, int]
+    step: int
+
+
+def _remainders(places: slice, axis: int, kernel: int, where: _Where) -> Iterator[_Remainder]:
+    s, d, p = where.stride[axis], where.dilation[axis], where.padding[axis][0]
+    for offset in range(min(s, places.stop - places.start)):
+        y = places.start + offset
+        own = [u for u in range(kernel) if (y + p - u * d) % s == 0]
+        goal = slice(offset, None, s)
+        if not own:
+            yield _Remainder(goal, slice(0, 0), (0, 0), 1)
+            continue
+        between = own[1] - own[0] if len(own) > 1 else 1
+        step = between * d // s if len(own) > 1 else 1
+        first, count = (y + p - own[-1] * d) // s, len(range(y, places.stop, s))
+        stop = own[0] - between
+        taps = slice(own[-1], stop if stop >= 0 else None, -between)
+        yield _Remainder(goal, taps, (first, first + count + (len(own) - 1) * step), step)
+
+
+def _weight_gradient(cells: Array, dy: Array, kernel: tuple[int, ...], where: _Where) -> Array:
+    """dw[u, v, c] = Σ_n Σ_i Σ_j dy[n, i, j, c] · x[n, i·s + u·d - p, j·s + v·d - p, c]."""
+    sums: dict[tuple[int, int], Array] = {}
+
+    def work(images: slice, rows: slice) -> None:
+        part, own = where.seen(cells[images], rows, kernel), dy[images, rows]
+        windows = _windows(part, kernel, where.stride, where.dilation, own.shape[2])
+        total = np.zeros((*kernel, dy.shape[3]), dy.dtype)
+        for columns, runs in _runs(kernel, own, where.stride[1]):
+            x, gradient = windows[..., columns, :], own[:, :, columns]
+            if runs:
+                by_place = np.einsum("uvnij,nij->uvj", _joined(x), _joined(gradient))
+                total += by_place.reshape(*kernel, -1, dy.shape[3]).sum(axis=2)
+            else:
+                total += np.einsum("uvnijc,nijc->uvc", x, gradient)
+        sums[images.start, rows.start] = total
+
+    _by_rows(work, dy)
+    zero = np.zeros((*kernel, dy.shape[3]), dy.dtype)
+    return sum((sums[place] for place in sorted(sums)), zero)  # always in the same order
+
+
+def _by_rows(work: Callable[[slice, slice], None], maps: Array) -> None:
+    """Call `work(images, rows)` for blocks of rows of (N, H, W, C), on all cores."""
+    row = maps.shape[2] * maps.shape[3]
+    walk(work, *maps.shape[:2], numbers=row, most=max(BLOCK, _ROWS * row))
+
+
+def _slide(
+    part: Array, taps: Array, stride: tuple[int, int], dilation: tuple[int, int], out: Array
+) -> None:
+    """out[i, j, c] = Σ_u Σ_v w[u, v, c] · part[i·s + u·d, j·s + v·d, c]: nothing lies outside of `part`."""
+    windows = _windows(part, taps.shape[:2], stride, dilation, out.shape[2], out.shape[1])
+    wide: Array | None = None
+    for columns, runs in _runs(taps.shape[:2], out, stride[1]):
+        x, goal = windows[..., columns, :], out[:, :, columns]
+        if not runs:
+            np.einsum("uvnijc,uvc->nijc", x, taps, out=goal)
+            continue
+        length = goal.shape[2] * goal.shape[3]
+        if wide is None:
+            wide = np.tile(taps, (1, 1, goal.shape[2]))  # the weights of a place, for each place
+        np.einsum("uvnij,uvj->nij", _joined(x), wide[..., :length], out=_joined(goal))
+
+
+def _windows(
+    part: Array,
+    kernel: tuple[int, ...],
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    width: int,
+    height: int | None = None,
+) -> Array:
+    """(n, h, w, C) → (kh, kw, n, H', W', C): the map as each element of the kernel sees it; a view."""
+    n, rows, _, channels = part.shape
+    if height is None:
+        height = (rows - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    of_n, of_y, of_x, of_c = part.strides
+    steps = (dilation[0] * of_y, dilation[1] * of_x, of_n, stride[0] * of_y, stride[1] * of_x, of_c)
+    shape = (*kernel, n, height, width, channels)
+    return np.lib.stride_tricks.as_strided(part, shape, steps, writeable=False)
+
+
+def _runs(kernel: tuple[int, ...], maps: Array, stride: int) -> Iterator[tuple[slice, bool]]:
+    """Parts of a row's columns, and whether their places lie side by side on both sides of a product.
+
+    The first part is the longest.
+    """
+    _, _, width, channels = maps.shape
+    if stride != 1 or maps.strides[2] != channels * maps.itemsize:
+        yield slice(0, width), False
+        return
+    step = max(_WEIGHTS // (kernel[0] * kernel[1] * channels), 1)
+    for start in range(0, width, step):
+        yield slice(start, min(start + step, width)), True
+
+
+def _joined(maps: Array) -> Array:
+    """(…, W, C) → (…, W·C), of places that lie side by side; a view."""
+    shape = (*maps.shape[:-2], maps.shape[-2] * maps.shape[-1])
+    steps = (*maps.strides[:-2], maps.itemsize)
+    return np.lib.stride_tricks.as_strided(maps, shape, steps)
+
+
+def _cut(cells: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+    """The rows and columns (first, last + 1) of (n, H, W, C); what lies outside of the map is 0."""
+    height, width = cells.shape[1:3]
+    (top, bottom), (left, right) = rows, columns
+    y, x = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))
+    if (y.start, y.stop, x.start, x.stop) == (top, bottom, left, right):
+        return cells[:, y, x]
+    part = np.zeros((len(cells), bottom - top, right - left, cells.shape[3]), cells.dtype)
+    if y.start < y.stop and x.start < x.stop:
+        inside = slice(y.start - top, y.stop - top), slice(x.start - left, x.stop - left)
+        part[:, inside[0], inside[1]] = cells[:, y, x]
+    return part
