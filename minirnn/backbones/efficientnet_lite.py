@@ -1,16 +1,16 @@
 """EfficientNet-Lite0: a backbone that a laptop trains, with weights that know ImageNet's photographs.
 
-The idea: a convolution looks around and mixes channels, both at once. Done one after the other it costs an
-eighth or less: a depthwise convolution looks around, each channel by itself, and 1×1 convolutions mix. A block
-widens the channels sixfold, looks around there, and narrows them again, without a ReLU at its narrow end,
-which would lose what little fits through it ("inverted residual"). Lite is EfficientNet with ReLU6 for
-swish and without squeeze-and-excite. At 640×640 it has 3.2 · 10⁹ multiplications, ResNet-50 33.
+The idea: a convolution looks around and mixes channels, both at once. Done one after the other it costs
+an eighth or less: a depthwise convolution looks around, each channel by itself, and 1×1 convolutions mix.
+A block widens the channels sixfold, looks around there, and narrows them again, without a ReLU at its
+narrow end, which would lose what little fits through it ("inverted residual"). Lite is EfficientNet with
+ReLU6 for swish and without squeeze-and-excite.
 
-It pads as TensorFlow does, whose weights these are (`same_padding` in `minirnn.nn.layers`), and its normalisation
-has ε = 10⁻³.
+It pads as TensorFlow does, whose weights these are (`minirnn.nn.layers.same_padding`), and the ε of its
+normalisation is 10⁻³.
 
-Sources: Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", 2018, section 3; Tan and Le,
-"EfficientNet", 2019, table 1.
+Sources: Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks", 2018, section 3; Tan and
+Le, "EfficientNet", 2019, table 1.
 """
 
 from __future__ import annotations

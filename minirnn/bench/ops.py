@@ -183,7 +183,9 @@ def run_ops(
                 if not only or any(text in f"{part.group}, {part.name}" for text in only):
                     rows.append(part.measure(repeat))
     if not rows:
-        groups = "conv, depthwise, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle"
+        groups = (
+            "conv, depthwise, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle"
+        )
         raise InputError(
             f"no row is named {' or '.join(only)}; there are the groups {groups} (each with "
             "'forward' and 'backward' where it has a gradient), and rows such as 'conv3x3 256-256'"

@@ -26,15 +26,15 @@ from minirnn.cli.options import (
     skip_invalid_option,
     split_overrides,
 )
+from minirnn.cli.starts import config_of, fresh_network
 from minirnn.errors import InputError
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset
-    from minirnn.models import RCNN, Config
+    from minirnn.models import RCNN
     from minirnn.training import TrainingSettings
 
 DEFAULT_STEPS = 1000
-SHOWN = 20  # lines about weights that do not fit
 
 
 @click.command(short_help="Train a network on a data set in COCO's format.")
@@ -45,7 +45,10 @@ SHOWN = 20  # lines about weights that do not fit
 @preset_option
 @click.option("--out", type=FOLDER, metavar="DIR", help="The run's folder, for example runs/first.")
 @click.option(
-    "--weights", type=FILE, metavar="FILE", help="Start from these, not from random ones."
+    "--weights",
+    type=FILE,
+    metavar="FILE",
+    help="Start from these, not from random ones; imagenet for the backbone's own.",
 )
 @click.option("--steps", type=int, help=f"Batches to train on.  [default: {DEFAULT_STEPS}]")
 @click.option("--batch-size", type=int, help="Images in a batch.  [default: 8]")
@@ -115,7 +118,14 @@ def train(
     annotations/person_keypoints_train2017.json, and takes the number of keypoints from it:
 
     \b
-        minirnn train --data ../coco --preset keypointrcnn_resnet50_fpn --out runs/people
+        minirnn train --data ../coco --preset keypointrcnn_resnet50_fpn --weights imagenet --out runs/people
+
+    From weights that know photographs: ImageNet's for the backbone alone, or a whole network's,
+    whatever its classes (torchvision's file, or a checkpoint of yours):
+
+    \b
+        minirnn train … --preset maskrcnn_efficientnet_lite0_fpn --weights imagenet
+        minirnn train … --preset maskrcnn_resnet50_fpn --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth
 
     Every field can be set by name; --show lists them with their meaning:
 
@@ -159,13 +169,13 @@ def train(
     if folder is None or out is None:
         raise click.UsageError(f"{'--data' if folder is None else '--out'} is missing")
 
-    keypoints = "keypoints" in finds(_config(preset, fields, stored))
+    keypoints = "keypoints" in finds(config_of(preset, fields, stored))
     dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints)
     images = subset_of(dataset, image_ids)
     if stored:
         model = network_of(stored, fields)
     else:
-        model = _fresh_network(preset, fields, dataset, settings.seed, weights, say)
+        model = fresh_network(preset, fields, dataset, settings.seed, weights, say)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
     callback = None
@@ -221,55 +231,13 @@ def _settings(
     return fields, TrainingSettings(steps=DEFAULT_STEPS).replace(**start).replace(**chosen)
 
 
-def _fresh_network(
-    preset: str,
-    fields: dict[str, Any],
-    dataset: CocoDataset,
-    seed: int,
-    weights: Path | None,
-    say: Callable[[str], None],
-) -> RCNN:
-    """A network for the data set's categories."""
-    from minirnn.models import build_model
-
-    own: dict[str, Any] = {
-        "num_classes": len(dataset.categories) + 1,
-        "categories": tuple(dataset.categories),
-    }
-    if dataset.keypoint_names is not None:
-        own["keypoint_count"] = len(dataset.keypoint_names)
-    for name in own.keys() & fields.keys():
-        raise click.BadParameter(f"{name} is given by the data set", param_hint="--set")
-    model = build_model(preset, seed=seed, **fields, **own)
-    if weights is not None:
-        from minirnn.weights import load_weights
-
-        left_out = load_weights(model, weights, strict=False)
-        for line in left_out[:SHOWN]:
-            say(f"{weights}: {line}")
-        if len(left_out) > SHOWN:
-            say(f"{weights}: and {len(left_out) - SHOWN} lines more like these")
-    return model
-
-
-def _config(preset: str | None, fields: dict[str, Any], stored: Mapping[str, Any] | None) -> Config:
-    """The network's configuration: a stored run's, or a preset's, with the fields that were given."""
-    from minirnn.models import PRESETS, Config
-
-    if stored:
-        return Config().replace(**stored["config"]).replace(**fields)
-    if preset in PRESETS:
-        return PRESETS[preset].replace(**fields)
-    raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
-
-
 def _description(
     preset: str | None,
     fields: dict[str, Any],
     settings: TrainingSettings,
     stored: Mapping[str, Any] | None,
 ) -> str:
-    config = _config(preset, fields, stored)
+    config = config_of(preset, fields, stored)
     return (
         f"The network, {preset}:\n\n{describe_fields(config)}\n\n"
         f"The training:\n\n{describe_fields(settings)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,15 @@ from minirnn.cli.options import (
     set_option,
     split_overrides,
 )
+from minirnn.cli.starts import download_bar
 
 
 @click.group(short_help="Look into files of weights, convert or fetch them.")
 def weights() -> None:
     """Look into files of weights, convert or fetch them.
 
-    Read are torchvision's .pth (Mask R-CNN, Faster R-CNN, ResNet), .safetensors, and what
-    `minirnn train` writes. PyTorch is not needed, and nothing in a file is ever executed.
+    Read are torchvision's .pth (Mask R-CNN, Faster R-CNN, ResNet), EfficientNet-Lite0's, .safetensors,
+    and what `minirnn train` writes. PyTorch is not needed, and nothing in a file is ever executed.
     """
 
 
@@ -132,18 +132,9 @@ def download(name: str, folder: Path, base_url: str | None) -> None:
 
     What was stopped goes on where it was, when the same command is given again.
     """
-    from tqdm import tqdm
-
     from minirnn.weights import download as download_file
 
     more: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
-    # Where nobody watches, each state of the bar is a line of its own: then one in half a minute.
-    pause = 0.2 if sys.stderr.isatty() else 30.0
-    with tqdm(unit="B", unit_scale=True, unit_divisor=1024, desc=name, mininterval=pause) as bar:
-
-        def progress(here: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(here - bar.n)
-
+    with download_bar(name) as progress:
         path = download_file(name, folder, progress=progress, **more)
     click.echo(str(path))

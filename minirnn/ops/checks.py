@@ -37,7 +37,9 @@ def sides(padding: Padding) -> Sides:
     """
     both = (padding, padding) if isinstance(padding, int) else tuple(padding)
     if len(both) != 2:
-        raise InputError(f"{padding} should be one number, (y, x), or ((top, bottom), (left, right))")
+        raise InputError(
+            f"{padding} should be one number, (y, x), or ((top, bottom), (left, right))"
+        )
     return pair(both[0]), pair(both[1])
 
 

@@ -5,18 +5,22 @@ from minirnn.weights.contents import ArrayDescription, Description, describe
 from minirnn.weights.conversion import convert
 from minirnn.weights.download import FILES, download
 from minirnn.weights.files import read_weights
-from minirnn.weights.load import load_weights, model_from
+from minirnn.weights.imagenet import IMAGENET, imagenet_file
+from minirnn.weights.load import load_weights, model_from, start_from
 
 __all__ = [
     "COCO_CATEGORIES",
     "COCO_NAMES",
     "FILES",
+    "IMAGENET",
     "ArrayDescription",
     "Description",
     "convert",
     "describe",
     "download",
+    "imagenet_file",
     "load_weights",
     "model_from",
     "read_weights",
+    "start_from",
 ]

@@ -81,7 +81,7 @@ def download(
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / FILES[name]
     if target.exists():
-        if not _is_right(target):
+        if not is_right(target):
             raise InputError(
                 f"{target} is there, but is not the file that it should be (its SHA-256 does not "
                 "begin with the digits in its name); remove it and try again"
@@ -90,7 +90,7 @@ def download(
     part = target.with_name(f"{target.name}.part")
     url = f"{base_url.rstrip('/')}/{target.name}"
     _fetch(url, part, progress, attempts, pause, timeout)
-    if not _is_right(part, target.name):
+    if not is_right(part, target.name):
         part.unlink()
         raise InputError(
             f"{url} gave another file than it should: its SHA-256 does not begin with "
@@ -235,7 +235,8 @@ def _digits(name: str) -> str:
     return Path(name).stem.rpartition("-")[2]
 
 
-def _is_right(path: Path, name: str | None = None) -> bool:
+def is_right(path: Path, name: str | None = None) -> bool:
+    """Whether a file's SHA-256 begins with the digits in its name, or in another name."""
     with open(path, "rb") as file:
         return (
             hashlib.file_digest(file, "sha256").hexdigest().startswith(_digits(name or path.name))

@@ -9,10 +9,11 @@ import numpy as np
 
 from minirnn.errors import InputError
 from minirnn.files.finite import check_finite
-from minirnn.models import RCNN, Config, detector
+from minirnn.models import PRESETS, RCNN, Config, detector
 from minirnn.models.build import in_words
+from minirnn.weights.comparison import Comparison
 from minirnn.weights.files import WeightsFile, read_weights
-from minirnn.weights.names import BODY, TRUNK, as_backbone, is_resnet
+from minirnn.weights.names import as_backbone, classifier_of
 from minirnn.weights.recognise import (
     CONVENTIONS,
     differing_conventions,
@@ -21,28 +22,34 @@ from minirnn.weights.recognise import (
 )
 
 SHOWN = 20  # lines of each kind in an error
-_CLASSES = "roi_heads.box_predictor.cls_score.weight"
-_RESNET_CONVENTIONS = ("image_mean", "image_std", "bgr")
+#: What a network for classification was trained with: the presets that say so, and the fields.
+_CLASSIFIER_CONVENTIONS = {
+    "ResNet": ("maskrcnn_resnet50_fpn", ("image_mean", "image_std", "bgr")),
+    "EfficientNet-Lite0": (
+        "maskrcnn_efficientnet_lite0_fpn",
+        ("image_mean", "image_std", "bgr", "norm_eps"),
+    ),
+}
 
 
 def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = True) -> list[str]:
     """Put the weights of a file into a model.
 
-    A ResNet for classification goes into `backbone.body` (and, where the heads have a trunk, its last
-    stage into `roi_heads.res5`), without its last layer. If the model has no names for its classes and
-    the file brings them (91 classes are COCO's), it gets them.
+    A ResNet or EfficientNet-Lite0 for classification goes into `backbone.body` (and, where the heads have
+    a trunk, its last stage into `roi_heads.res5`), without its last layers. If the model has no names for
+    its classes and the file brings them (91 classes are COCO's), it gets them.
 
     Args:
         model: on any device; its arrays keep their dtype.
         path: torchvision's Mask, Faster or Keypoint R-CNN or ResNet (.pth in both formats, present or
-            old names), .safetensors, or a checkpoint of ours.
+            old names), EfficientNet-Lite0, .safetensors, or a checkpoint of ours.
         strict: everything must fit, the conventions included that the weights were trained with
             (`minirnn.weights.model_from` builds a model with those). False: what fits is loaded and
             the rest left as it is, for example to go on with other classes.
 
     Returns:
-        What was left out or does not fit, one line each. If strict, that is at most the last layer
-        of a ResNet.
+        What was left out or does not fit, one line each. If strict, that is at most the last layers
+        of a network for classification.
 
     Raises:
         InputError: the file cannot be read (see `read_weights`); strict, and something does not fit
@@ -51,11 +58,32 @@ def load_weights(model: RCNN, path: str | os.PathLike[str], *, strict: bool = Tr
     """
     file = read_weights(path)
     expected = _conventions_of(file)
-    left_out = _load(model, file, differing_conventions(expected, model.config), strict=strict)
+    differing = differing_conventions(expected, model.config)
+    found = _load(model, file, differing, strict=strict)
     names = expected.get("categories", ())
     if not model.config.categories and len(names) == model.config.num_classes - 1:
         model.config = model.config.replace(categories=names)
-    return left_out
+    left_out = [f"left out: {name} (tells ImageNet's classes apart)" for name in found.classifier]
+    return left_out + [line for group in found.lines(differing) for line in group]
+
+
+def start_from(model: RCNN, path: str | os.PathLike[str]) -> list[str]:
+    """Put what fits of a file into a model that is going to be trained, on other classes or not.
+
+    Args:
+        model: with fresh weights.
+        path: as in `load_weights`.
+
+    Returns:
+        Three lines for a person: what was loaded, what was left out and why, what starts fresh. After
+        them one for each convention that the weights were trained with and the model does otherwise.
+
+    Raises:
+        InputError: as `load_weights` with strict=False.
+    """
+    file = read_weights(path)
+    differing = differing_conventions(_conventions_of(file), model.config)
+    return [*_load(model, file, differing, strict=False).sentences(model), *differing]
 
 
 def model_from(path: str | os.PathLike[str], **overrides: Any) -> RCNN:
@@ -93,10 +121,11 @@ def config_of(file: WeightsFile, **overrides: Any) -> Config:
     try:
         if file.config is not None:
             return Config().replace(**file.config).replace(**overrides)
-        if is_resnet(file.arrays):
+        if (kind := classifier_of(file.arrays)) is not None:
+            eps = "norm_eps=1e-5, " if kind == "ResNet" else ""
             raise InputError(
-                "it is a ResNet for classification, a backbone only; build the detector with "
-                "build_model(NAME, norm_eps=1e-5, num_classes=…), then load_weights(model, path)"
+                f"it is a {kind} for classification, a backbone only; build the detector with "
+                f"build_model(NAME, {eps}num_classes=…), then load_weights(model, path)"
             )
         return torchvision_config(file.shapes, trained_norm=file.norm_was_trained, **overrides)
     except InputError as error:
@@ -108,13 +137,15 @@ def network_of(file: WeightsFile) -> str:
     try:
         config = config_of(file)
     except InputError as error:
-        if is_resnet(file.arrays):
-            return _resnet_in_words(file)
+        if classifier_of(file.arrays):
+            return _classifier_in_words(file)
         return f"no detector that can be built here ({str(error).removeprefix(f'{file.path}: ')})"
     return in_words(config)
 
 
-def _resnet_in_words(file: WeightsFile) -> str:
+def _classifier_in_words(file: WeightsFile) -> str:
+    if classifier_of(file.arrays) == "EfficientNet-Lite0":
+        return "EfficientNet-Lite0 for classification"
     body, _ = as_backbone(file.shapes)
     try:
         return f"ResNet-{resnet_depth(body)} for classification"
@@ -127,9 +158,11 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
     try:
         config = config_of(file)
     except InputError:
-        if not is_resnet(file.arrays):
+        kind = classifier_of(file.arrays)
+        if kind is None:
             return {}
-        return {name: Config()[name] for name in _RESNET_CONVENTIONS}
+        preset, fields = _CLASSIFIER_CONVENTIONS[kind]
+        return {name: PRESETS[preset][name] for name in fields}
     known = {name: config[name] for name in CONVENTIONS}
     if file.config is None and config["norm_eps"] and not file.norm_was_trained:
         # Other classes on a frozen norm: 0 if it began from COCO's weights, 1e-5 if from ImageNet's.
@@ -137,41 +170,15 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
     return known
 
 
-def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) -> list[str]:
+def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) -> Comparison:
     """Compare names, shapes and dtypes, and load what fits; `problems` are known before."""
-    given = file.arrays
-    left_out: list[str] = []
-    own = {name: tuple(array.shape) for name, array in model.state_dict().items()}
-    if file.config is None and is_resnet(given):
-        given, classifier = as_backbone(given, trunk=any(name.startswith(TRUNK) for name in own))
-        left_out = [f"left out: {name} (tells ImageNet's classes apart)" for name in classifier]
-        own = {name: shape for name, shape in own.items() if name.startswith((BODY, TRUNK))}
-    problems = [*problems]
-    if _CLASSES in own and _CLASSES in given and own[_CLASSES][0] != given[_CLASSES].shape[0]:
-        problems.insert(
-            0,
-            f"classes: the file has {given[_CLASSES].shape[0]} with background, the model "
-            f"{own[_CLASSES][0]}",
-        )
-    fitting = {}
-    shapes, kinds = [], []
-    for name in own.keys() & given.keys():
-        array = given[name]
-        if tuple(array.shape) != own[name]:
-            shapes.append(f"shape: {name} is {tuple(array.shape)}, the model has {own[name]}")
-        elif array.dtype.kind != "f":
-            kinds.append(f"kind: {name} is {array.dtype}, it should be of floating-point numbers")
-        else:
-            fitting[name] = array
-    missing = [f"missing: {name}" for name in own if name not in given]
-    unexpected = [f"unexpected: {name}" for name in given if name not in own]
-    groups = [problems, sorted(shapes), sorted(kinds), missing, unexpected]
-    lines = [line for group in groups for line in group]
-    if not fitting or (strict and lines):
-        raise InputError(_refusal(file, groups, nothing=not fitting))
-    check_finite(file.path, fitting)
-    model.load_state_dict(fitting, strict=False)
-    return left_out + lines
+    found = Comparison.of(model, file)
+    groups = found.lines(problems)
+    if not found.fitting or (strict and any(groups)):
+        raise InputError(_refusal(file, groups, nothing=not found.fitting))
+    check_finite(file.path, found.fitting)
+    model.load_state_dict(found.fitting, strict=False)
+    return found
 
 
 def _refusal(file: WeightsFile, groups: list[list[str]], *, nothing: bool) -> str:

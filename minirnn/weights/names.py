@@ -24,6 +24,8 @@ _OLD_MASK = re.compile(r"^(roi_heads\.mask_head)\.mask_fcn([1-9])\.(weight|bias)
 
 def modern_name(name: str) -> str:
     """torchvision's present name of a parameter, from the present or the old one."""
+    if name.startswith("_"):  # EfficientNet-Lite0's: "_blocks.0._bn1.weight"
+        name = re.sub(r"(^|\.)_", r"\1", name)
     for old, new in _RENAMED:
         name = re.sub(old, new, name)
     old_mask = _OLD_MASK.match(name)
@@ -50,23 +52,36 @@ def modern(arrays: Mapping[str, Value]) -> dict[str, Value]:
     return result
 
 
-def is_resnet(names: Iterable[str]) -> bool:
-    """Whether these are the names of a ResNet for classification, as torchvision's files have them."""
-    return {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"} <= set(
-        names
-    )
+#: Networks for classification: names that each has, and how those of its last layers begin.
+_CLASSIFIERS: dict[str, tuple[set[str], tuple[str, ...]]] = {
+    "ResNet": (
+        {"conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight"},
+        ("fc.",),
+    ),
+    "EfficientNet-Lite0": (
+        {"conv_stem.weight", "bn0.weight", "blocks.15.project_conv.weight"},
+        ("conv_head.", "bn1.", "fc."),
+    ),
+}
+
+
+def classifier_of(names: Iterable[str]) -> str | None:
+    """ "ResNet" or "EfficientNet-Lite0" if these are the names of one for classification; None if not."""
+    present = set(names)
+    return next((kind for kind, (own, _) in _CLASSIFIERS.items() if own <= present), None)
 
 
 def as_backbone(
     arrays: Mapping[str, Value], *, trunk: bool = False
 ) -> tuple[dict[str, Value], list[str]]:
-    """A ResNet's arrays under the names that they have in a detector, and what has no place there.
+    """A classifier's arrays under the names that they have in a detector, and what has no place there.
 
     Args:
-        arrays: of the ResNet, by its own names.
-        trunk: the detector has the last stage in its heads ("c4").
+        arrays: of the classifier, by its own names.
+        trunk: the detector has a ResNet's last stage in its heads ("c4").
     """
-    kept = {BODY + name: value for name, value in arrays.items() if not name.startswith("fc.")}
+    _, last = _CLASSIFIERS[classifier_of(arrays) or "ResNet"]
+    kept = {BODY + name: value for name, value in arrays.items() if not name.startswith(last)}
     if trunk:
         kept = {name.replace(f"{BODY}layer4.", TRUNK): value for name, value in kept.items()}
-    return kept, [name for name in arrays if name.startswith("fc.")]
+    return kept, [name for name in arrays if name.startswith(last)]

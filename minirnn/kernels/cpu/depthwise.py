@@ -1,8 +1,8 @@
 """Depthwise convolution: a kernel for each channel, which sees that channel alone.
 
 It is no matrix product, and has few multiplications for each number that is read: what costs is the way
-through memory. So a block of rows is laid into the cache with its border of zeros, and there the map, shifted
-by each element of the kernel, is multiplied with that element's weights and added up.
+through memory. So a block of rows is laid into the cache with its border of zeros, and there the map,
+shifted by each element of the kernel, is multiplied with that element's weights and added up.
 
 Channels last, a shifted row is one run of W·C numbers, if the weights of a place are repeated for its W
 places: `np.einsum` then goes through long runs, multiplies and adds in one step. With a stride, the runs
@@ -114,7 +114,7 @@ def _correlate(cells: Array, taps: Array, where: _Where, epilogue: Epilogue) -> 
 
 
 def _transposed(dy: Array, taps: Array, where: _Where, shape: tuple[int, ...]) -> Array:
-    """dx[y, x, c] = Σ w[u, v, c] · dy[i, j, c] over all u, v, i, j with i·s + u·d - p = y, and x likewise."""
+    """dx[y, x, c] = Σ w[u, v, c] · dy[i, j, c] over u, v, i, j with i·s + u·d - p = y, and x likewise."""
     dx = np.empty(shape, dy.dtype)
 
     def work(images: slice, rows: slice) -> None:

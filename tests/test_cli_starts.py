@@ -1,0 +1,175 @@
+"""What a training starts from: ImageNet's weights, another network's, or none where that cannot work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from cli_cases import TINY, fail, succeed
+from weights_cases import constant_checkpoint, torchvision_shapes
+
+from minirnn.cli.starts import fresh_network
+from minirnn.errors import InputError
+from minirnn.models import PRESETS
+from minirnn.training import read_checkpoint
+from minirnn.weights import imagenet, imagenet_file
+
+LITE = "maskrcnn_efficientnet_lite0_fpn"
+#: A network for photographs made small enough for a second.
+NARROW = [
+    *("--set", "workers=0", "--set", "min_size=64", "--set", "max_size=64", "--set", "fpn_channels=8"),
+    *("--set", "box_width=8", "--set", "mask_width=8", "--set", "mask_convolutions=1"),
+    *("--set", "schedule=constant", "--set", "warmup_steps=0", "--batch-size", "2"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    succeed("data", "shapes", "--out", folder, "--train", 4, "--val", 2, "--size", 64)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two_classes(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures, with one category fewer."""
+    folder = tmp_path_factory.mktemp("data") / "two"
+    for part in ("train", "val"):
+        (folder / part).mkdir(parents=True)
+        for picture in (shapes / part).iterdir():
+            (folder / part / picture.name).write_bytes(picture.read_bytes())
+        (folder / "annotations").mkdir(exist_ok=True)
+        name = f"annotations/instances_{part}.json"
+        known = json.loads((shapes / name).read_text())
+        last = known["categories"].pop()["id"]
+        known["annotations"] = [a for a in known["annotations"] if a["category_id"] != last]
+        (folder / name).write_text(json.dumps(known))
+    return folder
+
+
+def training(preset: str, data: Path, out: Path, *more: object) -> list[object]:
+    return ["train", "--data", data, "--preset", preset, "--out", out, "--steps", 1, *more]
+
+
+def state(out: Path) -> dict[str, np.ndarray]:
+    return read_checkpoint(out / "checkpoint.safetensors")[0]
+
+
+def lines_of(text: str) -> dict[str, str]:
+    """The lines "  what: …" of an output, by what."""
+    found = [line.strip().partition(": ") for line in text.splitlines() if line.startswith("  ")]
+    return {what: said for what, _, said in found}
+
+
+def test_imagenets_weights_go_into_the_backbone(shapes, tmp_path):
+    try:
+        path = imagenet_file("efficientnet_lite0")
+    except InputError as error:
+        pytest.skip(str(error))
+    out = tmp_path / "run"
+    result = succeed(*training(LITE, shapes, out, *NARROW, "--weights", "imagenet"))
+    assert f"{path}:\n" in result.out
+    said = lines_of(result.out)
+    assert said["loaded"].startswith("240 of ")
+    assert said["loaded"].endswith(" arrays: backbone.body")
+    assert said["left out"] == "conv_head, bn1, fc (tells ImageNet's classes apart)"
+    assert said["starts fresh"].startswith("backbone.fpn, rpn, roi_heads.box_head, ")
+    from minirnn.weights import read_weights
+
+    there = read_weights(path).arrays
+    for name in ("conv_stem.weight", "bn0.running_var", "blocks.2.project_conv.weight"):
+        np.testing.assert_array_equal(state(out)[f"backbone.body.{name}"], there[name])  # frozen
+    moved = "blocks.9.depthwise_conv.weight"
+    assert not np.array_equal(state(out)[f"backbone.body.{moved}"], there[moved])
+
+
+def test_a_resnets_are_fetched_and_bring_their_eps(tmp_path, monkeypatch):
+    path = tmp_path / "resnet18-f37072fd.pth"
+    path.write_bytes(constant_checkpoint(torchvision_shapes("resnet18"), counters=True))
+    asked = []
+
+    def download(name, folder, *, progress, **options):
+        asked.append((name, folder))
+        progress(10, 20)
+        return path
+
+    monkeypatch.setattr(imagenet, "download", download)
+    data = SimpleNamespace(categories=[(7, "disc")], keypoint_names=None)
+    said: list[str] = []
+
+    def started(**fields):
+        given = (fields, data, 0, Path("imagenet"), said.append)
+        return fresh_network("maskrcnn_resnet18_fpn", *given)
+
+    model = started(fpn_channels=8)
+    assert asked == [("resnet18", "data")]
+    assert said[2] == "  left out: fc (tells ImageNet's classes apart)"
+    assert (model.backbone.body.conv1.weight.data == 0).all()  # the first of the file's numbers
+    assert PRESETS["maskrcnn_resnet18_fpn"].backbone.norm_eps == 0
+    assert model.config.backbone.norm_eps == 1e-5
+    assert started(norm_eps=1e-4).config.backbone.norm_eps == 1e-4
+
+
+def test_imagenets_weights_need_the_normalisation_that_they_are_of(shapes, tmp_path):
+    refused = training(LITE, shapes, tmp_path / "run", "--weights", "imagenet")
+    fail(1, "ImageNet weights need 'frozen_batch_norm'", *refused, "--set", "norm=group_norm")
+    small = training("maskrcnn_shapes", shapes, tmp_path / "run", "--weights", "imagenet")
+    fail(1, "norm is 'group_norm'", *small)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("preset", [LITE, "maskrcnn_resnet50_fpn"])
+def test_a_network_that_cannot_learn_from_nothing_says_so_before_it_starts(
+    preset, shapes, tmp_path
+):
+    message = "cannot learn from fresh weights.*--weights imagenet.*--set norm=group_norm"
+    fail(1, message, *training(preset, shapes, tmp_path / "run"))
+    half = training(preset, shapes, tmp_path / "run", "--set", "norm=group_norm")
+    fail(1, "frozen_stages is 2.*--set frozen_stages=0", *half, "--set", "frozen_stages=2")
+    assert not (tmp_path / "run").exists()
+
+
+def test_and_learns_where_it_does_what_it_was_told(shapes, tmp_path):
+    scratch = ["--set", "norm=group_norm", "--set", "frozen_stages=0", *NARROW]
+    succeed(*training(LITE, shapes, tmp_path / "run", *scratch))
+
+
+def test_ones_own_checkpoint_on_other_classes(shapes, two_classes, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    succeed(*training("maskrcnn_shapes", shapes, first, *TINY))
+    weights = first / "checkpoint.safetensors"
+    more = [*TINY, "--weights", weights, "--learning-rate", 1e-12, "--seed", 1]
+    result = succeed(*training("maskrcnn_shapes", two_classes, second, *more))
+    last = "roi_heads.box_predictor.cls_score, roi_heads.box_predictor.bbox_pred"
+    last = f"{last}, roi_heads.mask_predictor.mask_fcn_logits"
+    said = lines_of(result.out)
+    assert said["left out"] == f"{last} (4 classes with background there, 3 here)"
+    assert set(said["starts fresh"].split(", ")) == set(last.split(", "))
+    known, parts = state(first), "backbone.body, backbone.fpn, rpn, roi_heads.box_head, "
+    total = len(known)
+    assert said["loaded"].startswith(f"{total - 6} of {total} arrays: {parts}")
+    for name, array in state(second).items():
+        if name.rpartition(".")[0] not in last.split(", "):
+            np.testing.assert_allclose(array, known[name], atol=1e-6, err_msg=name)
+
+
+def test_all_of_a_checkpoint_of_the_same_classes(shapes, tmp_path):
+    first = tmp_path / "first"
+    succeed(*training("maskrcnn_shapes", shapes, first, *TINY))
+    weights = first / "checkpoint.safetensors"
+    result = succeed(
+        *training("maskrcnn_shapes", shapes, tmp_path / "b", *TINY, "--weights", weights)
+    )
+    said = lines_of(result.out)
+    assert (said["left out"], said["starts fresh"]) == ("nothing", "nothing")
+
+
+def test_other_conventions_are_named(shapes, tmp_path):
+    first = tmp_path / "first"
+    succeed(*training("maskrcnn_shapes", shapes, first, *TINY))
+    more = ["--weights", first / "checkpoint.safetensors", "--set", "roi_aligned=False"]
+    result = succeed(*training("maskrcnn_shapes", shapes, tmp_path / "b", *TINY, *more))
+    assert "convention: roi_aligned is True for the file, False in the model" in result.out
