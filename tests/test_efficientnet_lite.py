@@ -201,7 +201,7 @@ def in_torch(weights: dict[str, np.ndarray]) -> Any:
 
     stem, blocks = layer("conv_stem", "bn0", 2), []
     for kind in itertools.chain(*STAGES.values()):
-        for number in range(kind.count):
+        for number in range(kind.number):
             path, stride = f"blocks.{len(blocks)}.", kind.stride if number == 0 else 1
             widen = [layer(f"{path}expand_conv", f"{path}bn0")] if kind.widening > 1 else []
             block = nn.Sequential(

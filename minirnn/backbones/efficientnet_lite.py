@@ -30,7 +30,7 @@ from minirnn.record import note
 class Blocks(NamedTuple):
     """Blocks of one kind, one behind the other; only the first of them has the stride."""
 
-    count: int
+    number: int
     kernel: int
     stride: int
     widening: int
@@ -120,12 +120,12 @@ class EfficientNetLite0(Module):
         inputs = STEM
         for name, stage in STAGES.items():
             for kind in stage:
-                for number in range(kind.count):
+                for index in range(kind.number):
                     parts.append(
                         InvertedResidual(
                             *(inputs, kind.outputs),
                             kernel=kind.kernel,
-                            stride=kind.stride if number == 0 else 1,
+                            stride=kind.stride if index == 0 else 1,
                             widening=kind.widening,
                             norm=make,
                             rng=rng,

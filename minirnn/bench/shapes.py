@@ -78,7 +78,7 @@ def depthwise_convolutions(side: int = 640, images: int = 1) -> Counter[Convolut
     channels, size = STEM, side // 2
     for kinds in STAGES.values():
         for kind in kinds:
-            for number in range(kind.count):
+            for number in range(kind.number):
                 wide, stride = channels * kind.widening, kind.stride if number == 0 else 1
                 shape = (images, wide, wide, kind.kernel, stride, size, size)
                 found[Convolution(*shape, groups=wide)] += 1

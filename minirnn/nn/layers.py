@@ -47,7 +47,7 @@ class Conv2d(Module):
         initial: Any = init.kaiming_normal_fan_out,
     ) -> None:
         self.same = padding == "same"
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "stride": stride,
             "padding": kernel // 2 if padding in (None, "same") else padding,
             "groups": groups,

@@ -35,7 +35,7 @@ def sides(padding: Padding) -> Sides:
     Raises:
         InputError: it is not one or two numbers, or two pairs.
     """
-    both = (padding, padding) if isinstance(padding, int) else tuple(padding)
+    both: tuple[Any, ...] = (padding, padding) if isinstance(padding, int) else tuple(padding)
     if len(both) != 2:
         raise InputError(
             f"{padding} should be one number, (y, x), or ((top, bottom), (left, right))"
