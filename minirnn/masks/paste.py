@@ -138,12 +138,17 @@ def place(start: Array, stop: Array, cells: int, mode: str) -> Place:
 
 def weights_of(place: Place, i: int, pixels: Array, probabilities: Array) -> Array:
     """(pixels, cells): what each pixel reads of the cells of mask i, along one axis."""
+    reads = (pixels >= place.first[i]) & (pixels < place.last[i])
+    return weights_within(place, i, pixels, probabilities) * reads[:, None]
+
+
+def weights_within(place: Place, i: int, pixels: Array, probabilities: Array) -> Array:
+    """`weights_of`, for pixels that all lie in `place.first[i]` … `place.last[i]`."""
     xp, cells = xp_of(pixels), probabilities.shape[2]
     at = place.scale[i] * pixels + place.shift[i]
     if place.border:
         at = xp.clip(at, 0, cells - 1)
-    reads = (pixels >= place.first[i]) & (pixels < place.last[i])
-    return bilinear_weights(at.astype(probabilities.dtype), cells) * reads[:, None]
+    return bilinear_weights(at.astype(probabilities.dtype), cells)
 
 
 def with_border(probabilities: Array, boxes: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from minirnn.kernels.cpu.roi_matrix import readings
 from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel
 from minirnn.masks.crop import crop
-from minirnn.masks.paste import paste, place, weights_of, with_border
+from minirnn.masks.paste import paste, place, weights_within, with_border
 from minirnn.masks.rle import run_lengths
 from minirnn.ops.roi_regions import Side, aligned_sides
 
@@ -81,8 +81,8 @@ def paste_near_boxes(
 
     def work(part: slice) -> None:
         for i in range(part.start, part.stop):
-            rows = weights_of(ys, i, np.arange(tops[i], bottoms[i]), mask_probabilities)
-            columns = weights_of(xs, i, np.arange(lefts[i], rights[i]), mask_probabilities)
+            rows = weights_within(ys, i, np.arange(tops[i], bottoms[i]), mask_probabilities)
+            columns = weights_within(xs, i, np.arange(lefts[i], rights[i]), mask_probabilities)
             read = rows @ mask_probabilities[i] @ columns.T
             inside = read > threshold if mode == "legacy" else read >= threshold
             masks[i, tops[i] : bottoms[i], lefts[i] : rights[i]] = inside
