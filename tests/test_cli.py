@@ -345,7 +345,7 @@ def test_train_wrong_usage(shapes, tmp_path):
 
 def test_train_bad_data_names_file_or_image_and_leaves_no_run(shapes, tmp_path):
     out = tmp_path / "run"
-    fail(1, "there is no instances_train.json", *training(tmp_path / "nothing", out))
+    fail(1, "nothing: there is no such folder", *training(tmp_path / "nothing", out))
     broken = shutil.copytree(shapes, tmp_path / "broken")
     (broken / "train/000001.jpg").write_bytes(b"no picture")
     options = ["--image-ids", "1"]

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import click
 
-from minirnn.cli.options import FOLDER, json_option, print_json, reporter
+from minirnn.cli.data_convert import COMMANDS
+from minirnn.cli.datasets import WITHOUT_MASKS
+from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
 
 
-@click.group(short_help="Make a data set of shapes, or check one of your own.")
+@click.group(short_help="Make a data set of shapes or of your own labels, split it, check it.")
 def data() -> None:
-    """Make a data set of shapes, or check one of your own."""
+    """Make a data set of shapes or of your own labels, split it, check it."""
+
+
+for _command in COMMANDS:
+    data.add_command(_command)
 
 
 @data.command()
@@ -52,26 +58,41 @@ def shapes(
 
 
 @data.command()
-@click.argument("folder", type=FOLDER)
-@click.option("--split", default="train", show_default=True, help="Which part: train, val, …")
+@click.argument("folder", type=FILE)
+@click.option(
+    "--split", help="Which part: train, val, …  [default: train, or the only one there is]"
+)
 @json_option
-def check(folder: Path, split: str, as_json: bool) -> None:
+def check(folder: Path, split: str | None, as_json: bool) -> None:
     """Open every image and annotation of a data set, and count what cannot be used.
 
     FOLDER is in COCO's layout: annotations/instances_train2017.json beside train2017/ (the year may
-    be missing). Ends with 1 if there is anything that training would stop at.
+    be missing). Ends with 1 if there is anything that training would stop at. Of a folder in another
+    tool's format it says which, and the command that makes COCO's layout of it.
 
     \b
         minirnn data check ../coco --split val
     """
     from minirnn.data import CocoDataset
+    from minirnn.data.layout import splits_of
 
     say = reporter(as_json)
+    if split is None:
+        splits = splits_of(folder, ["instances"])
+        split = splits[0] if len(splits) == 1 else "train"
     dataset = CocoDataset.from_folder(folder, split, skip_invalid=True)
     figures = _count(dataset)
     say(f"{dataset.file}: {_sentence(figures)}")
     say(dataset.skipped_summary or "everything can be used")
+    if not dataset.has_masks:
+        say(f"the objects have boxes and no masks: {WITHOUT_MASKS}")
+    if figures["crowd_regions"] == figures["instances"]:
+        say(
+            "all objects are marked as crowds (iscrowd), which training passes over. CVAT marks every mask "
+            f"made with a brush so: minirnn data convert {folder} --out DIR takes them as objects"
+        )
     if as_json:
+        figures = {**figures, "masks": dataset.has_masks}
         print_json({"file": dataset.file, **figures, "skipped": dict(dataset.skipped)})
     if dataset.skipped:
         raise click.exceptions.Exit(1)

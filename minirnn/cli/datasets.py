@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from minirnn.data import CocoDataset, Sample
     from minirnn.models import RCNN
 
+#: What to do with a data set of boxes alone.
+WITHOUT_MASKS = (
+    "train with --set mask=false (or --preset fasterrcnn_resnet50_fpn), which finds boxes"
+)
+
 
 @dataclass(frozen=True)
 class Subset:
@@ -137,3 +142,16 @@ def open_dataset(
     if dataset.skipped_summary:
         say(dataset.skipped_summary)
     return dataset
+
+
+def masks_wanted(dataset: CocoDataset, model: RCNN) -> None:
+    """Refuse a data set of boxes alone for a network that learns masks, before it is built for long.
+
+    Raises:
+        InputError: see above; names the setting.
+    """
+    if "masks" in model.finds and not dataset.has_masks:
+        raise InputError(
+            f"{dataset.file}: the objects have boxes and no masks, and this network learns masks: "
+            f"{WITHOUT_MASKS}"
+        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli.datasets import Subset, open_dataset, subset_of, with_proposals
+from minirnn.cli.datasets import Subset, masks_wanted, open_dataset, subset_of, with_proposals
 from minirnn.cli.networks import find_all, kinds_of, make_ready, network_of
 from minirnn.cli.options import (
     FILE,
@@ -176,6 +176,7 @@ def train(
         model = network_of(stored, fields)
     else:
         model = fresh_network(preset, fields, dataset, settings.seed, weights, say)
+    masks_wanted(dataset, model)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
     callback = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from minirnn.data.annotations import Rejected, corners_of_box, keypoints_of
 from minirnn.data.coco_file import CocoFile, filled_mask, place_of
 from minirnn.data.images import read_image
+from minirnn.data.layout import find_split
 from minirnn.errors import InputError
 from minirnn.masks import segmentation_to_mask
 from minirnn.structures import Sample, Target
@@ -51,8 +51,9 @@ class CocoDataset(CocoFile):
         """The `split` ("train", "val") of a data set in COCO's layout.
 
         COCO's own names carry a year, `annotations/instances_train2017.json` with `train2017/`;
-        ours do not, `annotations/instances_train.json` with `train/`. Both are found. With
-        `keypoints=True`, `person_keypoints_…` is looked for first.
+        ours do not, `annotations/instances_train.json` with `train/`. Both are found, and so is
+        CVAT's, `annotations/instances_default.json` with `images/default/`. With `keypoints=True`,
+        `person_keypoints_…` is looked for first.
 
         Args:
             root: the folder with `annotations/` and the folders of images in it.
@@ -60,26 +61,10 @@ class CocoDataset(CocoFile):
             settings: passed on to `CocoDataset`.
 
         Raises:
-            InputError: no such file or folder, or more than one.
+            InputError: no such file or folder, or more than one; see `layout.find_split`.
         """
-        folder = Path(root) / "annotations"
         kinds = ["person_keypoints", "instances"] if settings.get("keypoints") else ["instances"]
-        for kind in kinds:
-            exact = folder / f"{kind}_{split}.json"
-            found = sorted(folder.glob(f"{kind}_{glob.escape(split)}[0-9]*.json"))
-            found = [exact] if exact.is_file() else found
-            if len(found) > 1:
-                names = ", ".join(path.name for path in found)
-                raise InputError(f"{folder}: split {split!r} may be any of {names}; name one")
-            if found:
-                name = found[0].stem.removeprefix(f"{kind}_")
-                for images in (Path(root) / name, Path(root) / "images" / name):
-                    if images.is_dir():
-                        return cls(found[0], images, **settings)
-                raise InputError(f"{Path(root) / name}: the folder of the images is missing")
-        raise InputError(
-            f"{folder}: there is no {kinds[0]}_{split}.json or {kinds[0]}_{split}<year>.json"
-        )
+        return cls(*find_split(Path(root), split, kinds), **settings)
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -47,7 +47,7 @@ class CocoFile:
         self.skip_invalid = skip_invalid
         self.skipped: Counter[str] = Counter()
         self.keypoint_names: tuple[str, ...] | None = None
-        content, self._digest = _read_json(self.file)
+        content, self._digest = read_coco_json(self.file)
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: the folder of the images is missing")
 
@@ -234,7 +234,7 @@ class CocoFile:
         return InputError(f"{self.file}: {place}: {problem.reason}: {problem.detail}")
 
 
-def _read_json(path: Path) -> tuple[dict, str]:
+def read_coco_json(path: Path) -> tuple[dict, str]:
     """The file's content, if it has the outer form of COCO's format, and the SHA-256 of its bytes."""
     try:
         data = path.read_bytes()

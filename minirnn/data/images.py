@@ -85,6 +85,29 @@ def check_image(path: str | os.PathLike, *, size: tuple[int, int]) -> None:
     read_image(path, size=size)
 
 
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """The (height, width) of a picture the right way up, from its head alone.
+
+    Raises:
+        InputError: the file is missing or is no image.
+    """
+    path = Path(path)
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            turn = _turn(image, path, None)
+            height, width = image.height, image.width
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: the image file is missing") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's readers raise a dozen types for broken files
+        raise InputError(
+            f"{path}: not a readable image, or of another format than {', '.join(FORMATS)}"
+        ) from error
+    swapped = turn in [UPRIGHT[orientation] for orientation in SWAPS_SIDES]
+    return (width, height) if swapped else (height, width)
+
+
 def _turn(image: Image.Image, path: Path, size: tuple[int, int] | None) -> Image.Transpose | None:
     """The transposition to make, from EXIF and from the size that is wanted."""
     try:

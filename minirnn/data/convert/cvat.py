@@ -1,0 +1,161 @@
+"""CVAT: "COCO 1.0" (annotations/instances_default.json, images/default/) and "CVAT for images 1.1" (XML).
+
+    <image name="a.jpg" width="640" height="480" subset="Train">
+      <box label="cup" xtl="…" ytl="…" xbr="…" ybr="…" rotation="…" group_id="1"/>
+      <polygon label="cup" points="x,y;x,y;…"/>  <ellipse label="cup" cx cy rx ry/>
+      <mask label="cup" rle="off, on, off, …" left="…" top="…" width="…" height="…"/>
+
+In the XML a mask's runs go row by row through its window (COCO's go by columns through the image). Shapes
+of one label and one group are one object, as in CVAT's own COCO export; attributes (occluded and others)
+are passed over. That export marks every mask made with the brush as iscrowd=1, for which no network is
+trained: here it is one object.
+
+Why not a library: `datumaro` reads both, but brings OpenCV, pandas and Arrow, wants an older Pillow than
+minirnn is tested with, and keeps the crowds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from minirnn.data.convert import cocojson
+from minirnn.data.convert.found import (
+    WHOLE,
+    Found,
+    Labelled,
+    Photo,
+    Unusable,
+    label_files,
+    label_of,
+    numbers,
+    split_of,
+)
+from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
+from minirnn.data.convert.xml import read_xml
+
+FLAT = {
+    "polyline": "a polyline has no area",
+    "points": "points have no area",
+    "tag": "a tag has no place",
+}
+
+
+def read(folder: Path, images: Path | None = None) -> Found:
+    """Either export, whichever the folder holds."""
+    found = Found("cvat")
+    pictures = Pictures(folder, images)
+    for file in sorted((folder / "annotations").glob("instances_*.json")):
+        subset = file.stem.removeprefix("instances_")
+        near = folder / "images" / subset
+        split = WHOLE if subset == "default" else split_of(subset)
+        cocojson.read_file(file, split, found, pictures, near=near, crowds_are_masks=True)
+    for file in label_files(folder, "*.xml"):
+        root = read_xml(file)
+        if root is not None and root.tag == "annotations":
+            _read_xml(root, file, found, pictures)
+    return found
+
+
+def _read_xml(root: ElementTree.Element, file: Path, found: Found, pictures: Pictures) -> None:
+    for label in root.iter("label"):
+        name = (label.findtext("name") or "").strip()
+        if label.findtext("parent"):
+            continue  # a point of a skeleton
+        if name and name not in found.categories:
+            found.categories.append(name)
+    for image in root.iter("image"):
+        name, subset = image.get("name", ""), image.get("subset", "default")
+        try:
+            near = file.parent / "images" / subset
+            path = pictures.find(name, near if near.is_dir() else file.parent / "images")
+            height, width = (
+                int(value) for value in numbers([image.get(k) for k in ("height", "width")])
+            )
+        except Unusable as problem:
+            found.leave(file, f"image {name!r} with {len(image)} shapes", str(problem))
+            continue
+        split = WHOLE if subset == "default" else split_of(subset)
+        photo = Photo(path, file, split, (height, width))
+        photo.objects = _objects(image, photo, found)
+        found.photos.append(photo)
+    for track in root.iter("track"):
+        found.leave(
+            file,
+            f"track {track.get('id')} ({track.get('label')!r})",
+            "a track belongs to a video; export the task as 'CVAT for images' or 'COCO'",
+        )
+
+
+def _objects(image: ElementTree.Element, photo: Photo, found: Found) -> list[Labelled]:
+    groups: dict[tuple, list[Labelled]] = {}
+    for number, shape in enumerate(image, start=1):
+        where = f"image {image.get('name')!r}, shape {number}"
+        try:
+            piece = _piece(shape, where, photo)
+        except Unusable as problem:
+            found.leave(
+                photo.labels, f"{where} ({shape.tag}, {shape.get('label')!r})", str(problem)
+            )
+            continue
+        group = shape.get("group_id", "0")
+        key = (number,) if group == "0" else (piece.label, group)
+        groups.setdefault(key, []).append(piece)
+    return [_joined(pieces, photo) for pieces in groups.values()]
+
+
+def _joined(pieces: list[Labelled], photo: Photo) -> Labelled:
+    outlines = [piece.outline for piece in pieces if piece.outline is not None]
+    if len(pieces) == 1:
+        return pieces[0]
+    where = " + ".join(piece.where for piece in pieces)
+    x1, y1, x2, y2 = zip(*(p.box or (np.inf, np.inf, 0, 0) for p in pieces), strict=True)
+    if not outlines:
+        return Labelled(pieces[0].label, where, box=(min(x1), min(y1), max(x2), max(y2)))
+    # A box in a group with outlines is the box of the whole, as in CVAT's own export.
+    assert photo.size is not None
+    return Labelled(pieces[0].label, where, outline=union(outlines, photo.size))
+
+
+def _piece(shape: ElementTree.Element, where: str, photo: Photo) -> Labelled:
+    assert photo.size is not None
+    if shape.tag in FLAT:
+        raise Unusable(FLAT[shape.tag])
+    label, turn = label_of(shape.get("label")), numbers([shape.get("rotation", "0")])[0]
+    if shape.tag == "box":
+        x1, y1, x2, y2 = numbers([shape.get(key) for key in ("xtl", "ytl", "xbr", "ybr")])
+        if turn:
+            return Labelled(label, where, outline=[rectangle((x1, y1, x2, y2), turn)])
+        return Labelled(label, where, box=(x1, y1, x2, y2))
+    if shape.tag == "polygon":
+        return Labelled(label, where, outline=[_points(shape.get("points", ""))])
+    if shape.tag == "ellipse":
+        x, y, rx, ry = numbers([shape.get(key) for key in ("cx", "cy", "rx", "ry")])
+        return Labelled(label, where, outline=[ellipse(x, y, rx, ry, turn)])
+    if shape.tag == "mask":
+        left, top, width, height = (
+            int(value)
+            for value in numbers([shape.get(k) for k in ("left", "top", "width", "height")])
+        )
+        window = _rows(shape.get("rle", ""), height, width)
+        return Labelled(label, where, outline=placed(window, left, top, photo.size))
+    raise Unusable(f"a {shape.tag} cannot be used")
+
+
+def _points(text: str) -> list[float]:
+    pairs = [pair.split(",") for pair in text.split(";") if pair.strip()]
+    if len(pairs) < 3 or any(len(pair) != 2 for pair in pairs):
+        raise Unusable(f"a polygon of {len(pairs)} points; it needs three")
+    return numbers([value for pair in pairs for value in pair])
+
+
+def _rows(text: str, height: int, width: int) -> np.ndarray:
+    """A window's mask (height, width) from runs that go row by row: off, on, off, …"""
+    runs = numbers([value for value in text.split(",") if value.strip()])
+    if height <= 0 or width <= 0 or min(runs, default=0) < 0 or sum(runs) != height * width:
+        raise Unusable(f"its runs add up to {sum(runs):g} pixels in place of {width} x {height}")
+    on = np.arange(len(runs)) % 2 == 1
+    return np.repeat(on, np.array(runs, np.int64)).reshape(height, width)

@@ -1,0 +1,199 @@
+"""Label Studio: its JSON, its smaller JSON-MIN, and its COCO export (result.json with images/).
+
+    [{"data": {"image": "/data/upload/1/0a1b2c3d-a.jpg"}, "annotations": [{"result": [
+        {"type": "polygonlabels", "original_width": 640, "original_height": 480,
+         "value": {"points": [[x, y], …], "polygonlabels": ["cup"]}}, …]}]}]
+
+Coordinates are percent of the picture's sides; a rectangle is turned about its upper left corner. The JSON
+comes without pictures: `--images DIR` says where they are, and they are found by name with or without the
+eight letters that Label Studio puts before it. Of several people's annotations of one picture one is taken
+(marked as ground truth, else the last), the others are named as left out.
+
+Why not a library: Label Studio's SDK leaves brushes out of COCO and brings 27 packages (see `brush`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
+
+from minirnn.data.convert import cocojson
+from minirnn.data.convert.brush import decode_brush
+from minirnn.data.convert.found import (
+    Found,
+    Labelled,
+    Photo,
+    Unusable,
+    label_files,
+    label_of,
+    numbers,
+    read_json,
+)
+from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.shapes import ellipse, rectangle
+from minirnn.errors import InputError
+from minirnn.masks import encode
+
+SHAPES = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
+COCO_NAMES = ("result.json", "result_coco.json")
+_PREFIX = re.compile(r"^[0-9a-f]{8}-")
+
+
+def read(folder: Path, images: Path | None = None) -> Found:
+    """Whichever of the exports the folder holds."""
+    found = Found("labelstudio")
+    pictures = Pictures(folder, images)
+    for file in label_files(folder, "*.json"):
+        if file.name in COCO_NAMES and cocojson.is_coco(file):
+            cocojson.read_file(file, "all", found, pictures)
+            continue
+        try:
+            content = read_json(file)
+        except InputError as error:
+            found.leave(file, "the file", str(error).removeprefix(f"{file}: "))
+            continue
+        if is_labelstudio(content):
+            for task in content:
+                _read_task(task, file, found, pictures)
+        elif file.name != "notes.json":  # names of categories, beside other exports
+            found.leave(file, "the file", "it is not of Label Studio's form (a list of tasks)")
+    return found
+
+
+def is_labelstudio(content: Any) -> bool:
+    """Whether a JSON file's content is Label Studio's JSON or JSON-MIN."""
+    if not isinstance(content, list) or not content or not isinstance(content[0], dict):
+        return False
+    first = content[0]
+    full = isinstance(first.get("data"), dict) and (
+        "annotations" in first or "completions" in first
+    )
+    return full or ("annotator" in first and "annotation_id" in first)
+
+
+def _read_task(task: Any, file: Path, found: Found, pictures: Pictures) -> None:
+    if not isinstance(task, dict):
+        found.leave(file, "a task", "it is no JSON object")
+        return
+    name = f"task {task.get('id', '?')}"
+    try:
+        path = _find(task, file, pictures)
+    except Unusable as problem:
+        found.leave(file, name, f"{problem}; --images DIR says where the pictures are")
+        return
+    results = _results(task, name, file, found)
+    photo = Photo(path, file)
+    named = {r.get("id") for r in results if _kind(r) is not None and r.get("id")}
+    for number, result in enumerate(results, start=1):
+        what = f"{name} ({path.name}), result {number}"
+        kind = _kind(result)
+        if kind is None and result.get("id") in named:
+            continue  # the same region again: its bare shape, or an attribute of it
+        try:
+            if kind is None:
+                raise Unusable(f"a {result.get('type')!r} is no outline and no box with a label")
+            photo.objects.append(_labelled(result, kind, what, photo))
+        except Unusable as problem:
+            found.leave(file, what, str(problem))
+    found.photos.append(photo)
+
+
+def _find(task: dict, file: Path, pictures: Pictures) -> Path:
+    """The task's picture, by any of the names that Label Studio has for it."""
+    data = task["data"] if isinstance(task.get("data"), dict) else task
+    texts = [task.get("file_upload"), *data.values()]
+    names = []
+    for text in texts:
+        if not isinstance(text, str) or not re.search(r"\.[A-Za-z]{3,4}($|[?#])", text):
+            continue
+        url = urlparse(text)
+        inner = parse_qs(url.query).get("d", [unquote(url.path)])[0]  # /data/local-files/?d=…
+        base = inner.rsplit("/", 1)[-1]
+        names += [inner, base, _PREFIX.sub("", base)]
+    for name in names:
+        try:
+            return pictures.find(name, file.parent)
+        except Unusable as error:
+            problem = error
+    raise problem if names else Unusable("it names no picture")
+
+
+def _results(task: dict, name: str, file: Path, found: Found) -> list[dict]:
+    """The regions of the one annotation that is taken."""
+    annotations = task.get("annotations", task.get("completions"))
+    if annotations is None:  # JSON-MIN: a list of values for each control
+        return [
+            {**value, "value": value}
+            for entry in task.values()
+            if isinstance(entry, list)
+            for value in entry
+            if isinstance(value, dict)
+        ]
+    whole = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
+    if not whole:
+        return []
+    chosen = max(whole, key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at", ""))))
+    for other in whole:
+        if other is not chosen:
+            found.leave(
+                file,
+                f"{name}, annotation {other.get('id')} with {len(other.get('result') or [])} results",
+                f"annotation {chosen.get('id')} of the same picture is taken",
+            )
+    return [result for result in chosen.get("result") or [] if isinstance(result, dict)]
+
+
+def _kind(result: dict) -> str | None:
+    """Which of `SHAPES` a region is; "labels" go by the form of their value."""
+    value = result.get("value")
+    if not isinstance(value, dict):
+        return None
+    for kind in SHAPES:
+        if value.get(kind):
+            return kind
+    if not value.get("labels"):
+        return None
+    keys = {"points": SHAPES[0], "radiusX": SHAPES[2], "rle": SHAPES[3], "width": SHAPES[1]}
+    return next((kind for key, kind in keys.items() if key in value), None)
+
+
+def _labelled(result: dict, kind: str, where: str, photo: Photo) -> Labelled:
+    value = result["value"]
+    names = value.get(kind) or value.get("labels")
+    if not isinstance(names, list) or len(names) != 1:
+        raise Unusable(f"it has the labels {names!r}; it should have one")
+    label = label_of(names[0])
+    width, height = numbers([result.get("original_width"), result.get("original_height")])
+    if result.get("image_rotation"):
+        raise Unusable(f"the picture was turned by {result['image_rotation']} degrees to draw it")
+    if photo.size not in (None, (int(height), int(width))):
+        raise Unusable(f"it was drawn on {width:g} x {height:g} pixels, another on {photo.size}")
+    photo.size = int(height), int(width)
+    if kind == "brushlabels":
+        return Labelled(label, where, outline=encode(decode_brush(value.get("rle"), *photo.size)))
+    if kind == "polygonlabels":
+        points = value.get("points")
+        if not isinstance(points, list) or len(points) < 3 or any(len(p) != 2 for p in points):
+            raise Unusable("its points are no list of three x, y or more")
+        flat = numbers([number for point in points for number in point])
+        sides = (width, height)
+        return Labelled(
+            label, where, outline=[[n / 100 * sides[i % 2] for i, n in enumerate(flat)]]
+        )
+    keys = (
+        ("x", "y", "radiusX", "radiusY")
+        if kind == "ellipselabels"
+        else ("x", "y", "width", "height")
+    )
+    x, y, w, h = (
+        n / 100 * (height if i % 2 else width)
+        for i, n in enumerate(numbers([value.get(key) for key in keys]))
+    )
+    turn = numbers([value.get("rotation") or 0])[0]
+    if kind == "ellipselabels":
+        return Labelled(label, where, outline=[ellipse(x, y, w, h, turn)])
+    if turn % 360:
+        return Labelled(label, where, outline=[rectangle((x, y, x + w, y + h), turn, about=(x, y))])
+    return Labelled(label, where, box=(x, y, x + w, y + h))

@@ -1,0 +1,100 @@
+"""Finding the picture that a label file means.
+
+Labels travel: from Windows to Linux, from one folder to another, through a server that puts letters
+before the name. So a name is looked up where it says, then beside its label file, and at last by itself.
+Only files below the source folder (or the folder of `--images`) are ever taken.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from minirnn.data.convert.found import Unusable
+
+#: The endings of files that are taken for pictures.
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
+#: Known, so that they are named where they are met, but not read.
+OTHER_ENDINGS = {".heic", ".heif", ".avif", ".dng", ".raw", ".cr2", ".nef", ".arw", ".jfif"}
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file's name is that of a picture; macOS' "._name" files are none."""
+    return path.suffix.lower() in ENDINGS | OTHER_ENDINGS and not path.name.startswith("._")
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, by name."""
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_picture(path))
+
+
+class Pictures:
+    """All pictures below some folders, to be found by the names that label files have for them.
+
+    Args:
+        folders: the source, and the folder of `--images` if there is one.
+    """
+
+    def __init__(self, *folders: Path | None) -> None:
+        self.roots = [Path(os.path.realpath(folder)) for folder in folders if folder is not None]
+        self._by_name: dict[str, list[Path]] = {}
+        for root in self.roots:
+            for parent, below, names in os.walk(root):
+                below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
+                for name in sorted(names):
+                    path = Path(parent, name)
+                    same = self._by_name.setdefault(name.lower(), [])
+                    if is_picture(path) and path not in same:
+                        same.append(path)
+
+    def find(self, name: str, near: Path) -> Path:
+        """The picture of a name.
+
+        Args:
+            name: as the label file has it: a path with slashes or backslashes, or a bare name.
+            near: the folder of the label file.
+
+        Raises:
+            Unusable: there is none, or more than one and nothing to tell which.
+        """
+        name = name.replace("\\", "/")
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if not parts:
+            raise Unusable(f"it names no picture: {name!r}")
+        places = [near, *self.roots, *(root / "images" for root in self.roots)]
+        for place in places:
+            path = Path(os.path.realpath(place / "/".join(parts)))
+            if path.is_file() and any(path.is_relative_to(root) for root in self.roots):
+                return path
+        # With as many of its folders as are there: "train/7.jpg" is not "val/7.jpg".
+        tails = ["/".join(parts[i:]).lower() for i in range(len(parts)) if parts[i] != ".."]
+        candidates = self._by_name.get(parts[-1].lower(), [])
+        for tail in tails:
+            found = [p for p in candidates if f"/{p.as_posix().lower()}".endswith(f"/{tail}")]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                names = ", ".join(str(path) for path in found[:3])
+                raise Unusable(f"picture {name!r} may be any of {names}")
+        raise Unusable(f"picture {name!r} is not there")
+
+    def of_stem(self, stem: str) -> Path:
+        """The one picture of a name without its ending.
+
+        Raises:
+            Unusable: there is none, or more than one.
+        """
+        found = [p for same in self._by_name.values() for p in same if p.stem == stem]
+        if len(found) != 1:
+            raise Unusable(f"there are {len(found)} pictures named {stem!r}; there should be one")
+        return found[0]
+
+    def hide(self, *paths: Path) -> None:
+        """Pictures that are no photographs (masks) are found no more."""
+        hidden = {Path(os.path.realpath(path)) for path in paths}
+        for same in self._by_name.values():
+            same[:] = [path for path in same if path not in hidden]
+
+    def all(self) -> list[Path]:
+        """Every picture, by path."""
+        return sorted(path for same in self._by_name.values() for path in same)

@@ -1,0 +1,88 @@
+"""Which tool's format a folder is in, told by the names of its files and the form of a few of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from minirnn.data.convert import cocojson, labelme, labelstudio, roboflow, yolo
+from minirnn.data.convert.found import read_json
+from minirnn.data.convert.xml import read_xml
+from minirnn.errors import InputError
+
+#: What each format is called, in the order of `--format`.
+TITLES = {
+    "labelme": "LabelMe's JSON files",
+    "yolo": "YOLO's text files",
+    "cvat": "an export of CVAT",
+    "roboflow": "an export of Roboflow",
+    "labelstudio": "an export of Label Studio",
+    "voc": "Pascal VOC's XML files",
+    "coco": "COCO's JSON in another place",
+}
+LOOKED_AT = 20  # files of one kind; a folder is of one format, and the first tell it
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A format, and the file that it was told by."""
+
+    form: str
+    file: Path
+
+    @property
+    def title(self) -> str:
+        """What to call it in a sentence."""
+        return TITLES[self.form]
+
+
+def recognise(folder: Path) -> Recognised | None:
+    """The format of a folder, or None.
+
+    What is known by a file's name comes first; JSON and XML are opened only then.
+    """
+    for form, pattern in (
+        ("cvat", "annotations/instances_default.json"),
+        ("roboflow", f"**/{roboflow.NAME}"),
+    ):
+        for file in _some(folder, pattern):
+            return Recognised(form, file)
+    try:
+        data_file, _ = yolo.data_file(folder)
+    except InputError:  # it cannot be read, and is YOLO's by its name
+        data_file = next(_some(folder, "*.y*ml"), None)
+    if data_file is not None:
+        return Recognised("yolo", data_file)
+    for file in _some(folder, "**/*.xml"):
+        root = read_xml(file)
+        if root is not None and root.tag in ("annotations", "annotation"):
+            return Recognised("cvat" if root.tag == "annotations" else "voc", file)
+    for file in _some(folder, "**/*.json"):
+        told = _form_of_json(file)
+        if told is not None:
+            return Recognised(told, file)
+    patterns = [f"**/{name}" for name in yolo.NAME_FILES]
+    for pattern in (*patterns, "labels/*.txt", "labels/*/*.txt", "*/labels/*.txt"):
+        for file in _some(folder, pattern):
+            return Recognised("yolo", file)
+    return None
+
+
+def _some(folder: Path, pattern: str) -> Iterator[Path]:
+    return itertools.islice((p for p in sorted(folder.glob(pattern)) if p.is_file()), LOOKED_AT)
+
+
+def _form_of_json(file: Path) -> str | None:
+    try:
+        content = read_json(file)
+    except InputError:
+        return None
+    if labelme.is_labelme(content):
+        return "labelme"
+    if labelstudio.is_labelstudio(content):
+        return "labelstudio"
+    if cocojson.is_coco_content(content):
+        return "labelstudio" if file.name in labelstudio.COCO_NAMES else "coco"
+    return None

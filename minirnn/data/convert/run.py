@@ -1,0 +1,86 @@
+"""Converting a folder of labels: recognise its format, read it, write COCO's layout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, voc, yolo
+from minirnn.data.convert.recognise import TITLES, recognise
+from minirnn.data.convert.write import Summary, write
+from minirnn.data.layout import check_folder, split_command, splits_of
+from minirnn.errors import InputError
+
+READERS = {
+    "labelme": labelme.read,
+    "yolo": yolo.read,
+    "cvat": cvat.read,
+    "roboflow": roboflow.read,
+    "labelstudio": labelstudio.read,
+    "voc": voc.read,
+    "coco": cocojson.read,
+}
+
+
+def convert(
+    source: str | os.PathLike,
+    folder: str | os.PathLike,
+    *,
+    form: str = "auto",
+    images: str | os.PathLike | None = None,
+    link: bool = False,
+    boxes_only: bool = False,
+    progress: bool = True,
+) -> Summary:
+    """Make a data set in COCO's layout of what a labelling tool has written.
+
+    Args:
+        source: the tool's folder; nothing in it is changed.
+        folder: the new folder, which must not be there, or be empty.
+        form: a name in `TITLES`, or "auto" to recognise it.
+        images: the folder of the photographs, where they are not among the labels.
+        link: make hard links to the photographs in place of copies.
+        boxes_only: leave outlines away, for a detector of boxes (`--set mask=false`).
+        progress: show a bar.
+
+    Returns:
+        What was made, and all that was left out.
+
+    Raises:
+        InputError: there is no such folder, its format is not recognised, nothing in it can be used, or
+            `folder` is not empty.
+    """
+    source, folder = Path(source), Path(folder)
+    images = None if images is None else Path(images)
+    for path in filter(None, (source, images)):
+        check_folder(path, "it should be the folder that a labelling tool has written")
+    if folder.resolve() == source.resolve():
+        raise InputError(f"{folder} is the source itself; name another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there and not empty; nothing was written. Name a new folder")
+    if form == "auto":
+        seen = recognise(source)
+        if seen is None or (seen.form == "coco" and splits_of(source)):
+            raise InputError(_unknown(source))
+        form = seen.form
+    if form not in READERS:
+        raise InputError(f"format is {form!r}; it should be auto or one of {', '.join(TITLES)}")
+    found = READERS[form](source, images)
+    if not found.photos:
+        first = f"; the first thing left out is {found.left_out[0]}" if found.left_out else ""
+        raise InputError(
+            f"{source}: no photograph with labels of the format {form} was found{first}"
+        )
+    return write(found, folder, link=link, boxes_only=boxes_only, progress=progress)
+
+
+def _unknown(source: Path) -> str:
+    if splits_of(source):
+        return (
+            f"{source} is in COCO's layout already (split {', '.join(splits_of(source))}): there is "
+            f"nothing to convert. Train on it, or split it: {split_command(source)}"
+        )
+    return (
+        f"{source}: its format is not recognised; it should be one of {', '.join(TITLES)} (name it with "
+        "--format to see what is wrong with it)"
+    )

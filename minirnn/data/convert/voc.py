@@ -1,0 +1,167 @@
+"""Pascal VOC: an XML file of boxes for each picture, and pictures whose colours are objects.
+
+    Annotations/a.xml   JPEGImages/a.jpg   SegmentationObject/a.png   ImageSets/Main/train.txt …
+
+VOC counts pixels from 1 and its xmax is the last pixel inside: x1 = xmin - 1, x2 = xmax. Many tools write
+such files counting from 0 and to the edge; a set in which some box begins at 0, or between pixels, is read
+like that, and the summary says so. In SegmentationObject the colour with index i is the XML's i-th object,
+255 is the seam between objects. Where there are such pictures, photographs without one are left out, since
+their objects have no outlines (`--boxes-only` takes all of them).
+
+Why not a library: `supervision` and `globox` read the XML but not SegmentationObject, and drop what they do
+not know without a word; `datumaro` reads both, with OpenCV, pandas and Arrow in its train.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image
+
+from minirnn.data.convert.found import (
+    WHOLE,
+    Found,
+    Labelled,
+    Photo,
+    Unusable,
+    label_files,
+    label_of,
+    numbers,
+    split_of,
+)
+from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.xml import read_xml
+from minirnn.masks import boxes_of_masks, encode
+
+SEAM = 255
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read(folder: Path, images: Path | None = None) -> Found:
+    """All pictures of a folder that have an XML file of VOC's form."""
+    found = Found("voc")
+    pictures = Pictures(folder, images)
+    masks = {path.stem: path for path in folder.rglob("SegmentationObject/*.png")}
+    pictures.hide(*masks.values(), *folder.rglob("SegmentationClass/*.png"))
+    found.only_outlined = bool(masks)
+    splits = _splits(folder)
+    labels: list[tuple[Photo, ElementTree.Element]] = []
+    for file in label_files(folder, "*.xml"):
+        root = read_xml(file)
+        if root is None or root.tag != "annotation":
+            found.leave(file, "the file", "it is not XML of VOC's form (<annotation>)")
+            continue
+        try:
+            labels.append((_photo(root, file, splits, pictures), root))
+        except Unusable as problem:
+            count = len(root.findall("object"))
+            found.leave(file, f"the picture with its {count} objects", str(problem))
+            masks.pop(file.stem, None)
+    from_zero = any(_counts_from_zero(root) for _, root in labels)
+    if from_zero:
+        found.notes.append("boxes count pixels from 0, not from 1 as VOC's own do: some begin at 0")
+    for photo, root in labels:
+        photo.objects = _objects(root, photo, 0 if from_zero else 1, found)
+        if photo.path.stem in masks:
+            _add_outlines(photo, masks.pop(photo.path.stem), found)
+        found.photos.append(photo)
+    for name, path in masks.items():
+        found.leave(path, "its masks", f"there is no Annotations/{name}.xml that names its objects")
+    return found
+
+
+def _splits(folder: Path) -> dict[str, str]:
+    """The split of each name, from ImageSets' lists; Segmentation's win, then Main's."""
+    splits: dict[str, str] = {}
+    for kind in ("Main", "Segmentation"):
+        for name in ("trainval", "test", "val", "train"):
+            for path in folder.rglob(f"ImageSets/{kind}/{name}.txt"):
+                split = "train" if name == "trainval" else split_of(name)
+                splits |= {
+                    line.split()[0]: split for line in path.read_text().splitlines() if line.split()
+                }
+    return splits
+
+
+def _photo(
+    root: ElementTree.Element, file: Path, splits: dict[str, str], pictures: Pictures
+) -> Photo:
+    name = (root.findtext("filename") or "").strip()
+    try:  # the XML's own name first: who renames both forgets what is written inside
+        path = pictures.of_stem(file.stem)
+    except Unusable:
+        path = pictures.find(name, file.parent)
+    if splits and file.stem not in splits:
+        raise Unusable("no list in ImageSets names it")
+    size = [root.findtext(f"size/{side}") for side in ("height", "width")]
+    whole = all(side and side.strip().isdigit() and int(side) > 0 for side in size)
+    sides = (int(size[0] or 0), int(size[1] or 0)) if whole else None
+    return Photo(path, file, splits.get(file.stem, WHOLE), sides)
+
+
+def _counts_from_zero(root: ElementTree.Element) -> bool:
+    for box in root.findall("object/bndbox"):
+        try:
+            values = numbers([box.findtext(key) for key in CORNERS])
+        except Unusable:
+            continue
+        if min(values[:2]) < 1 or any(value != int(value) for value in values):
+            return True
+    return False
+
+
+def _objects(root: ElementTree.Element, photo: Photo, first: int, found: Found) -> list[Labelled]:
+    objects = []
+    for number, element in enumerate(root.findall("object"), start=1):
+        where = f"object {number}"
+        try:
+            label = label_of(element.findtext("name"))
+            box = element.find("bndbox")
+            if box is None:
+                raise Unusable("it has no bndbox")
+            x1, y1, x2, y2 = numbers([box.findtext(key) for key in CORNERS])
+            objects.append(Labelled(label, where, box=(x1 - first, y1 - first, x2, y2)))
+        except Unusable as problem:
+            found.leave(photo.labels, f"{where} ({element.findtext('name')!r})", str(problem))
+    return objects
+
+
+def _add_outlines(photo: Photo, file: Path, found: Found) -> None:
+    """Give objects the masks of the picture in which their numbers are the colours."""
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            if image.mode not in ("P", "L"):
+                raise Unusable(
+                    f"its pixels are {image.mode}; they should be numbers of objects (P)"
+                )
+            numbered = np.asarray(image)
+    except (Unusable, OSError, SyntaxError, ValueError) as error:
+        found.leave(file, "its masks", str(error))
+        return
+    photo.size = photo.size or (numbered.shape[0], numbered.shape[1])
+    if numbered.shape != photo.size:
+        found.leave(file, "its masks", f"it has size {numbered.shape}, the picture {photo.size}")
+        return
+    by_number = {int(labelled.where.split()[-1]): labelled for labelled in photo.objects}
+    for number in sorted(set(np.unique(numbered).tolist()) - {0, SEAM}):
+        mask = numbered == number
+        labelled = by_number.get(number)
+        if labelled is None:
+            found.leave(
+                file, f"mask {number}", f"there is no object {number} in {photo.labels.name}"
+            )
+        elif _overlap(labelled.box, boxes_of_masks(mask[None])[0].tolist()) < 0.5:
+            found.leave(file, f"mask {number}", f"it does not lie in the box of object {number}")
+        else:
+            labelled.outline = encode(mask)
+
+
+def _overlap(a: tuple[float, float, float, float] | None, b: list[float]) -> float:
+    """The IoU of two boxes x1, y1, x2, y2."""
+    assert a is not None
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return shared / max(areas - shared, 1e-9)

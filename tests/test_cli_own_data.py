@@ -1,0 +1,183 @@
+"""`minirnn data convert`, `split` and `check`: from a labelling tool's folder to a trained network."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import zipfile
+from pathlib import Path
+
+import convert_cases as cases
+import pytest
+from cli_cases import TINY, call, fail, succeed
+
+from minirnn.data.convert import TITLES
+
+
+def test_labels_become_a_trained_network(tmp_path):
+    """The commands of docs/own-photographs.md, one after the other."""
+    cases.labelme(tmp_path / "labels", cases.pictures(8, size=64))
+    out = succeed("data", "convert", tmp_path / "labels", "--out", tmp_path / "set").out
+    assert "read LabelMe's JSON files (--format labelme)" in out
+    assert "left out: nothing" in out
+    command = out.strip().splitlines()[-1].split()[1:]
+    assert "everything can be used" in succeed("data", "check", tmp_path / "set").out
+    assert "minirnn train --data" in succeed(*command).out
+    data = tmp_path / "set-split"
+    for split in ("train", "val"):
+        succeed("data", "check", data, "--split", split)
+    run = tmp_path / "run"
+    succeed(
+        *("train", "--data", data, "--preset", "maskrcnn_shapes", "--out", run, "--steps", 2, *TINY)
+    )
+    weights = run / "checkpoint.safetensors"
+    succeed("evaluate", "--weights", weights, "--data", data, "--out", tmp_path / "results.json")
+    picture = next((data / "val").iterdir())
+    succeed("predict", picture, "--weights", weights, "--out", tmp_path / "predictions")
+
+
+def test_summary_names_what_is_left_out_and_json_has_all_of_it(tmp_path):
+    picture = cases.pictures(1)[0]
+    cases.save(picture, tmp_path / "in")
+    line = cases.labelme_shape("cup", [[1, 1], [9, 9]], "line")
+    box = cases.labelme_shape("cup", [[1, 1], [9, 9]], "rectangle")
+    cases.labelme_file(tmp_path / "in", picture, [box, *[line] * 30])
+    text = succeed("data", "convert", tmp_path / "in", "--out", tmp_path / "a").out
+    assert "left out: 30" in text
+    assert "p0.json: shape 2 ('cup'): a line has no area" in text
+    assert "… and 10 more; --json lists all of them" in text
+    assert "--set mask=false" in text
+    result = succeed("data", "convert", tmp_path / "in", "--out", tmp_path / "b", "--json")
+    report = json.loads(result.out)
+    assert (report["format"], report["masks"]) == ("labelme", False)
+    assert len(report["left_out"]) == 30
+    assert set(report["left_out"][0]) == {"file", "what", "reason"}
+    assert report["splits"] == {"all": {"images": 1, "without_objects": 0, "objects": 1}}
+    assert report["categories"] == {"cup": {"all": 1}}
+
+
+def test_split_prints_a_table_and_json(tmp_path):
+    cases.labelme(tmp_path / "in", cases.pictures(5))
+    succeed("data", "convert", tmp_path / "in", "--out", tmp_path / "set")
+    text = succeed("data", "split", tmp_path / "set", "--out", tmp_path / "a", "--val", "0.4").out
+    assert text.splitlines()[0].split() == ["train", "val"]
+    assert "images" in text
+    result = succeed(
+        "data", "split", tmp_path / "set", "--out", tmp_path / "b", "--val", 0.4, "--json"
+    )
+    assert json.loads(result.out)["images"] == {"train": 3, "val": 2}
+
+
+@pytest.mark.parametrize("command", ["convert", "split", "check"])
+def test_paths_that_are_no_folder_are_said_to_be_none(command, tmp_path):
+    out = () if command == "check" else ("--out", tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "export.zip", "w"):
+        pass
+    fail(1, "gone: there is no such folder; ", "data", command, tmp_path / "gone", *out)
+    fail(
+        1,
+        "export.zip is a file, to be unpacked first; ",
+        "data",
+        command,
+        tmp_path / "export.zip",
+        *out,
+    )
+
+
+WRITERS = {
+    "labelme": cases.labelme,
+    "yolo": cases.yolo_boxes,
+    "cvat": cases.cvat_xml,
+    "roboflow": cases.roboflow,
+    "labelstudio": cases.labelstudio,
+    "voc": cases.voc,
+    "coco": cases.roboflow,
+}
+
+
+@pytest.mark.parametrize("form", TITLES)
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_folder_of_another_format_leads_to_the_command_that_converts_it(form, command, tmp_path):
+    source = tmp_path / "my photographs"
+    WRITERS[form](source, cases.pictures(2))
+    if form == "coco":
+        for path in source.rglob("*.json"):
+            path.rename(path.with_name("labels.json"))
+    words: tuple = ("data", "check", source)
+    if command == "train":
+        out = tmp_path / "run"
+        words = ("train", "--data", source, "--preset", "maskrcnn_shapes", "--out", out, *TINY)
+    message = fail(
+        1, r"COCO's layout, which is the folder with annotations/instances_train\.json", *words
+    )
+    hint = shlex.split(message.rpartition("minirnn data convert ")[2])
+    assert hint[1:3] == ["--format", form]
+    succeed("data", "convert", *hint)  # as it is printed
+    assert Path(hint[-1], "annotations").is_dir()
+
+
+def test_empty_and_other_folders_are_described(tmp_path):
+    (tmp_path / "empty").mkdir()
+    fail(
+        1,
+        "no format that is known: it is empty. For training minirnn reads COCO's layout",
+        "data",
+        "check",
+        tmp_path / "empty",
+    )
+    (tmp_path / "empty" / "notes.md").write_text("")
+    fail(1, "no format that is known: it has notes.md", "data", "check", tmp_path / "empty")
+
+
+def test_cvat_export_of_one_part_is_checked_and_trained_as_it_is(tmp_path):
+    cases.cvat_coco(tmp_path / "in", cases.pictures(3, size=64))
+    assert "everything can be used" in succeed("data", "check", tmp_path / "in").out
+    train = ("train", "--data", tmp_path / "in", "--preset", "maskrcnn_shapes", *TINY)
+    fail(
+        1,
+        "has the split default: --split default, or into train and val: minirnn data split",
+        *train,
+        "--out",
+        tmp_path / "run",
+    )
+    succeed(*train, "--out", tmp_path / "run", "--steps", 1, "--split", "default")
+    succeed("data", "split", tmp_path / "in", "--out", tmp_path / "split")
+    succeed("data", "check", tmp_path / "split", "--split", "val")
+
+
+def test_crowds_alone_are_pointed_out(tmp_path):
+    cases.cvat_coco(tmp_path / "in", cases.pictures(2))
+    path = tmp_path / "in" / "annotations" / "instances_default.json"
+    content = json.loads(path.read_text())
+    for annotation in content["annotations"]:
+        annotation["iscrowd"] = 1
+    path.write_text(json.dumps(content))
+    text = succeed("data", "check", tmp_path / "in").out
+    assert "all objects are marked as crowds" in text
+
+
+def test_boxes_without_masks_lead_to_the_setting_that_trains_on_them(tmp_path):
+    cases.yolo_boxes(tmp_path / "in", cases.pictures(3, size=64))
+    succeed("data", "convert", tmp_path / "in", "--out", tmp_path / "set")
+    text = succeed("data", "check", tmp_path / "set").out
+    assert "boxes and no masks: train with --set mask=false" in text
+    train = ("train", "--data", tmp_path / "set", "--preset", "maskrcnn_shapes", *TINY)
+    train = (*train, "--out", tmp_path / "run", "--steps", 1)
+    fail(
+        1, "boxes and no masks, and this network learns masks: train with --set mask=false", *train
+    )
+    assert not (tmp_path / "run").exists()
+    tiny = [word for pair in zip(TINY[::2], TINY[1::2], strict=True) for word in pair]
+    assert tiny == TINY
+    succeed(*train, "--set", "mask=false")
+
+
+def test_format_that_does_not_fit_says_so(tmp_path):
+    cases.labelme(tmp_path / "in", cases.pictures(1))
+    for form in ("yolo", "voc", "cvat", "roboflow", "coco"):
+        result = call(
+            "data", "convert", tmp_path / "in", "--format", form, "--out", tmp_path / "out"
+        )
+        assert result.code == 1
+        assert "minirnn: error: " in result.err
+        assert not (tmp_path / "out").exists()
