@@ -70,13 +70,14 @@ def match_boxes(
     Returns:
         (A,): index of the object in target.boxes, BACKGROUND or IGNORE.
     """
-    xp = xp_of(boxes)
-    objects = xp.flatnonzero(~target.is_crowd)
+    xp, crowd = xp_of(boxes), to_host(target.is_crowd)
+    objects = xp.asarray(np.flatnonzero(~crowd), dtype=np.intp)
     matches = match(box_ops.iou(target.boxes[objects], boxes), low, high, force=force)
     if len(objects):  # from an index among the objects to one among all that target holds
         matches = xp.where(matches >= 0, objects[xp.maximum(matches, 0)], matches)
     if len(objects) < len(target.boxes):
-        share = box_ops.crowd_iou(boxes, target.boxes[target.is_crowd])
+        crowds = xp.asarray(np.flatnonzero(crowd), dtype=np.intp)
+        share = box_ops.crowd_iou(boxes, target.boxes[crowds])
         matches = ignore_crowds(matches, share, crowd_overlap)
     return matches
 

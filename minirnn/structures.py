@@ -20,7 +20,8 @@ class Target:
         boxes: (G, 4) float32, x1, y1, x2, y2 in pixels of the image beside it.
         labels: (G,) intp, 1…K.
         masks: (G, H, W) bool; None for a data set without masks.
-        is_crowd: (G,) bool; a crowd region covers many objects and is never a positive.
+        is_crowd: (G,) bool; a crowd region covers many objects and is never a positive. It stays on the
+            host: how many crowds there are decides what is computed, and a GPU need not be asked.
         keypoints: (G, P, 3) float32, x and y in pixels, and visibility: 0 not labelled, 1 hidden,
             2 visible; None where there are none.
         image_id: the image's id in the data set.

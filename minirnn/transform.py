@@ -333,7 +333,7 @@ def prepare_target(
         boxes=scale_boxes(device_boxes, size, new_size),
         labels=xp.asarray(labels),  # type: ignore[attr-defined]
         masks=masks,
-        is_crowd=xp.asarray(crowd),  # type: ignore[attr-defined]
+        is_crowd=crowd,
         keypoints=keypoints,
         image_id=target.image_id,
         file_name=target.file_name,

@@ -6,13 +6,26 @@ arrays unasked, it takes no NumPy array as an argument, and names, methods and k
 lacks are missing here too. What is refused was read off CuPy 14.2; `test_standin.py` compares the
 lists with the installed CuPy where there is one.
 
-It computes on the host: it finds mistakes of the mixing kind, not of the numerical kind.
+It computes on the host: it finds mistakes of the mixing kind, not of the numerical kind, but for one:
+float32 numbers nearer to 0 than the smallest normal one become 0, as they do where CuPy compiles.
+
+An array belongs to the thread that made it: CuPy's device and stream are per thread, so that what another
+thread does with it goes to another stream, or to another GPU. Such a use is refused.
+
+    with counted() as work: …        what a GPU would have been asked for: launches, copies, and waits
 """
 
 from __future__ import annotations
 
 import importlib.util
 import operator
+import sys
+import threading
+import types
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -96,6 +109,77 @@ ATTRIBUTES = _words("dtype flags itemsize nbytes ndim shape size strides")
 SHAPE_FUNCTIONS = _words("reshape broadcast_to tile full zeros ones empty arange eye")
 
 
+# After these the host knows a size that the device has computed, so it has waited for the device.
+WAITING = _words(
+    "argpartition argwhere compress extract flatnonzero nonzero partition setdiff1d"
+    " sliding_window_view union1d unique"
+)
+
+
+@dataclass
+class Work:
+    """What a GPU was asked for.
+
+    Attributes:
+        launches: kernels started; at least, since CuPy needs several for some functions.
+        copies: from the host to the device.
+        waits: how often the host waited for the device, by the line of minirnn that made it wait.
+    """
+
+    launches: int = 0
+    copies: int = 0
+    waits: Counter[str] = field(default_factory=Counter)
+
+
+_counting: list[Work] = []
+
+
+@contextmanager
+def counted() -> Iterator[Work]:
+    """Inside, what is asked of the device is counted."""
+    _counting.append(Work())
+    try:
+        yield _counting[-1]
+    finally:
+        _counting.pop()
+
+
+def launched(result: Any = None) -> None:
+    """Count a launch, unless the result is a view of what was there."""
+    first = result[0] if isinstance(result, (tuple, list)) and result else result
+    if not (isinstance(first, np.ndarray) and first.base is not None):
+        for work in _counting:
+            work.launches += 1
+
+
+def _copied() -> None:
+    for work in _counting:
+        work.copies += 1
+
+
+def _waited() -> None:
+    if not _counting:
+        return
+    frame: Any = sys._getframe(1)
+    while frame.f_back and "minirnn/" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    where = f"{frame.f_code.co_filename.rpartition('minirnn/')[2]}:{frame.f_lineno}"
+    for work in _counting:
+        work.waits[where] += 1
+
+
+_TINY = np.finfo(np.float32).tiny
+
+
+def flushed(array: np.ndarray) -> np.ndarray:
+    """The array, with float32 numbers that are not normal set to 0; a view is left alone."""
+    if array.dtype == np.float32 and array.size and array.base is None:
+        small = np.absolute(array) < _TINY
+        if (array[small] != 0).any():
+            array[small] = 0
+    return array
+
+
 #: The integer that this library indexes with. `with_pointers_of_32_bits` makes a library with another.
 INTP: Any = np.int64
 
@@ -104,18 +188,30 @@ class DeviceArray:
     """An array "on the device": a NumPy array that nobody outside gets at but by `get`."""
 
     __array_priority__ = 100
-    __slots__ = ("_array",)
+    __slots__ = ("_held", "_thread")
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, array: np.ndarray) -> None:
-        self._array = array
+        self._held = flushed(array)
+        self._thread = threading.get_ident()
+
+    @property
+    def _array(self) -> np.ndarray:
+        if self._thread != threading.get_ident():
+            raise RuntimeError(
+                "an array of the device is used in another thread than the one that made it; "
+                "CuPy's device and stream are per thread"
+            )
+        return self._held
 
     def get(self) -> np.ndarray:
         """Copy to the host, the only way there."""
+        _waited()
         return self._array.copy()
 
     def set(self, array: np.ndarray) -> None:
         """Copy from the host, the only way back."""
+        _copied()
         self._array[...] = array
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
@@ -139,13 +235,16 @@ class DeviceArray:
 
     def __getattr__(self, name: str) -> Any:
         if name in ATTRIBUTES:
-            return getattr(self._array, name)
+            return getattr(self._held, name)
+        if name == "data":  # where it lies, as `array.data.ptr`: what a kernel of our own is given
+            return types.SimpleNamespace(ptr=self._array.ctypes.data)
         if name in ("T", "mT", "real", "imag", "flat", "base"):
             if name == "flat":
                 return DeviceArray(self._array.reshape(-1))
             value = getattr(self._array, name)
             return value if value is None else DeviceArray(value)
         if name in TO_HOST_METHODS:
+            _waited()
             return getattr(self._array, name)
         if name in METHODS:
             return _Function(getattr(self._array, name), name, is_method=True)
@@ -153,13 +252,18 @@ class DeviceArray:
         raise AttributeError(f"'DeviceArray' object has no attribute {name!r}")
 
     def __getitem__(self, index: Any) -> Any:
-        return _wrap(self._array[_index(index)])
+        if any(getattr(part, "dtype", None) == np.bool_ for part in _parts(index)):
+            _waited()  # for how many are chosen
+        chosen = self._array[_index(index)]
+        launched(chosen)
+        return _wrap(chosen)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        launched()
         self._array[_index(index)] = _operand(value)
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self._held)
 
     def __iter__(self) -> Any:
         if self.ndim == 0:
@@ -167,15 +271,19 @@ class DeviceArray:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        _waited()
         return bool(self._array)
 
     def __int__(self) -> int:
+        _waited()
         return int(self._array)
 
     def __float__(self) -> float:
+        _waited()
         return float(self._array)
 
     def __complex__(self) -> complex:
+        _waited()
         return complex(self._array)
 
     def __repr__(self) -> str:
@@ -201,18 +309,22 @@ def _binary(name: str) -> Any:
         if not _is_operand(other):
             return _defer(other)
         result = function(self._array, _operand(other))
+        launched()
         return _wrap(_with_own_integers(result, (self, other)))
 
     def reflected(self: DeviceArray, other: Any) -> Any:
         if not _is_operand(other):
             return _defer(other)
         result = function(_operand(other), self._array)
+        launched()
         return _wrap(_with_own_integers(result, (self, other)))
 
     def in_place(self: DeviceArray, other: Any) -> Any:
         if not _is_operand(other):
             return _defer(other)
-        self._array = getattr(operator, "i" + name.strip("_"))(self._array, _operand(other))
+        self._held = getattr(operator, "i" + name.strip("_"))(self._array, _operand(other))
+        flushed(self._held)
+        launched()
         return self
 
     return forward, reflected, in_place
@@ -220,7 +332,12 @@ def _binary(name: str) -> Any:
 
 def _unary(name: str) -> Any:
     function = getattr(operator, name)
-    return lambda self: _wrap(function(self._array))
+
+    def apply(self: DeviceArray) -> Any:
+        launched()
+        return _wrap(function(self._array))
+
+    return apply
 
 
 def _defer(other: Any) -> Any:
@@ -255,6 +372,10 @@ def _operand(x: Any) -> Any:
     if _is_operand(x):
         return x
     raise TypeError(f"Unsupported type {type(x)}")
+
+
+def _parts(index: Any) -> tuple:
+    return index if isinstance(index, tuple) else (index,)
 
 
 def _index(index: Any) -> Any:
@@ -378,15 +499,22 @@ class _Function:
         if name in INDEXED:
             for indices in everything[0 if self._is_method or name == "bincount" else 1 :]:
                 _index(indices) if isinstance(indices, DeviceArray) else None
+        if name in ("sort", "argsort"):
+            settings["kind"] = "stable"  # CuPy's always are
         result = self._function(
             *[_unwrap(x) for x in args], **{key: _unwrap(x) for key, x in settings.items()}
         )
+        if name in WAITING or (name == "where" and len(everything) == 1):
+            _waited()
+        if name not in DESCRIBERS:
+            launched(result)
         owner = getattr(self._function, "__self__", None)  # the array, of a method
         is_wide = self._is_method and getattr(owner, "dtype", None) == np.int64
         if not (is_wide and name not in PLACES):
             result = _with_own_integers(result, () if name in PLACES else everything)
         out = settings.get("out")
         if isinstance(out, DeviceArray):
+            flushed(out._array)
             return out
         return _wrap(result, numbers=name not in DESCRIBERS)
 
@@ -427,6 +555,7 @@ class _Ufunc:
             raise NotImplementedError(f"`{self.__name__}.at` is not supported yet")
         if not isinstance(target, DeviceArray):
             raise TypeError(f"Unsupported type {type(target)}")
+        launched()
         self._function.at(target._array, _index(index), *[_operand(x) for x in values])
 
     def _apply(self, function: Any, args: tuple, settings: dict, keywords: tuple) -> Any:
@@ -440,7 +569,10 @@ class _Ufunc:
                 raise TypeError("return arrays must be of ArrayType")
             settings["out"] = out._array
         result = function(*[_operand(x) for x in args], **settings)
+        launched()
         result = _with_own_integers(result, (*args, settings.get("dtype")))
+        if out is not None:
+            flushed(out._array)
         return _wrap(result) if out is None else out
 
 
@@ -503,6 +635,7 @@ def _asarray_like(function: Any, name: str) -> Any:
             return DeviceArray(
                 made if wide else _with_own_integers(made, (args, settings.get("dtype")))
             )
+        _copied()
         made = function(source, *args, **settings)
         # What comes from the host: its default integers have 64 bits here, and 32 on such a platform.
         made = _with_own_integers(made, (args, settings.get("dtype")))
@@ -550,6 +683,7 @@ class SparseMatrix:
 
     def get(self) -> Any:
         """Copy to the host: a SciPy matrix."""
+        _waited()
         return self._matrix.copy()
 
     def __matmul__(self, other: Any) -> Any:
@@ -663,6 +797,7 @@ def with_pointers_of_32_bits() -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look for their module there
     spec.loader.exec_module(module)
     module.INTP = np.int32  # type: ignore[attr-defined]
     module.standin.intp = np.int32

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from minirnn.backend import Array, xp_of
 from minirnn.boxes.checks import require_boxes
 from minirnn.errors import InputError
+from minirnn.require import require
 
 # A side may grow by at most 1000 / 16 = 62.5: an anchor of 16 pixels then covers an image of 1000.
 SCALE_CLAMP = math.log(1000 / 16)
@@ -133,14 +134,17 @@ def _centre_and_size(boxes: Array) -> tuple[Array, Array]:
 
 
 def _require_positive(name: str, size: Array) -> None:
-    bad = ~(size > 0).all(axis=1)
-    if bad.any():
-        i = int(bad.argmax())
+    good = (size > 0).all(axis=1)
+
+    def error() -> InputError:
+        i = int(good.argmin())
         width, height = (float(side) for side in size[i])
-        raise InputError(
+        return InputError(
             f"{name} has a box without area: row {i} is {width:g} wide and {height:g} high; "
             "both should be > 0"
         )
+
+    require(good.all(), error)
 
 
 def _require_weights(weights: Sequence[float]) -> None:

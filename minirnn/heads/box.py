@@ -26,6 +26,7 @@ from minirnn.ops.activation import softmax
 from minirnn.ops.losses import LossTerm, cross_entropy, smooth_l1
 from minirnn.ops.shape import flatten, reshape, take
 from minirnn.record import note
+from minirnn.require import require
 from minirnn.structures import Target
 from minirnn.transform import Batch
 
@@ -224,11 +225,13 @@ class BoxHead(Head):
 
     def check(self, target: Target) -> None:
         """Refuse labels that there is no class for; names the image."""
-        highest = int(target.labels.max()) if len(target.labels) else 0
-        if highest >= self.num_classes:
-            raise InputError(
-                f"image {target.image_id}: label {highest}, "
-                f"but the model knows 1…{self.num_classes - 1}"
+        if len(target.labels):
+            require(
+                (target.labels < self.num_classes).all(),
+                lambda: InputError(
+                    f"image {target.image_id}: label {int(target.labels.max())}, "
+                    f"but the model knows 1…{self.num_classes - 1}"
+                ),
             )
 
     def losses(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minirnn import matching
-from minirnn.backend import Array, xp_of
+from minirnn.backend import Array, to_host, xp_of
 from minirnn.structures import Target
 
 
@@ -91,7 +91,8 @@ def sample_rois(
         crowd_overlap: as in `roi_targets`.
     """
     xp = xp_of(proposals)
-    boxes = xp.concatenate([proposals, target.boxes[~target.is_crowd].astype(proposals.dtype)])
+    objects = xp.asarray(np.flatnonzero(~to_host(target.is_crowd)), dtype=np.intp)
+    boxes = xp.concatenate([proposals, target.boxes[objects].astype(proposals.dtype)])
     matches = roi_targets(boxes, target, threshold=threshold, crowd_overlap=crowd_overlap)
     positives, negatives = matching.sample(matches, count, positive_fraction, rng)
     chosen = xp.concatenate([positives, negatives])

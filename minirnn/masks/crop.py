@@ -8,6 +8,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
 from minirnn.kernels.table import operation
 from minirnn.ops.roi_align import roi_align
+from minirnn.require import require
 
 
 def _check(masks: Array, boxes: Array, gt_index: Array, size: int = 28, **_: Any) -> None:
@@ -28,11 +29,16 @@ def _check(masks: Array, boxes: Array, gt_index: Array, size: int = 28, **_: Any
         return
     if 0 in masks.shape[1:]:
         raise InputError(f"masks has shape {masks.shape}; H and W should be at least 1")
-    lowest, highest = int(gt_index.min()), int(gt_index.max())
-    if lowest < 0 or highest >= len(masks):
-        raise InputError(f"gt_index holds {lowest}…{highest}; there are {len(masks)} masks")
-    if not bool(xp_of(boxes).isfinite(boxes).all()):
-        raise InputError("boxes holds a number that is not finite")
+    require(
+        ((gt_index >= 0) & (gt_index < len(masks))).all(),
+        lambda: InputError(
+            f"gt_index holds {int(gt_index.min())}…{int(gt_index.max())}; there are {len(masks)} masks"
+        ),
+    )
+    require(
+        xp_of(boxes).isfinite(boxes).all(),
+        lambda: InputError("boxes holds a number that is not finite"),
+    )
 
 
 @operation(check=_check)

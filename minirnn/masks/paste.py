@@ -10,6 +10,7 @@ from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
 from minirnn.kernels.table import operation
 from minirnn.ops.interpolation import bilinear_weights
+from minirnn.require import require
 
 
 def _check(
@@ -40,8 +41,10 @@ def _check(
         raise InputError(
             f"threshold is {threshold}; it should be > 0: far from its box, a mask is 0"
         )
-    if not bool(xp_of(mask_probabilities, boxes).isfinite(boxes).all()):
-        raise InputError("boxes holds a number that is not finite")
+    require(
+        xp_of(mask_probabilities, boxes).isfinite(boxes).all(),
+        lambda: InputError("boxes holds a number that is not finite"),
+    )
 
 
 @operation(check=_check)

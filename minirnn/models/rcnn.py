@@ -23,6 +23,7 @@ from minirnn.models.config import Config
 from minirnn.nn import Module
 from minirnn.ops.losses import LossTerm
 from minirnn.record import note, recording
+from minirnn.require import gathered
 from minirnn.structures import Detections, Target
 from minirnn.transform import Batch, Transform
 
@@ -90,7 +91,9 @@ class RCNN(Module):
         Raises:
             InputError: images or targets that nothing can be learned from; names the image.
         """
-        return {name: term.mean for name, term in self.loss_terms(images, targets, rng).items()}
+        with gathered():
+            terms = self.loss_terms(images, targets, rng)
+        return {name: term.mean for name, term in terms.items()}
 
     def loss_terms(
         self, images: Sequence[np.ndarray], targets: Sequence[Target], rng: Rngs = None
@@ -139,14 +142,14 @@ class RCNN(Module):
         return [detections[index] for index in range(len(images))]
 
     def _detect(self, batch: Batch, options: Mapping[str, Any]) -> list[Detections]:
-        with no_grad():
+        with no_grad(), gathered():
             features = self.backbone(batch.images)
             proposals = self.rpn.propose(features, batch)
             found = [Found.proposed(boxes) for boxes in proposals]
             for head in self.roi_heads:
                 found = head.predict(features, found, batch, **options)
-        sizes = zip(found, batch.sizes, batch.original_sizes, strict=True)
-        return [self.roi_heads.finish(*each) for each in sizes]
+            sizes = zip(found, batch.sizes, batch.original_sizes, strict=True)
+            return [self.roi_heads.finish(*each) for each in sizes]
 
     def stages(self, image: np.ndarray, **options: Any) -> dict[str, Any]:
         """Everything that `predict` computes on its way for one image, by name.

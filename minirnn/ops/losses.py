@@ -13,6 +13,7 @@ from typing import Any
 from minirnn.autograd.tensor import Tensor, differentiable
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
+from minirnn.require import require
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,14 @@ def _check_cross_entropy(
             f"it should be {logits.shape[1:]}, one number for each class"
         )
     wrong = (labels < 0) | (labels >= logits.shape[1])
-    if bool((wrong if ignore is None else wrong & (labels != ignore)).any()):
-        # A negative label would silently mean the last class.
-        raise InputError(
+    # A negative label would silently mean the last class.
+    require(
+        ~(wrong if ignore is None else wrong & (labels != ignore)).any(),
+        lambda: InputError(
             f"cross_entropy: labels go from {int(labels.min())} to {int(labels.max())}; "
             f"they should be 0…{logits.shape[1] - 1}"
-        )
+        ),
+    )
 
 
 @differentiable(check=_check_cross_entropy)
@@ -92,7 +95,7 @@ def cross_entropy(
     share = counts.astype(logits.dtype)
     if class_weights is not None:
         share *= class_weights[own]
-    n = (float(share.sum()) or 1) if reduction == "mean" else 1
+    n = _counted(share, ignore is None and class_weights is None) if reduction == "mean" else 1
 
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probability = shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
@@ -104,6 +107,11 @@ def cross_entropy(
         return dx * (share * (dy / n))[:, None]
 
     return losses if reduction == "none" else losses.sum() / n, (gradient, None)
+
+
+def _counted(share: Array, all_alike: bool) -> float:
+    """Σ c[label], or 1 where that is 0. Where all rows count alike, a GPU need not be asked."""
+    return (float(len(share)) if all_alike else float(share.sum())) or 1
 
 
 @differentiable

@@ -8,6 +8,7 @@ import numpy as np
 
 from minirnn.backend import Array, xp_of
 from minirnn.errors import InputError
+from minirnn.require import require
 
 
 def check_regions(features: Array, boxes: Array, image_index: Array, **_: Any) -> None:
@@ -35,14 +36,17 @@ def check_regions(features: Array, boxes: Array, image_index: Array, **_: Any) -
         return
     if min(features.shape[2:]) == 0:
         raise InputError(f"features has shape {features.shape}: a map without cells has no regions")
-    if not bool(xp.isfinite(boxes).all()):
-        raise InputError("boxes holds NaN or infinity; all coordinates should be finite")
-    lowest, highest = int(image_index.min()), int(image_index.max())
-    if lowest < 0 or highest >= len(features):
-        raise InputError(
-            f"image_index runs from {lowest} to {highest}; "
+    require(
+        xp.isfinite(boxes).all(),
+        lambda: InputError("boxes holds NaN or infinity; all coordinates should be finite"),
+    )
+    require(
+        ((image_index >= 0) & (image_index < len(features))).all(),
+        lambda: InputError(
+            f"image_index runs from {int(image_index.min())} to {int(image_index.max())}; "
             f"it should be within 0 and {len(features) - 1}, as features has {len(features)} images"
-        )
+        ),
+    )
 
 
 def bins_of(output_size: int | tuple[int, int]) -> tuple[int, int]:

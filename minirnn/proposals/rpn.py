@@ -21,7 +21,7 @@ from minirnn import boxes as box_ops
 from minirnn import matching
 from minirnn.anchors import AnchorGenerator, inside_image
 from minirnn.autograd import data_of
-from minirnn.backend import Array, by_falling_score, to_host, xp_of
+from minirnn.backend import Array, by_falling_score, xp_of
 from minirnn.boxes import BoxCoder
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.init import normal
@@ -131,7 +131,7 @@ def rpn_losses(
     anchors: Array,
     targets: Sequence[Target],
     matches: Sequence[Array],
-    sampled: Sequence[tuple[np.ndarray, np.ndarray]],
+    sampled: Sequence[tuple[Array, Array]],
     *,
     coder: BoxCoder = CODER,
     beta: float = 1 / 9,
@@ -156,12 +156,10 @@ def rpn_losses(
     """
     xp = xp_of(anchors)
     count = len(anchors)
-    positives = np.concatenate([to_host(p) + i * count for i, (p, _) in enumerate(sampled)])
-    negatives = np.concatenate([to_host(n) + i * count for i, (_, n) in enumerate(sampled)])
-    chosen = xp.asarray(np.concatenate([positives, negatives]))
-    is_object = xp.asarray(
-        np.concatenate([np.ones(len(positives)), np.zeros(len(negatives))])
-    ).astype(anchors.dtype)
+    positives = xp.concatenate([p + i * count for i, (p, _) in enumerate(sampled)])
+    negatives = xp.concatenate([n + i * count for i, (_, n) in enumerate(sampled)])
+    chosen = xp.concatenate([positives, negatives])
+    is_object = (xp.arange(len(chosen)) < len(positives)).astype(anchors.dtype)
     objectness = binary_cross_entropy_with_logits(
         take(reshape(logits, shape=(-1,)), index=chosen), is_object
     )
@@ -173,7 +171,7 @@ def rpn_losses(
             if len(positive)
             else xp.zeros((0, 4), anchors.dtype)
         )
-    predicted = take(reshape(deltas, shape=(-1, 4)), index=xp.asarray(positives))
+    predicted = take(reshape(deltas, shape=(-1, 4)), index=positives)
     box = smooth_l1(predicted, xp.concatenate(goals), beta=beta, reduction="sum")
     return objectness, box * (1 / max(len(chosen), 1))
 
@@ -228,6 +226,7 @@ def proposals_of_image(
     if score_threshold > 0:
         odds = score_threshold / (1 - score_threshold) if score_threshold < 1 else math.inf
         valid &= scores >= math.log(odds)
+    valid = xp.flatnonzero(valid)  # once: a GPU is waited for, to know how many there are
     boxes, scores, levels = boxes[valid], scores[valid], levels[valid]
     note("proposals_before_nms", (boxes, scores, levels))
     keep = box_ops.batched_nms(boxes, scores, levels, nms_iou, post_nms)
@@ -239,8 +238,8 @@ def proposals_of_image(
 def _top(scores: Array, count: int) -> Array:
     """Indices of the `count` highest scores, by falling score, the lower index first on a tie."""
     xp = xp_of(scores)
-    if count >= len(scores):
-        return by_falling_score(scores)
+    if count >= len(scores) or xp is not np:  # CuPy's argpartition waits twice for the GPU
+        return by_falling_score(scores)[:count]
     best = xp.sort(xp.argpartition(-scores, count)[:count])
     return best[by_falling_score(scores[best])]
 

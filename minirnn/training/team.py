@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.autograd import Tensor
-from minirnn.backend import Array
+from minirnn.backend import Array, to_host, xp_of
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
 from minirnn.kernels import limited_to, thread_count
@@ -190,7 +190,9 @@ def losses_of(
     if team:
         return team.losses(images, targets, rng.spawn(len(images))), team.backward
     terms = model.losses(images, targets, rng)
-    losses = {name: float(term) for name, term in terms.items()}
+    means = [term.data for term in terms.values()]
+    together = to_host(xp_of(*means).stack(means))  # one copy, so that a GPU is waited for once
+    losses = dict(zip(terms, together.tolist(), strict=True))
     return losses, functools.reduce(add, terms.values()).backward
 
 
