@@ -53,6 +53,7 @@ WITHOUT: dict[str, str] = {
     "boxes.match.decided": "a part of match",
     "masks.paste.place": "a part of paste",
     "masks.paste.weights_of": "a part of paste",
+    "masks.paste.weights_within": "a part of paste",
     "masks.paste.with_border": "a part of paste",
     "masks.rle.run_lengths": "a part of encode",
     "matching.match_boxes": "match, then ignore_crowds",
