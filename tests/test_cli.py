@@ -256,6 +256,7 @@ def test_data_check_counts_what_cannot_be_used(shapes, tmp_path):
     assert result.code == 1
     assert json.loads(result.out)["skipped"] == {"broken image": 1}
     assert json.loads(result.out)["images"] == 3
+    assert re.search(r"image 2: broken image: .*000002\.jpg: not a readable image", result.err)
 
 
 # ---------------------------------------------------------------- train

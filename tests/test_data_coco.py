@@ -441,7 +441,10 @@ def test_bad_annotation_is_skipped_and_counted(folder, case):
     folder.content["annotations"][0].update(changes)
     dataset = folder.read(skip_invalid=True)
     assert dict(dataset.skipped) == {reason: 1}
-    assert f"skipped 1: 1 x {reason}" in dataset.skipped_summary
+    assert f"skipped 1: 1 x {reason} (annotation " in dataset.skipped_summary
+    (problem,) = dataset.problems
+    assert problem.reason == reason
+    assert str(problem).startswith(f"{folder.file}: annotation ")
     kept = sum(len(dataset[i].target.boxes) for i in range(len(dataset)))
     assert kept == len(dataset.ground_truth["annotations"]) == 3
 
@@ -526,7 +529,11 @@ BAD_IMAGES = {
         r"missing image file: .*a\.png: there is no such file",
     ),
     "truncated": (truncate, "broken image", r"a\.png: not a readable image"),
-    "other size": (change(height=21), "broken image", "is 30 x 20 pixels .* should be 30 x 21"),
+    "other size": (
+        change(height=21),
+        "image of another size",
+        "is 30 x 20 pixels .* should be 30 x 21",
+    ),
     "no height": (change(height=None), "image without a size", "height is None"),
     "negative": (change(width=-30), "image without a size", "width is -30"),
     "fraction": (change(width=30.5), "image without a size", "width is 30.5"),
@@ -557,6 +564,10 @@ def test_bad_image_is_skipped_and_counted(folder, case):
     spoil(folder)
     dataset = folder.read(skip_invalid=True)
     assert dict(dataset.skipped) == {reason: 1}  # its annotations go with it, uncounted
+    assert f"1 x {reason} (image 7)" in dataset.skipped_summary
+    (problem,) = dataset.problems
+    assert (problem.image_id, problem.annotation_id, problem.reason) == (7, None, reason)
+    assert problem.file_name == folder.content["images"][0]["file_name"]
     assert dataset.image_ids == [3, 9]
     assert len(dataset.ground_truth["annotations"]) == 1
     assert [dataset[i].target.image_id for i in range(2)] == [3, 9]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from minirnn.data.images import EXIF_ORIENTATION, FORMATS, check_image, path_inside, read_image
+from minirnn.data.images import (
+    DEPTHS,
+    EXIF_ORIENTATION,
+    FORMATS,
+    UnusableImage,
+    check_image,
+    path_inside,
+    read_image,
+)
 from minirnn.errors import InputError
 
 
@@ -133,6 +142,71 @@ def test_palette_one_bit_cmyk_and_16_bit(tmp_path, picture):
     Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "f.tiff")
     with pytest.raises(InputError, match="32-bit pixels"):
         read_image(tmp_path / "f.tiff")
+
+
+@pytest.mark.parametrize("bits", DEPTHS)
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_grey_of_every_depth_is_as_bright_as_with_8_bits(tmp_path, bits, suffix):
+    """12 bits in a file of 16 keep the upper 8 of the 12, and are not nearly black."""
+    grey = np.linspace(0, 255, 64, dtype=np.uint16).reshape(8, 8)
+    deep = (grey << (bits - 8)) | (grey >> (16 - bits)) & (2 ** (bits - 8) - 1)
+    assert int(deep.max()).bit_length() == bits
+    Image.fromarray(deep.astype(np.uint16)).save(tmp_path / f"a.{suffix}")
+    read = read_image(tmp_path / f"a.{suffix}", size=(8, 8))
+    np.testing.assert_array_equal(read, np.repeat(grey[:, :, None], 3, 2))
+    check_image(tmp_path / f"a.{suffix}", size=(8, 8))
+
+
+def test_a_tiff_that_says_how_many_bits_it_uses_is_believed(tmp_path):
+    """A dark picture of a 12-bit camera stays as dark as it was."""
+    values = np.array([[0, 160], [320, 800]], np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.tif", tiffinfo={281: 4095})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[:, :, 0], values >> 4)
+    Image.fromarray(values).save(tmp_path / "b.tif", tiffinfo={281: 511})  # which is not so
+    np.testing.assert_array_equal(read_image(tmp_path / "b.tif")[:, :, 0], values >> 2)
+
+
+def test_a_pgm_says_what_white_is(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 1 4095\n" + np.array([0, 2048], ">u2").tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm")[0, :, 0], [0, 128])
+
+
+def test_32_bits_that_use_16_are_grey_and_others_are_refused(tmp_path):
+    Image.fromarray(np.array([[0, 0x80FF]], np.int32)).save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif")[0, :, 0], [0, 0x80])
+    for wrong in (-1, 1 << 16):
+        Image.fromarray(np.array([[0, wrong]], np.int32)).save(tmp_path / "a.tif")
+        with pytest.raises(InputError, match="32-bit pixels"):
+            read_image(tmp_path / "a.tif")
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def test_heic_names_the_line_that_installs_its_reader(tmp_path, monkeypatch):
+    """Whatever the file is called: phones and messengers rename it."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "IMG_1.jpg").write_bytes(HEIC)
+    for read in (read_image, lambda path: check_image(path, size=(1, 1))):
+        with pytest.raises(UnusableImage, match=r"IMG_1\.jpg.*pip install pillow-heif") as error:
+            read(tmp_path / "IMG_1.jpg")
+        assert error.value.reason == "HEIC image without its reader"
+
+
+def test_heic_is_read_where_its_reader_is_installed(tmp_path):
+    heif = pytest.importorskip("pillow_heif", reason="pip install 'minirnn[heic]'")
+    pixels = np.kron([[30, 90], [150, 210]], np.ones((32, 48))).astype(np.uint8)
+    heif.from_pillow(Image.fromarray(pixels).convert("RGB")).save(tmp_path / "a.heic", quality=90)
+    assert (
+        abs(read_image(tmp_path / "a.heic", size=(64, 96))[:, :, 1].astype(int) - pixels).max() < 20
+    )
+    check_image(tmp_path / "a.heic", size=(64, 96))
+    with pytest.raises(UnusableImage, match="96 x 64 .* should be 64 x 96"):
+        check_image(tmp_path / "a.heic", size=(96, 64))
+    (tmp_path / "b.heic").write_bytes(HEIC)
+    with pytest.raises(UnusableImage, match="not a readable image") as error:
+        read_image(tmp_path / "b.heic")
+    assert error.value.reason == "broken image"
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

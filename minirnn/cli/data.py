@@ -10,6 +10,8 @@ from minirnn.cli.data_convert import COMMANDS
 from minirnn.cli.datasets import WITHOUT_MASKS
 from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
 
+MOST_LINES = 50  # of single problems that are printed
+
 
 @click.group(short_help="Make a data set of shapes or of your own labels, split it, check it.")
 def data() -> None:
@@ -83,6 +85,8 @@ def check(folder: Path, split: str | None, as_json: bool) -> None:
     dataset = CocoDataset.from_folder(folder, split, skip_invalid=True)
     figures = _count(dataset)
     say(f"{dataset.file}: {_sentence(figures)}")
+    for problem in dataset.problems[:MOST_LINES]:
+        say(str(problem))
     say(dataset.skipped_summary or "everything can be used")
     if not dataset.has_masks:
         say(f"the objects have boxes and no masks: {WITHOUT_MASKS}")

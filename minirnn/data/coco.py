@@ -39,6 +39,7 @@ class CocoDataset(CocoFile):
         categories: (id, name) of label 1, 2, … K.
         image_ids: the id of each image, in the file's order.
         skipped: how many annotations and images were left out, by reason.
+        problems: each of them, see `minirnn.data.problems.Problem`.
         has_masks: whether the file has segmentations; without, every target's `masks` is None.
         keypoint_names: the names of the P keypoints, or None where they were not asked for.
 

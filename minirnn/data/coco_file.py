@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,8 @@ from minirnn.data.annotations import (
     is_id,
     keypoints_of,
 )
-from minirnn.data.images import check_image, path_inside
+from minirnn.data.images import UnusableImage, check_image, path_inside
+from minirnn.data.problems import Problem
 from minirnn.errors import InputError
 from minirnn.masks import segmentation_to_mask
 from minirnn.masks.checks import LARGEST, is_finite
@@ -46,6 +48,7 @@ class CocoFile:
         self.folder = Path(images)
         self.skip_invalid = skip_invalid
         self.skipped: Counter[str] = Counter()
+        self.problems: list[Problem] = []
         self.keypoint_names: tuple[str, ...] | None = None
         content, self._digest = read_coco_json(self.file)
         if not self.folder.is_dir():
@@ -71,10 +74,14 @@ class CocoFile:
 
     @property
     def skipped_summary(self) -> str:
-        """One line about what was left out, or "" if nothing was."""
+        """One line about what was left out, with the first of each kind, or "" if nothing was."""
         if not self.skipped:
             return ""
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in self.skipped.most_common())
+        first = {problem.reason: problem.place for problem in reversed(self.problems)}
+        reasons = ", ".join(
+            f"{count} x {reason} ({first[reason]}{', …' if count > 1 else ''})"
+            for reason, count in self.skipped.most_common()
+        )
         return f"{self.file}: skipped {self.skipped.total()}: {reasons}"
 
     def _read_categories(
@@ -128,19 +135,23 @@ class CocoFile:
                 seen.add(record["id"])
                 valid.append((record["id"], record, self._check_image_record(record)))
             except Rejected as problem:
-                self._refuse(place, problem)
-        broken: list[InputError | None] = [None] * len(valid)
-        if self.skip_invalid:
-            with ThreadPoolExecutor() as pool:
-                broken = list(pool.map(lambda image: _broken(image[2], image[1]), valid))
+                self._refuse(place, problem, image=record)
+        files = [(path, (record["height"], record["width"])) for _, record, path in valid]
+        broken = self._unusable(files) if self.skip_invalid else [None] * len(valid)
         for (image_id, record, path), error in zip(valid, broken, strict=True):
             if error is not None:
-                self._refuse(f"image {image_id}", Rejected("broken image", str(error)))
+                place, problem = f"image {image_id}", Rejected(error.reason, str(error))
+                self._refuse(place, problem, image=record)
                 continue
             self._images[image_id] = record
             self._paths[image_id] = path
         if not self._images:
             raise InputError(f"{self.file}: there are no images to use. {self.skipped_summary}")
+
+    def _unusable(self, files: list[tuple[Path, tuple[int, int]]]) -> list[UnusableImage | None]:
+        """For each file and its (height, width) what is wrong with it; None where nothing is."""
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda file: _unusable(*file), files))
 
     def _check_image_record(self, record: dict) -> Path:
         """The path of the image's file, after checking what the record says about it."""
@@ -183,7 +194,7 @@ class CocoFile:
                     self._check_annotation(annotation, self._images[image_id])
                     self._annotations[image_id].append(annotation)
             except Rejected as problem:
-                self._refuse(place, problem)
+                self._refuse(place, problem, annotation=annotation)
         if not any(self._annotations.values()):
             raise InputError(
                 f"{self.file}: there are no annotations to use. {self.skipped_summary}"
@@ -224,10 +235,15 @@ class CocoFile:
         if self.keypoint_names is not None:
             keypoints_of(annotation.get("keypoints"), len(self.keypoint_names))
 
-    def _refuse(self, place: str, problem: Rejected) -> None:
+    def _refuse(
+        self, place: str, problem: Rejected, *, image: Any = None, annotation: Any = None
+    ) -> None:
         if not self.skip_invalid:
             raise self.error(place, problem) from problem
         self.skipped[problem.reason] += 1
+        if image is None and isinstance(annotation, dict) and is_id(annotation.get("image_id")):
+            image = self._images.get(annotation["image_id"])
+        self.problems.append(Problem.of(self.file, place, problem, image, annotation))
 
     def error(self, place: str, problem: Rejected) -> InputError:
         """The error that names the file, the place in it, and the problem."""
@@ -266,10 +282,10 @@ def place_of(annotation: dict) -> str:
     return f"annotation {annotation['id']} of image {annotation.get('image_id')!r}"
 
 
-def _broken(path: Path, record: dict) -> InputError | None:
+def _unusable(path: Path, size: tuple[int, int]) -> UnusableImage | None:
     try:
-        check_image(path, size=(record["height"], record["width"]))
-    except InputError as error:
+        check_image(path, size=size)
+    except UnusableImage as error:
         return error
     return None
 

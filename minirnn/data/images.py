@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,22 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 SWAPS_SIDES = (5, 6, 7, 8)
+#: How many bits a camera or microscope gives a grey value; a file then has 16 for it.
+DEPTHS = (8, 10, 12, 14, 16)
+_TIFF_BITS, _TIFF_MOST = 258, 281  # tags: bits of a value, and the largest value that there may be
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+class UnusableImage(InputError):
+    """An image file that cannot be used.
+
+    Attributes:
+        reason: in a few words, the same for all files of a kind; what skipped images are counted by.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def read_image(path: str | os.PathLike, *, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -34,106 +52,169 @@ def read_image(path: str | os.PathLike, *, size: tuple[int, int] | None = None) 
       in EXIF. The picture is turned as EXIF says. Annotations are not: they belong to the picture
       of the size that the annotation file gives, so with `size` given the turn is made only if the
       result has that size; if only the picture as stored has it, that one is used.
-    - Grey, palette and CMYK become RGB; 16-bit grey keeps its upper 8 bits.
+    - Grey, palette and CMYK become RGB.
+    - Grey of more than 8 bits keeps the upper 8 of those that it uses, see `depth_of`: 12 bits in a file
+      of 16 would else be nearly black.
     - Transparent pixels are laid over white, as a viewer of the picture shows them. (The colour
       that a file keeps under a transparent pixel is arbitrary.)
 
     Args:
-        path: the file, in one of `FORMATS`, told by its content.
+        path: the file, in one of `FORMATS`, told by its content; or HEIC, where its reader is installed
+            (pillow-heif).
         size: (height, width) that the result must have.
 
     Returns:
         (H, W, 3) uint8 RGB.
 
     Raises:
-        InputError: the file is missing, is no image, is cut short, or has another size.
+        UnusableImage: the file is missing, is empty, is no image, is cut short, or has another size.
     """
     path = Path(path)
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            turn = _turn(image, path, size)
-            picture = _to_rgb(image, path)
-    except (InputError, MemoryError):
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: the image file is missing") from error
-    except UnidentifiedImageError as error:
-        raise InputError(
-            f"{path}: not a readable image, or of another format than {', '.join(FORMATS)}"
-        ) from error
-    except Exception as error:  # Pillow's readers raise a dozen types for broken files
-        raise InputError(f"{path}: not a readable image: {error}") from error
+    with opened(path) as image:
+        turn = turn_of(image, path, size)
+        picture = to_rgb(image, path)
     if turn is not None:
         picture = picture.transpose(turn)
     return np.array(picture)
 
 
-def check_image(path: str | os.PathLike, *, size: tuple[int, int]) -> None:
-    """Raise what `read_image` would raise, in less time where the format allows it."""
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """The file as Pillow sees it. Whatever goes wrong inside is told in our words.
+
+    Raises:
+        UnusableImage: see `read_image`.
+    """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            _turn(image, Path(path), size)
-            if image.format == "JPEG":
-                # All of the file is read, but only an eighth of the resolution is computed.
-                image.draft("RGB", (image.width // 8, image.height // 8))
-                image.load()
-                return
+        with _open(path) as image:
+            yield image
     except (InputError, MemoryError):
         raise
-    except Exception:  # read_image below says what is wrong
-        pass
-    read_image(path, size=size)
+    except FileNotFoundError as error:
+        raise UnusableImage("missing image file", f"{path}: the image file is missing") from error
+    except UnidentifiedImageError as error:
+        raise UnusableImage(
+            "broken image",
+            f"{path}: not a readable image, or of another format than {', '.join(FORMATS)}",
+        ) from error
+    except Exception as error:  # Pillow's readers raise a dozen types for broken files
+        raise UnusableImage("broken image", f"{path}: not a readable image: {error}") from error
+
+
+def _open(path: Path) -> Image.Image:
+    with open(path, "rb") as file:
+        start = file.read(12)
+    if not start:
+        raise UnusableImage("empty image file", f"{path}: not a readable image: it has 0 bytes")
+    if start[4:8] != b"ftyp" or start[8:] not in _HEIC_BRANDS:
+        return Image.open(path, formats=FORMATS)
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        raise UnusableImage(
+            "HEIC image without its reader",
+            f"{path}: a HEIC image, as iPhones make them (whatever its name ends with); "
+            "its reader is installed by: pip install pillow-heif",
+        ) from error
+    return HeifImageFile(str(path))
+
+
+def check_image(path: str | os.PathLike, *, size: tuple[int, int]) -> None:
+    """Raise what `read_image` would raise, in less time where the format allows it."""
+    with opened(Path(path)) as image:
+        turn_of(image, Path(path), size)
+        if image.format == "JPEG":
+            # All of the file is read, but only an eighth of the resolution is computed.
+            image.draft("RGB", (image.width // 8, image.height // 8))
+            image.load()
+        else:
+            to_rgb(image, Path(path))
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
     """The (height, width) of a picture the right way up, from its head alone.
 
     Raises:
-        InputError: the file is missing or is no image.
+        UnusableImage: the file is missing or is no image.
     """
-    path = Path(path)
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            turn = _turn(image, path, None)
-            height, width = image.height, image.width
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: the image file is missing") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # Pillow's readers raise a dozen types for broken files
-        raise InputError(
-            f"{path}: not a readable image, or of another format than {', '.join(FORMATS)}"
-        ) from error
-    swapped = turn in [UPRIGHT[orientation] for orientation in SWAPS_SIDES]
-    return (width, height) if swapped else (height, width)
+    with opened(Path(path)) as image:
+        swapped = orientation_of(image) in SWAPS_SIDES
+        return (image.width, image.height) if swapped else (image.height, image.width)
 
 
-def _turn(image: Image.Image, path: Path, size: tuple[int, int] | None) -> Image.Transpose | None:
-    """The transposition to make, from EXIF and from the size that is wanted."""
-    try:
-        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # an EXIF block that cannot be read says nothing about orientation
-        orientation = 1
-    stored = (image.height, image.width)
+def turn_of(image: Image.Image, path: Path, size: tuple[int, int] | None) -> Image.Transpose | None:
+    """The transposition to make, from EXIF and from the size that is wanted.
+
+    Raises:
+        UnusableImage: the image does not have this size, turned or not.
+    """
+    orientation, stored = orientation_of(image), (image.height, image.width)
     upright = stored[::-1] if orientation in SWAPS_SIDES else stored
     if size is None or upright == tuple(size):
         return UPRIGHT.get(orientation)
     if stored == tuple(size):
         return None
-    raise InputError(
+    raise UnusableImage(
+        "image of another size",
         f"{path}: the image is {upright[1]} x {upright[0]} pixels (width x height); "
-        f"it should be {size[1]} x {size[0]}"
+        f"it should be {size[1]} x {size[0]}",
     )
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation, 1 where there is none."""
+    try:
+        return image.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # an EXIF block that cannot be read says nothing about orientation
+        return 1
+
+
+def depth_of(image: Image.Image, values: np.ndarray) -> int:
+    """How many bits the values of a grey image use: what the file says, or else the least of `DEPTHS`.
+
+    Instruments of 10, 12 or 14 bits write files of 16 and rarely say so; 8 bits are put into 16, too.
+    Their values tell: the largest of a 12-bit image is under 4096. (An image of 16 bits that is so dark
+    that all its values are under 4096 becomes 16 times as bright.)
+    """
+    brightest = int(values.max())
+    if image.format == "PPM":  # which says what white is, so that Pillow has scaled it to 16 bits
+        return 16
+    tags = getattr(image, "tag_v2", {})
+    bits, most = (int(np.ravel(tags.get(tag, 0))[0]) for tag in (_TIFF_BITS, _TIFF_MOST))
+    for stated in (bits, most.bit_length()):
+        if 8 < stated < 16 and brightest < 1 << stated:
+            return stated
+    return next(depth for depth in DEPTHS if brightest < 1 << depth)
+
+
+def deep_grey(image: Image.Image) -> np.ndarray | None:
+    """The values of a grey image of more than 8 bits, (H, W); None for another image.
+
+    Pillow has such values in 16 bits, or (of a PGM, say) in 32 without using more than 16.
+    """
     if image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode == "I":
+        values = np.asarray(image)
+        return values if 0 <= values.min() and values.max() < 1 << 16 else None
+    return None
+
+
+def to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """Whatever the image holds as 8 bits of red, green and blue.
+
+    Raises:
+        UnusableImage: its values are of a range that nobody knows.
+    """
+    if (values := deep_grey(image)) is not None:
         # convert() would clip every value above 255 to white.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+        upper = values >> (depth_of(image, values) - 8)
+        return Image.fromarray(upper.astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
-        raise InputError(
+        raise UnusableImage(
+            "image of 32-bit pixels",
             f"{path}: the image has 32-bit pixels (mode {image.mode!r}) of unknown range; "
-            "it should have 8 or 16 bits per channel"
+            "it should have 8 or 16 bits per channel",
         )
     if image.has_transparency_data:
         image = image.convert("RGBA")
