@@ -201,7 +201,7 @@ def test_heic_is_read_where_its_reader_is_installed(tmp_path):
         abs(read_image(tmp_path / "a.heic", size=(64, 96))[:, :, 1].astype(int) - pixels).max() < 20
     )
     check_image(tmp_path / "a.heic", size=(64, 96))
-    with pytest.raises(UnusableImage, match="96 x 64 .* should be 64 x 96"):
+    with pytest.raises(UnusableImage, match=r"96 x 64 .* should be 64 x 96"):
         check_image(tmp_path / "a.heic", size=(96, 64))
     (tmp_path / "b.heic").write_bytes(HEIC)
     with pytest.raises(UnusableImage, match="not a readable image") as error:

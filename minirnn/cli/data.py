@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from minirnn.cli.data_convert import COMMANDS
+from minirnn.cli.data_inspect import inspect
 from minirnn.cli.datasets import WITHOUT_MASKS
 from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
 
@@ -18,7 +19,7 @@ def data() -> None:
     """Make a data set of shapes or of your own labels, split it, check it."""
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, inspect):
     data.add_command(_command)
 
 
@@ -51,7 +52,7 @@ def shapes(
     generate(out, level=level, train=train, val=val, size=size, seed=seed)
     figures = {split: _count(CocoDataset.from_folder(out, split)) for split in ("train", "val")}
     for split, counted in figures.items():
-        say(f"{out} {split}: {_sentence(counted)}")
+        say(f"{out} {split}: {sentence(counted)}")
     if as_json:
         print_json({"folder": out, "level": level, "seed": seed, **figures})
     else:
@@ -66,7 +67,7 @@ def shapes(
 )
 @json_option
 def check(folder: Path, split: str | None, as_json: bool) -> None:
-    """Open every image and annotation of a data set, and count what cannot be used.
+    """Open every image and annotation of a data set, and name what cannot be used.
 
     FOLDER is in COCO's layout: annotations/instances_train2017.json beside train2017/ (the year may
     be missing). Ends with 1 if there is anything that training would stop at. Of a folder in another
@@ -84,7 +85,7 @@ def check(folder: Path, split: str | None, as_json: bool) -> None:
         split = splits[0] if len(splits) == 1 else "train"
     dataset = CocoDataset.from_folder(folder, split, skip_invalid=True)
     figures = _count(dataset)
-    say(f"{dataset.file}: {_sentence(figures)}")
+    say(f"{dataset.file}: {sentence(figures)}")
     for problem in dataset.problems[:MOST_LINES]:
         say(str(problem))
     say(dataset.skipped_summary or "everything can be used")
@@ -117,7 +118,8 @@ def _count(dataset: object) -> dict[str, int]:
     }
 
 
-def _sentence(figures: dict[str, int]) -> str:
+def sentence(figures: dict[str, int]) -> str:
+    """The figures for a person."""
     return (
         f"{figures['images']} images ({figures['without_instances']} without instances), "
         f"{figures['instances']} instances ({figures['crowd_regions']} of them crowd regions), "

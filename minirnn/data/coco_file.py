@@ -50,7 +50,7 @@ class CocoFile:
         self.skipped: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.keypoint_names: tuple[str, ...] | None = None
-        content, self._digest = read_coco_json(self.file)
+        content, self._digest = self._read()
         if not self.folder.is_dir():
             raise InputError(f"{self.folder}: the folder of the images is missing")
 
@@ -65,6 +65,9 @@ class CocoFile:
         )
         self._annotations: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
         self._read_annotations(content["annotations"], _ids_of(content["images"]))
+
+    def _read(self) -> tuple[dict, str]:
+        return read_coco_json(self.file)
 
     @property
     def fingerprint(self) -> str:
@@ -140,8 +143,8 @@ class CocoFile:
         broken = self._unusable(files) if self.skip_invalid else [None] * len(valid)
         for (image_id, record, path), error in zip(valid, broken, strict=True):
             if error is not None:
-                place, problem = f"image {image_id}", Rejected(error.reason, str(error))
-                self._refuse(place, problem, image=record)
+                unusable = Rejected(error.reason, str(error))
+                self._refuse(f"image {image_id}", unusable, image=record)
                 continue
             self._images[image_id] = record
             self._paths[image_id] = path
@@ -179,7 +182,10 @@ class CocoFile:
         for position, annotation in enumerate(annotations):
             place = f"annotation number {position}"
             try:
-                if not isinstance(annotation, dict) or not is_id(annotation.get("id")):
+                if not isinstance(annotation, dict):
+                    raise Rejected("annotation without an id", f"it is {annotation!r:.60}")
+                place += f" of image {annotation.get('image_id')!r}"
+                if not is_id(annotation.get("id")):
                     raise Rejected("annotation without an id", "it should have an id, a number")
                 place = place_of(annotation)
                 if annotation["id"] in seen:

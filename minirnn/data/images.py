@@ -196,7 +196,7 @@ def deep_grey(image: Image.Image) -> np.ndarray | None:
         return np.asarray(image)
     if image.mode == "I":
         values = np.asarray(image)
-        return values if 0 <= values.min() and values.max() < 1 << 16 else None
+        return values if values.min() >= 0 and values.max() < 1 << 16 else None
     return None
 
 

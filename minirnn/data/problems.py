@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class Problem:
         image_id: None where there is no image, or it has no id.
         annotation_id: the same of the annotation.
         file_name: of the image, as the annotation file writes it; None where it has none.
+        record: the annotation, or else the image, as it is in the file.
+        partner: the record of which it is the copy.
     """
 
     file: Path
@@ -30,10 +32,18 @@ class Problem:
     image_id: int | None = None
     annotation_id: int | None = None
     file_name: str | None = None
+    record: Any = field(default=None, repr=False, compare=False)
+    partner: Any = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(
-        cls, file: Path, place: str, found: Rejected, image: Any = None, annotation: Any = None
+        cls,
+        file: Path,
+        place: str,
+        found: Rejected,
+        image: Any = None,
+        annotation: Any = None,
+        partner: Any = None,
     ) -> Problem:
         """What a check found.
 
@@ -43,6 +53,7 @@ class Problem:
             found: the reason and the detail.
             image: the image's record in the file, whatever it looks like.
             annotation: likewise.
+            partner: see the attribute.
         """
         image_id = _value(annotation, "image_id") if image is None else _value(image, "id")
         annotation_id, name = _value(annotation, "id"), _value(image, "file_name")
@@ -54,6 +65,8 @@ class Problem:
             image_id if is_id(image_id) else None,
             annotation_id if is_id(annotation_id) else None,
             name if isinstance(name, str) else None,
+            image if annotation is None else annotation,
+            partner,
         )
 
     def __str__(self) -> str:
