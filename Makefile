@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 			exit 1; }; fi
 	@echo "Installing minirnn and the tools around it into .venv (about 430 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[convert,lab,test,lint,site]'
+		--constraint constraints.txt --editable '.[convert,lab,test,lint,site,tensorboard]'
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
@@ -77,7 +77,7 @@ site: env  ## make the site from lessons, guide and docstrings, in site/_build/h
 	@echo "Open site/_build/html/index.html in a browser"
 
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,lab,test,lint,site]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,lab,test,lint,site,tensorboard]'
 	@sed -n '/^#/p' constraints.txt > constraints.new
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' \
 		| sed 's/+.*//' >> constraints.new  # torch 2.13.0+cpu is pinned as 2.13.0: any build of it

@@ -6,6 +6,8 @@ nothing, unless somebody listens:
     with recording() as seen:
         model.predict([image])
     seen["proposals"]
+
+Whoever wants little says what: `recording("proposals")` keeps nothing else alive.
 """
 
 from __future__ import annotations
@@ -27,17 +29,22 @@ def note(name: str, value: Any) -> None:
             a function that makes it, for what costs something and is only made to be seen.
     """
     seen = getattr(_listening, "seen", None)
-    if seen is not None:
+    wanted = getattr(_listening, "wanted", ())
+    if seen is not None and (not wanted or name in wanted):
         seen[name] = value() if callable(value) else value
 
 
 @contextmanager
-def recording() -> Iterator[dict[str, Any]]:
-    """Inside, everything that is noted in this thread is put in the dictionary that it gives."""
-    before = getattr(_listening, "seen", None)
+def recording(*names: str) -> Iterator[dict[str, Any]]:
+    """Inside, what is noted in this thread is put in the dictionary that it gives.
+
+    Args:
+        *names: of what is wanted; none for everything.
+    """
+    before = getattr(_listening, "seen", None), getattr(_listening, "wanted", ())
     seen: dict[str, Any] = {}
-    _listening.seen = seen
+    _listening.seen, _listening.wanted = seen, names
     try:
         yield seen
     finally:
-        _listening.seen = before
+        _listening.seen, _listening.wanted = before

@@ -683,7 +683,7 @@ def test_demo_leaves_everything_and_can_be_run_again(tmp_path):
     names = {path.name for path in out.iterdir()}
     assert names == {
         *("results.json", "metrics.jsonl", "checkpoint.safetensors", "detections.json"),
-        *("curves.png", "predictions.png", "report.html"),
+        *("curves.png", "predictions.png", "report.html", "run.json"),
     }
     for name in names:
         assert str(out / name) in first.out

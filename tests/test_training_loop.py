@@ -136,6 +136,9 @@ PASSED = (
     "make_loader",
     "preset",
     "stop_at",
+    "best_by",
+    "patience",
+    "watch",
 )
 
 
@@ -331,7 +334,7 @@ def test_trap_37_stop_at_keeps_the_schedule(tmp_path, stop):
 
 
 def test_stop_at_must_be_a_step(tmp_path):
-    with pytest.raises(InputError, match="stop_at is 0"):
+    with pytest.raises(InputError, match=r"stop_at \(--stop-at\) is 0"):
         run(tmp_path, stop_at=0)
 
 

@@ -168,7 +168,7 @@ def our_step(model: RCNN, samples: Sequence[Sample], threads: int) -> Callable[[
 
     def step() -> float:
         optimiser.zero_grad()
-        losses, backward = losses_of(model, team, images, targets, np.random.default_rng(0))
+        losses, backward, _ = losses_of(model, team, images, targets, np.random.default_rng(0))
         backward()
         optimiser.step(LEARNING_RATE)
         return math.fsum(losses.values())

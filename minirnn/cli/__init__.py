@@ -20,6 +20,7 @@ from minirnn.cli.evaluate import evaluate
 from minirnn.cli.explain import explain
 from minirnn.cli.options import printable
 from minirnn.cli.predict import predict
+from minirnn.cli.report import report
 from minirnn.cli.train import train
 from minirnn.cli.verify import verify
 from minirnn.cli.weights import weights
@@ -107,7 +108,7 @@ def cli() -> None:
     """
 
 
-for _command in (demo, data, train, evaluate, predict, explain, weights, verify, bench):
+for _command in (demo, data, train, report, evaluate, predict, explain, weights, verify, bench):
     cli.add_command(_command)
 
 

@@ -14,6 +14,7 @@ import click
 
 from minirnn.cli.datasets import open_dataset, subset_of
 from minirnn.cli.demo_files import CONTENT, make_room, write_pictures
+from minirnn.cli.live import Live
 from minirnn.cli.networks import find_all, kinds_of, make_ready
 from minirnn.cli.options import (
     FOLDER,
@@ -24,6 +25,8 @@ from minirnn.cli.options import (
     set_option,
     split_overrides,
 )
+from minirnn.cli.run_folder import PAGE
+from minirnn.cli.while_training import network_facts
 
 
 class Subject(NamedTuple):
@@ -112,7 +115,8 @@ def demo(
     \b
         minirnn demo
 
-    Draws the pictures, trains, evaluates on pictures that it has not seen, and writes a report. An
+    Draws the pictures, trains, evaluates on pictures that it has not seen, and writes a report, which
+    shows the training while it goes. An
     earlier demo in the same place is moved aside (runs/demo-1, …). On two cores it takes about 5
     minutes; fewer steps are quicker and less exact:
 
@@ -165,7 +169,21 @@ def demo(
     own = {"num_classes": len(categories) + 1, "categories": categories}
     model = build_model(subject.preset, seed=settings.seed, **{**own, **fields})
     make_ready(model, device)
-    summary = train(model, training_set, settings, out, resume=resume, preset=subject.preset)
+    page = {
+        "title": subject.title,
+        "command": list(command),
+        "steps": settings.steps,
+        "network": network_facts(model, subject.preset),
+        "settings": {"level": level, "images": train_images, **dataclasses.asdict(settings)},
+    }
+    say(f"   look at {out / PAGE} while it trains")
+    with Live(out, page, steps=settings.steps, resume=resume, say=say) as live:
+        summary = train(
+            *(model, training_set, settings, out),
+            resume=resume,
+            preset=subject.preset,
+            watch=live.record,
+        )
     say(f"   {summary.steps} steps in {summary.seconds:.0f} s, loss {summary.total:.3f}")
     watch.lap("training")
 

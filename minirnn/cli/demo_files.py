@@ -22,6 +22,7 @@ CONTENT = {
     "detections.json": "all detections, in COCO's results format",
     "metrics.jsonl": "losses of every step",
     "checkpoint.safetensors": "the trained weights",
+    "run.json": "what was called, and how it ended",
 }
 
 

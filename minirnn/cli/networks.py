@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,7 @@ class Findings:
     """What a network found in a data set.
 
     Attributes:
-        detections: of the first images, as many as were asked for, in order.
+        detections: of those images for which they were asked for, in order.
         results: all of them in COCO's result format.
         seconds: what finding took, reading the images not counted.
     """
@@ -78,7 +78,7 @@ def find_all(
     images: Subset,
     *,
     batch_size: int = 4,
-    keep: int = 0,
+    keep: int | Collection[int] = 0,
     progress: bool = True,
     say: Callable[[str], None] = click.echo,
 ) -> Findings:
@@ -89,7 +89,8 @@ def find_all(
         dataset: says which category each label is.
         images: those to look at.
         batch_size: images at a time.
-        keep: how many images' detections to keep as they are (their masks need memory).
+        keep: how many images' detections to keep as they are, or those of which images by their places
+            (masks need memory).
         progress: show a bar on standard error.
         say: prints a line for a person.
     """
@@ -99,6 +100,7 @@ def find_all(
 
     known = {category["id"] for category in dataset.ground_truth["categories"]}
     findings = Findings([], [], 0.0)
+    kept = range(keep) if isinstance(keep, int) else keep
     left_out = 0
     with tqdm(total=len(images), unit=" images", desc="finding", disable=not progress) as bar:
         for start in range(0, len(images), batch_size):
@@ -111,13 +113,13 @@ def find_all(
                 proposals=[boxes for boxes in given if boxes is not None] or None,
             )
             findings.seconds += time.perf_counter() - begun
-            for sample, detections in zip(samples, found, strict=True):
+            for place, sample, detections in zip(range(start, stop), samples, found, strict=True):
                 rows = to_results(detections, sample.target.image_id, dataset.label_to_category)
                 # COCO has no place for a category that the data set does not have.
                 fitting = [row for row in rows if row["category_id"] in known]
                 left_out += len(rows) - len(fitting)
                 findings.results += fitting
-                if len(findings.detections) < keep:
+                if place in kept:
                     findings.detections.append(detections)
             bar.update(stop - start)
     if left_out:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli.datasets import Subset, masks_wanted, open_dataset, subset_of, with_proposals
-from minirnn.cli.networks import find_all, kinds_of, make_ready, network_of
+from minirnn.cli import run_folder
+from minirnn.cli.datasets import masks_wanted, open_dataset, subset_of, with_proposals
+from minirnn.cli.live import Live
+from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import (
     FILE,
     FOLDER,
@@ -27,14 +29,16 @@ from minirnn.cli.options import (
     split_overrides,
 )
 from minirnn.cli.starts import config_of, fresh_network
+from minirnn.cli.tensorboard import Board
+from minirnn.cli.while_training import evaluator, network_facts
 from minirnn.errors import InputError
 
 if TYPE_CHECKING:
-    from minirnn.data import CocoDataset
     from minirnn.models import RCNN
     from minirnn.training import TrainingSettings
 
 DEFAULT_STEPS = 1000
+BEST_BY = {"mask": "segm", "keypoints": "keypoints", "box": "bbox"}
 
 
 @click.command(short_help="Train a network on a data set in COCO's format.")
@@ -74,6 +78,22 @@ DEFAULT_STEPS = 1000
     metavar="STEPS",
     help="Measure AP on the val split every so many steps, and at the end.  [default: never]",
 )
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Stop after N evaluations without a better AP.  [default: never]",
+)
+@click.option(
+    "--best-by",
+    type=click.Choice(list(BEST_BY)),
+    help="Whose AP decides which weights are kept as best.safetensors, and --patience.  "
+    "[default: the mask's, or the keypoints', or the box's, as the network has them]",
+)
+@click.option(
+    "--tensorboard", is_flag=True, help="Also write TensorBoard's format, into DIR/tensorboard."
+)
 @proposals_option
 @click.option(
     "--val-proposals",
@@ -87,7 +107,9 @@ DEFAULT_STEPS = 1000
 @set_option("clip_norm=5")
 @click.option("--show", is_flag=True, help="Show every field of the preset and the training; stop.")
 @json_option
+@click.pass_obj
 def train(
+    command: Sequence[str],
     folder: Path | None,
     split: str,
     preset: str | None,
@@ -98,6 +120,9 @@ def train(
     stop_at: int | None,
     overwrite: bool,
     evaluate_every: int,
+    patience: int,
+    best_by: str | None,
+    tensorboard: bool,
     proposals: Path | None,
     val_proposals: Path | None,
     image_ids: list[int] | None,
@@ -108,7 +133,7 @@ def train(
     as_json: bool,
     **shortcuts: Any,
 ) -> None:
-    """Train a network, leaving checkpoint.safetensors and metrics.jsonl in the run's folder.
+    """Train a network, leaving weights (checkpoint.safetensors), metrics.jsonl and a page in its folder.
 
     \b
         minirnn train --data data/shapes --preset maskrcnn_shapes --out runs/first --steps 1000
@@ -132,6 +157,13 @@ def train(
     \b
         minirnn train … --set roi_operation=pool --set 'anchor_ratios=(0.5, 1, 2)'
 
+    Open report.html of the run's folder in a browser while it trains: it refreshes itself, shows losses,
+    AP and what the network sees, and names what looks wrong. For AP, say how often to measure it; the
+    weights of the best are kept as best.safetensors:
+
+    \b
+        minirnn train … --evaluate-every 200 --patience 5
+
     Ctrl-C stops after the current step and keeps everything. To go on, even after a crash, add
     --resume.
     """
@@ -142,7 +174,12 @@ def train(
 
     say = reporter(as_json)
     if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other")
+        raise click.UsageError(
+            "--resume and --overwrite exclude each other: the first goes on, the second deletes"
+        )
+    if (patience or best_by) and not evaluate_every:
+        option = "--patience" if patience else "--best-by"
+        raise click.UsageError(f"{option} needs --evaluate-every, or there is no AP")
     if other_data and not resume:
         raise click.UsageError("--other-data needs --resume")
     if resume:
@@ -161,7 +198,10 @@ def train(
     given = {name: value for name, value in shortcuts.items() if value is not None}
     for name in given.keys() & overrides.keys():
         raise click.UsageError(f"--{name.replace('_', '-')} and --set {name} exclude each other")
-    fields, settings = _settings({**overrides, **given}, stored)
+    try:
+        fields, settings = _settings({**overrides, **given}, stored)
+    except InputError as error:  # which names the field; a person has named an option
+        raise InputError(as_typed(str(error), given)) from error
 
     if show:
         click.echo(_description(preset, fields, settings, stored))
@@ -169,6 +209,8 @@ def train(
     if folder is None or out is None:
         raise click.UsageError(f"{'--data' if folder is None else '--out'} is missing")
 
+    run_folder.page_of(out)
+    board = Board(out, resume) if tensorboard else None
     keypoints = "keypoints" in finds(config_of(preset, fields, stored))
     dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints)
     images = subset_of(dataset, image_ids)
@@ -179,45 +221,66 @@ def train(
     masks_wanted(dataset, model)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
+    facts = {
+        "title": f"{out.resolve().name}: {preset}",
+        "command": list(command),
+        "best_by": BEST_BY.get(best_by or ""),
+        "evaluates": evaluate_every > 0,
+        "steps": settings.steps,
+        "network": network_facts(model, preset),
+        "settings": {"data": str(folder), "images": len(images), **dataclasses.asdict(settings)},
+    }
+    live = Live(out, facts, steps=settings.steps, resume=resume, board=board, say=say)
     callback = None
     if evaluate_every:
         held_out = open_dataset(folder, "val", skip_invalid=skip_invalid, say=say, model=model)
         measured = with_proposals(subset_of(held_out, None), val_proposals, model)
-        callback = evaluator(held_out, measured)
+        if best_by and BEST_BY[best_by] not in kinds_of(model, held_out):
+            raise click.UsageError(f"--best-by {best_by}: nothing measures its AP here")
+        callback = evaluator(held_out, measured, live)
     say(
         f"training {preset} ({_millions(model)} M parameters) on {len(images)} images, "
-        f"{settings.steps} steps of {settings.batch_size}"
+        f"{settings.steps} steps of {settings.batch_size}\n"
+        f"look at {out / run_folder.PAGE} while it trains"
     )
-    summary = train_network(
-        model,
-        images,
-        settings,
-        out,
-        resume=resume,
-        stop_at=stop_at,
-        overwrite=overwrite,
-        other_data=other_data,
-        preset=preset,
-        callback=callback,
-        callback_every=evaluate_every,
-    )
+    with live:
+        summary = train_network(
+            model,
+            images,
+            settings,
+            out,
+            resume=resume,
+            stop_at=stop_at,
+            overwrite=overwrite,
+            other_data=other_data,
+            preset=preset,
+            callback=callback,
+            callback_every=evaluate_every,
+            best_by=BEST_BY.get(best_by or ""),
+            patience=patience,
+            watch=live.record,
+        )
+        live.finished(summary.stopped_early)
     if as_json:
-        print_json(dataclasses.asdict(summary))
+        print_json({**dataclasses.asdict(summary), "page": out / run_folder.PAGE})
         return
     say(f"\n{summary.steps} steps, {summary.seconds:.0f} s of training, loss {summary.total:.3f}")
-    say(f"weights: {summary.checkpoint}\ncourse:  {summary.metrics}")
-    say(f"\nEvaluate:\n    minirnn evaluate --weights {summary.checkpoint} --data {folder}")
+    say(f"weights: {summary.checkpoint}")
+    if summary.best:
+        of = f"{summary.best_name} {summary.best_score:.3f}, step {summary.best_step}"
+        say(f"best:    {summary.best} ({of})")
+    say(f"course:  {summary.metrics}\npage:    {out / run_folder.PAGE}")
+    if summary.steps < settings.steps and not summary.stopped_early:
+        say(f"\nGo on:\n    {run_folder.command_to_go_on(command)}")
+    say(
+        f"\nEvaluate:\n    minirnn evaluate --weights {summary.best or summary.checkpoint} --data {folder}"
+    )
 
 
-def evaluator(dataset: CocoDataset, images: Subset) -> Callable[[int, RCNN], dict[str, Any]]:
-    """The function that measures a network's AP in the middle of its training."""
-    from minirnn.evaluation import evaluate_results
-
-    def evaluate(step: int, model: RCNN) -> dict[str, Any]:
-        found = find_all(model, dataset, images, progress=False, say=reporter(True))
-        return evaluate_results(dataset.ground_truth, found.results, kinds_of(model, dataset))
-
-    return evaluate
+def as_typed(message: str, options: Iterable[str]) -> str:
+    """A message about a field, if it has an option of its own, with the option's name."""
+    name = message.partition(" ")[0]
+    return f"--{name.replace('_', '-')}{message.removeprefix(name)}" if name in options else message
 
 
 def _settings(

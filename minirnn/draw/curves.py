@@ -2,71 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from minirnn.draw.palette import AMBER, BLUE, GREY, ORANGE, SKY
 from minirnn.draw.picture import Picture
-from minirnn.errors import InputError
+from minirnn.draw.records import CURVES, Curve, read_metrics, smoothed
 
 LIGHT_INK, DARK_INK, DARK_PAPER = "#d8dade", "#222222", "#17191d"
-
-
-class Curve(NamedTuple):
-    """One panel: a key of metrics.jsonl, and what to write at it."""
-
-    key: str
-    title: str
-    unit: str
-    is_loss: bool = True
-
-
-CURVES = (
-    Curve("rpn_objectness", "RPN objectness", "cross-entropy, nats an anchor"),
-    Curve("rpn_box", "RPN box", "smooth L1, no unit"),
-    Curve("roi_class", "RoI class", "cross-entropy, nats a RoI"),
-    Curve("roi_box", "RoI box", "smooth L1, no unit"),
-    Curve("mask", "Mask", "cross-entropy, nats a pixel"),
-    Curve("keypoint", "Keypoint", "cross-entropy, nats a keypoint"),
-    Curve("total", "Total loss", "sum of the losses"),
-    Curve("learning_rate", "Learning rate", "step size", False),
-    Curve("gradient_norm", "Gradient norm", "L2, before clipping", False),
-)
-
-
-def read_metrics(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl file: one JSON object a line.
-
-    A last line that is cut short (the run was killed, or is being written to) is left out.
-
-    Raises:
-        InputError: there is no such file, or a line before the last is not a JSON object.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    records = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except ValueError:  # a cut line can end within a character, too
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        elif number < len(lines):
-            raise InputError(f"{path}, line {number}, is not a JSON object: {line[:60]!r}")
-    return records
 
 
 def curves_figure(
@@ -146,15 +94,6 @@ def _series(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[np.ndarray,
         steps = np.array(sorted(values))
         series[key] = steps, np.array([values[step] for step in steps])
     return series
-
-
-def smoothed(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean over `window` values centred on each; near the ends, over those that are there."""
-    half = window // 2
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    place = np.arange(len(values))
-    first, last = np.maximum(place - half, 0), np.minimum(place + half + 1, len(values))
-    return (sums[last] - sums[first]) / (last - first)
 
 
 def _plot(axes: Axes, curve: Curve, steps: np.ndarray, values: np.ndarray, dark: bool) -> None:

@@ -8,21 +8,20 @@ from __future__ import annotations
 import io
 import math
 import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-import jinja2
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from minirnn.draw.boxes import host_array
-from minirnn.draw.curves import curves_figure, read_metrics
 from minirnn.draw.data_url import data_url
 from minirnn.draw.detections import Names, Skeleton, match_objects, pair_of_pictures
+from minirnn.draw.pages import template
+from minirnn.draw.records import Course, read_metrics
+from minirnn.draw.run_page import course_groups
+from minirnn.draw.words import as_written, duration, flat, is_number, software, words
 from minirnn.errors import InputError
 from minirnn.files import write_whole
 from minirnn.structures import Detections, Sample
@@ -76,7 +75,7 @@ def write_report(
         title: the page's heading.
         settings: how it was trained: data, steps, batch size, …; nested mappings are flattened.
         model: what was trained: network, parameters, ….
-        metrics: as for `curves_figure`.
+        metrics: a metrics.jsonl file, or its records.
         results: {"bbox": {"AP": …, "AP50": …, …}, "segm": {…}, "keypoints": {…}}: COCO's numbers by
             name, in [0, 1]; None or -1 where there are no objects of the kind.
         samples: images with their ground truth; the first dozen are shown.
@@ -94,33 +93,25 @@ def write_report(
     if len(samples) != len(detections):
         raise InputError(f"{len(samples)} samples and {len(detections)} detections; give one each")
     records = read_metrics(metrics) if isinstance(metrics, (str, os.PathLike)) else list(metrics)
-    curves = {
-        f"{shape}_{shade}": _png(curves_figure(records, columns=columns, dark=shade == "dark"))
-        for shape, columns in (("wide", 3), ("narrow", 1))
-        for shade in ("light", "dark")
-    }
-    left = _BUDGET - sum(map(len, curves.values()))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    course = Course()
+    for number, record in enumerate(records):
+        course.add({"step": number, **record})
+    groups = course_groups(course)
+    left = _BUDGET - sum(len(chart["svg"]) for *_, charts in groups for chart in charts)
+    page = template("report.html").render(
         title=title,
         headline=_headline(results, model, timings),
-        model=_flat(model),
-        settings=_flat(settings),
+        model=flat(model),
+        settings=flat(settings),
         steps=len(records),
-        curves=curves,
+        groups=groups,
         kinds=[KINDS.get(kind, kind) for kind in results],
         table=_table(results),
         examples=_examples(samples, detections, names, min_score, skeleton, left),
         min_score=f"{min_score:g}",
         timings=_timings(timings),
         command=command,
-        software=_software(),
+        software=software(),
     )
     path = Path(path)
     try:
@@ -128,18 +119,6 @@ def write_report(
         write_whole(path, page)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 0.42 s, 9.1 s, 3 min 05 s, 2 h 07 min."""
-    if seconds < 9.95:
-        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 def _headline(
@@ -154,12 +133,12 @@ def _headline(
         for kind, numbers in results.items()
     ]
     parameters = model.get("parameters")
-    if _is_number(parameters):
-        tiles.append((_value(parameters), "parameters"))
-    seconds = [value for value in timings.values() if _is_number(value)]
+    if is_number(parameters):
+        tiles.append((as_written(parameters), "parameters"))
+    seconds = [value for value in timings.values() if is_number(value)]
     if seconds:
         total = timings.get("total")
-        tiles.append((duration(total if _is_number(total) else sum(seconds)), "in total"))
+        tiles.append((duration(total if is_number(total) else sum(seconds)), "in total"))
     return tiles
 
 
@@ -233,79 +212,21 @@ def _timings(timings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Rows of (what, how long, its share of the longest in percent); "total" last, without one."""
     rows: list[dict[str, Any]] = []
     parts = {name: value for name, value in timings.items() if name != "total"}
-    most = max((float(value) for value in parts.values() if _is_number(value)), default=0.0)
+    most = max((float(value) for value in parts.values() if is_number(value)), default=0.0)
     for name, value in parts.items():
-        if not _is_number(value):
-            rows.append({"name": _words(name), "text": str(value), "share": None})
+        if not is_number(value):
+            rows.append({"name": words(name), "text": str(value), "share": None})
             continue
         share = max(round(100 * value / most, 1), 0.5) if most > 0 else 0.0
-        rows.append({"name": _words(name), "text": duration(value), "share": share})
+        rows.append({"name": words(name), "text": duration(value), "share": share})
     if "total" in timings:
         total = timings["total"]
-        text = duration(total) if _is_number(total) else str(total)
+        text = duration(total) if is_number(total) else str(total)
         rows.append({"name": "total", "text": text, "share": None})
     return rows
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Names and values for a table; a nested mapping's entries come as "outer: inner"."""
-    rows = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{prefix}{_words(name)}: ")
-        else:
-            rows.append((prefix + _words(name), _value(value)))
-    return rows
-
-
-def _words(name: object) -> str:
-    return str(name).replace("_", " ")
-
-
-def _value(value: Any) -> str:
-    """A setting as people write it: yes and no, thousands apart, lists with commas."""
-    if value is None:
-        return "–"
-    if isinstance(value, (bool, np.bool_)):
-        return "yes" if value else "no"
-    if isinstance(value, (int, np.integer)):
-        whole = int(value)
-        return f"{whole:,}" if abs(whole) >= 10_000 else str(whole)
-    if isinstance(value, (float, np.floating)):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_value(entry) for entry in value) or "–"
-    return str(value)
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-
-def _png(figure: Figure) -> str:
-    """The figure as a data URL; without the name of the software, so that bytes can be compared."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    # Lines on a plain ground need few colours: a third of the bytes.
-    picture = Image.open(file).convert("RGB").quantize(64, dither=Image.Dither.NONE)
-    file = io.BytesIO()
-    picture.save(file, format="PNG", optimize=True)
-    return data_url(file.getvalue(), "png")
 
 
 def _webp(picture: np.ndarray, quality: int) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="WEBP", quality=quality, method=4)
     return data_url(file.getvalue(), "webp")
-
-
-def _software() -> str:
-    """What made the report: versions and machine, for whoever wants the same numbers."""
-    try:
-        own = version("minirnn")
-    except PackageNotFoundError:  # run from a folder that was not installed
-        own = "(not installed)"
-    return (
-        f"minirnn {own}, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from minirnn import boxes as box_ops
+from minirnn.autograd import data_of
 from minirnn.backend import Array, xp_of
 from minirnn.boxes import BoxCoder
 from minirnn.errors import InputError
@@ -239,6 +240,8 @@ class BoxHead(Head):
     ) -> dict[str, LossTerm]:
         """roi_class and roi_box, see `box_losses`."""
         logits, deltas = self(features, [each.boxes for each in regions])
+        background = column_of(0, self.code["background_last"]) % logits.shape[1]
+        note("taken_for_background", lambda: data_of(logits).argmax(axis=1) == background)
         of_class, of_box = box_losses(logits, deltas, regions, truth, beta=self.beta, **self.code)
         count = sum(len(each.boxes) for each in regions)
         return {"roi_class": LossTerm(of_class, count), "roi_box": LossTerm(of_box, count)}

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ class MetricsLog:
     Args:
         path: the file; made if it is not there.
         step: the number of steps that the run goes on from.
+        each: called with each record that is kept.
 
     Attributes:
         last: the last record that was kept or written; None in an empty file.
     """
 
-    def __init__(self, path: Path, step: int) -> None:
+    def __init__(
+        self, path: Path, step: int, each: Callable[[dict[str, Any]], object] = lambda record: None
+    ) -> None:
         self.last: dict[str, Any] | None = None
         old = path.read_bytes() if path.exists() else b""
         kept = []
@@ -37,6 +40,7 @@ class MetricsLog:
             if record is not None and record["step"] <= step:
                 kept.append(line.rstrip() + b"\n")
                 self.last = record
+                each(record)
         if b"".join(kept) != old:
             write_whole(path, b"".join(kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115

@@ -9,6 +9,7 @@ threads).
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import sys
@@ -23,13 +24,16 @@ from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 from minirnn.files import alone_in, remove_leftovers
 from minirnn.kernels import thread_count
 from minirnn.structures import Sample
+from minirnn.training.best import BEST
 from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
 from minirnn.training.log import Clock, MetricsLog, losses_text, progress_bar
 from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
+from minirnn.training.shares import Counts, shares_of
 from minirnn.training.stop import StopRequest
 from minirnn.training.team import Team, losses_of
+from minirnn.training.witness import Witness
 
 CHECKPOINT = "checkpoint.safetensors"
 METRICS = "metrics.jsonl"
@@ -46,6 +50,11 @@ class TrainingSummary:
         seconds: of all steps (before an interruption, too; without callbacks and checkpoints).
         checkpoint: the file with the weights.
         metrics: the file with the course of the losses.
+        best: the file with the weights of the best AP; None where none was measured.
+        best_step: the step that they are of.
+        best_score: their AP, and `best_name` says whose: "mask AP".
+        best_name: see `best_score`.
+        stopped_early: why the run ended before its last step; "" where it did not.
     """
 
     steps: int
@@ -54,6 +63,11 @@ class TrainingSummary:
     seconds: float
     checkpoint: Path
     metrics: Path
+    best: Path | None = None
+    best_step: int | None = None
+    best_score: float | None = None
+    best_name: str | None = None
+    stopped_early: str = ""
 
 
 def train(
@@ -70,14 +84,19 @@ def train(
     progress: bool = True,
     callback: Callable[[int, Any], Mapping[str, Any] | None] | None = None,
     callback_every: int = 0,
+    best_by: str | None = None,
+    patience: int = 0,
+    watch: Callable[[Mapping[str, Any]], None] | None = None,
     make_loader: Callable[..., Any] | None = None,
 ) -> TrainingSummary:
     """Train a model, leaving `checkpoint.safetensors` and `metrics.jsonl` in a folder.
 
     A line of metrics.jsonl holds step (steps taken), losses (by name), total, learning_rate,
-    gradient_norm (before clipping), seconds (a step), images_per_s, elapsed (seconds in all), and
-    evaluation where a callback has returned something. A checkpoint is written before the first
-    step, every `settings.checkpoint_every` steps, at the end, and when something stops the run.
+    gradient_norm (before clipping), seconds (a step), images_per_s, elapsed (seconds in all), shares
+    and sizes (`minirnn.training.shares.shares_of`), evaluation where a callback has returned something,
+    and signs where something looks wrong (`minirnn.training.diagnosis`). A checkpoint is
+    written before the first step, every `settings.checkpoint_every` steps, at the end, and when
+    something stops the run; best.safetensors (weights only) at each evaluation with a better AP.
     Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) let the current step end first; a second
     one stops at once. While a run goes on, its folder is locked against others.
 
@@ -92,9 +111,14 @@ def train(
         overwrite: the folder may hold another run, which is deleted.
         other_data: go on with a data set that has changed since, see `Dataset.fingerprint`.
         preset: the name of the model's configuration, for the checkpoint.
-        progress: show a bar on standard error.
-        callback: called as `callback(step, model)`, for an evaluation.
+        progress: show a bar on standard error, and tell there of evaluations and of signs of trouble.
+        callback: called as `callback(step, model)`, for an evaluation: COCO's numbers by kind, as
+            {"bbox": {"AP": 0.3, …}, …}. The weights with the best AP are kept as best.safetensors.
         callback_every: steps from one call to the next, and at the end; 0 for none.
+        best_by: whose AP is meant: "segm", "keypoints" or "bbox"; None for the first of these that
+            there is.
+        patience: stop after so many evaluations without a better AP; 0 to go on to the end.
+        watch: called with each line of metrics.jsonl once it is written.
         make_loader: makes the batches; None for `minirnn.data.loader.Loader`, which see.
 
     Raises:
@@ -106,27 +130,29 @@ def train(
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the checkpoint holds all steps.
     """
     if stop_at is not None and stop_at < 1:
-        raise InputError(f"stop_at is {stop_at}; it should be at least 1")
+        raise InputError(f"stop_at (--stop-at) is {stop_at}; it should be at least 1")
     limit = settings.steps if stop_at is None else min(stop_at, settings.steps)
     if callback_every < 0:
         raise InputError(f"callback_every is {callback_every}; it should be at least 0")
     folder = Path(folder)
     path = folder / CHECKPOINT
+    witness = Witness(settings, best_by, patience)
     data: dict[str, Any] = {"images": len(dataset), "data": getattr(dataset, "fingerprint", None)}
     optimiser = SGD(model, settings.momentum, settings.weight_decay)
 
-    def save(step: int) -> None:
+    def save(step: int, *, as_best: bool = False) -> None:
         save_checkpoint(
-            path,
+            folder / BEST if as_best else path,
             model.state_dict(),
             model.config,
             preset=preset,
             step=step,
             settings=settings,
-            optimiser_state=optimiser.state_dict(),
+            optimiser_state=None if as_best else optimiser.state_dict(),
             **data,
         )
 
+    keep_best = functools.partial(save, as_best=True)
     with contextlib.ExitStack() as stack:
         done = 0
         if resume:
@@ -140,12 +166,13 @@ def train(
         if not resume:
             stack.enter_context(alone_in(folder))
             _clear(folder, overwrite)
-        remove_leftovers(path)
+        for file in (path, folder / BEST):
+            remove_leftovers(file)
         if not resume:
             save(0)  # the initial weights; a disk that is full or closed shows now, not in an hour
         saved, whole, cause = done, True, None
 
-        log = MetricsLog(folder / METRICS, done)
+        log = MetricsLog(folder / METRICS, done, witness.remember)
         stack.callback(log.close)
         stack.callback(loader.close)
         team = Team(model, processes, timeout=settings.timeout) if processes > 1 else None
@@ -154,15 +181,22 @@ def train(
         bar = stack.enter_context(progress_bar(settings.steps, done, progress))
         stop = stack.enter_context(StopRequest())
         clock = Clock(log.elapsed)
+        if progress:
+            witness.tell_to(lambda text: bar.write(text, file=sys.stderr))
         try:
             batches = iter(loader)
-            while done < limit and not stop.requested:
+            while done < limit and not (stop.requested or witness.has_enough):
                 clock.start()
                 batch = _next(batches, done)
                 rate = learning_rate(done, settings)
+                last = done + 1 == settings.steps
+                evaluating = bool(callback_every) and _due(done + 1, callback_every, last)
+                logging = _due(done + 1, settings.log_every, last)
                 # Losses and gradients are looked at: NumPy's warnings would only repeat our message.
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    losses, norm = _gradients(model, team, optimiser, batch, done, settings)
+                    losses, norm, counts = _gradients(
+                        model, team, optimiser, batch, done, settings, counted=logging or evaluating
+                    )
                     whole = False  # while the optimiser works, the weights are between two steps
                     optimiser.step(rate)
                 done, whole = done + 1, True
@@ -171,22 +205,23 @@ def train(
                 total = math.fsum(losses.values())
                 bar.set_postfix_str(losses_text(losses, total), refresh=False)
                 bar.update()
-                last = done == settings.steps
                 record: dict[str, Any] = {
                     "step": done,
                     "losses": losses,
                     "total": total,
                     "learning_rate": rate,
                     "gradient_norm": norm,
+                    **shares_of(counts),
                 }
                 try:
-                    if callback and callback_every and (done % callback_every == 0 or last):
-                        evaluation = callback(done, model)
-                        if evaluation is not None:
-                            record["evaluation"] = evaluation
+                    if callback and evaluating:
+                        witness.evaluated(record, callback(done, model), keep_best)
                 finally:  # an evaluation that fails must not take the step's line with it
-                    if done % settings.log_every == 0 or last or "evaluation" in record:
+                    if logging or "evaluation" in record:
+                        witness.look_at(record)
                         log.write(record | clock.lap())
+                if watch and log.last and log.last["step"] == done:
+                    watch(log.last)
                 if done % settings.checkpoint_every == 0:
                     log.sync()  # first, so that no checkpoint is ahead of its metrics
                     save(done)
@@ -219,7 +254,13 @@ def train(
         raise TrainingInterrupted(message, step=done) from cause
     end = log.last or {"losses": {}, "total": math.nan}
     return TrainingSummary(
-        done, dict(end["losses"]), end["total"], clock.elapsed, path, folder / METRICS
+        done,
+        dict(end["losses"]),
+        end["total"],
+        clock.elapsed,
+        path,
+        folder / METRICS,
+        **witness.summary(folder, done, settings.steps),
     )
 
 
@@ -229,6 +270,11 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
     The loader's streams are [seed, 0, …] and [seed, 1, …]; the 2 keeps this one apart from them.
     """
     return np.random.default_rng([seed, 2, step])
+
+
+def _due(step: int, every: int, last: bool) -> bool:
+    """Whether what is done every so many steps, and after the last, is to be done now."""
+    return last or step % every == 0
 
 
 def _processes(model: Any, settings: TrainingSettings) -> int:
@@ -252,12 +298,14 @@ def _gradients(
     batch: Sequence[Sample],
     step: int,
     settings: TrainingSettings,
-) -> tuple[dict[str, float], float]:
-    """Losses, and their gradients in the parameters, both known to be finite."""
+    *,
+    counted: bool,
+) -> tuple[dict[str, float], float, Counts]:
+    """Losses, and their gradients in the parameters, both known to be finite; and the counts."""
     optimiser.zero_grad()
     images, targets = [sample.image for sample in batch], [sample.target for sample in batch]
     rng = step_rng(settings.seed, step)
-    losses, backward = losses_of(model, team, images, targets, rng)
+    losses, backward, counts = losses_of(model, team, images, targets, rng, counted=counted)
     for name, value in losses.items():
         if not math.isfinite(value):
             _diverged(f"loss {name} is {value}", name, step, batch)
@@ -271,7 +319,7 @@ def _gradients(
             if not math.isfinite(part := gradient_norm([tensor])):
                 _diverged(f"the gradient of {name} has norm {part}", name, step, batch)
         _diverged(f"the gradient has norm {norm}", "gradient", step, batch)
-    return losses, norm
+    return losses, norm, counts
 
 
 def _diverged(what: str, term: str, step: int, batch: Sequence[Sample]) -> NoReturn:
@@ -282,8 +330,8 @@ def _diverged(what: str, term: str, step: int, batch: Sequence[Sample]) -> NoRet
         for sample in batch
     ]
     raise DivergenceError(
-        f"{what} at step {step + 1}, with images {', '.join(images)}; a lower learning_rate, "
-        "a longer warm-up or clip_norm may help",
+        f"{what} at step {step + 1}, with images {', '.join(images)}; a lower "
+        "--learning-rate, a longer --set warmup_steps or a smaller --set clip_norm may help",
         term=term,
         step=step + 1,
         images=images,
@@ -321,11 +369,11 @@ def _next(batches: Iterator[list[Sample]], step: int) -> list[Sample]:
 
 def _clear(folder: Path, overwrite: bool) -> None:
     """Make the folder ready for a new run."""
-    old = [folder / name for name in (CHECKPOINT, METRICS) if (folder / name).exists()]
+    old = [folder / name for name in (CHECKPOINT, METRICS, BEST) if (folder / name).exists()]
     if old and not overwrite:
         raise InputError(
-            f"{folder} holds a run already ({', '.join(p.name for p in old)}); go on with it by "
-            "resume, replace it by overwrite, or choose another folder"
+            f"{folder} holds a run already ({', '.join(p.name for p in old)}); go on with it "
+            "(--resume), replace it (--overwrite), or choose another folder (--out)"
         )
     for path in old:
         path.unlink()

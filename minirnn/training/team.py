@@ -39,7 +39,9 @@ from minirnn.errors import InputError
 from minirnn.kernels import limited_to, thread_count
 from minirnn.kernels.cpu.memory import keep_freed, keeps_freed
 from minirnn.ops.arithmetic import add
+from minirnn.record import recording
 from minirnn.structures import Target
+from minirnn.training.shares import HEARD, Counts, added, counts_of
 
 _ALIGNED = 64  # bytes: arrays begin where a cache line begins
 
@@ -57,6 +59,9 @@ class Team:
         processes: how many in all, at least 2.
         timeout: the longest to wait for the others once the own share is done, in seconds; None for
             as long as it takes.
+
+    Attributes:
+        counts: of the last batch, see `minirnn.training.shares.counts_of`; where they were asked for.
 
     Raises:
         InputError: the model is on a GPU.
@@ -78,6 +83,7 @@ class Team:
         self._gradients = [self._memory.arrays(number) for number in range(1, processes)]
         self._own = _Share(model)
         self._factors: list[dict[str, float]] = []
+        self.counts: Counts = {}
         trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
         fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
         build = getattr(model, "builder", type(model))
@@ -90,6 +96,7 @@ class Team:
         images: Sequence[np.ndarray],
         targets: Sequence[Target],
         rngs: Sequence[np.random.Generator],
+        counted: bool = False,
     ) -> dict[str, float]:
         """The losses of a batch. What `backward` needs is kept.
 
@@ -97,6 +104,7 @@ class Team:
             images: at least one for each process, as for `RCNN.losses`.
             targets: ground truth of each image.
             rngs: of each image.
+            counted: leave in `counts` what the stages of all processes say of themselves.
 
         Raises:
             InputError: too few images, or as for `RCNN.losses`.
@@ -110,10 +118,12 @@ class Team:
             tuple([of_all[i] for i in share] for of_all in (images, targets, rngs))
             for share in _shares([len(target.labels) for target in targets], count)
         )
-        pending = self._ask("losses", others)
+        pending = self._ask("losses", [(counted, *share) for share in others])
         with limited_to(self._threads):
-            found = [self._own.losses(*own)]
-        found += self._answers(pending)
+            answers = [self._own.losses(counted, *own)]
+        answers += self._answers(pending)
+        found = [losses for losses, _ in answers]
+        self.counts = added(counts for _, counts in answers)
         self._memory.remove()  # by now everyone has it in view, and nothing can be left behind
 
         means = dict.fromkeys(found[0], 0.0)
@@ -185,15 +195,30 @@ def losses_of(
     images: Sequence[np.ndarray],
     targets: Sequence[Target],
     rng: np.random.Generator,
-) -> tuple[dict[str, float], Callable[[], None]]:
-    """The losses of a batch, by this process alone or by its team, and what computes their gradients."""
+    *,
+    counted: bool = False,
+) -> tuple[dict[str, float], Callable[[], None], Counts]:
+    """The losses of a batch, by this process alone or by its team, and what computes their gradients.
+
+    The third are the counts of `minirnn.training.shares`, where they are asked for.
+    """
     if team:
-        return team.losses(images, targets, rng.spawn(len(images))), team.backward
-    terms = model.losses(images, targets, rng)
+        losses = team.losses(images, targets, rng.spawn(len(images)), counted)
+        return losses, team.backward, team.counts
+    terms, counts = _with_counts(counted, model.losses, images, targets, rng)
     means = [term.data for term in terms.values()]
     together = to_host(xp_of(*means).stack(means))  # one copy, so that a GPU is waited for once
     losses = dict(zip(terms, together.tolist(), strict=True))
-    return losses, functools.reduce(add, terms.values()).backward
+    return losses, functools.reduce(add, terms.values()).backward, counts
+
+
+def _with_counts(counted: bool, losses: Callable[..., Any], *batch: Any) -> tuple[Any, Counts]:
+    """The losses of a batch, and what the stages on the way say of themselves."""
+    if not counted:
+        return losses(*batch), {}
+    with recording(*HEARD) as seen:
+        found = losses(*batch)
+    return found, counts_of(seen)
 
 
 class _Share:
@@ -203,10 +228,11 @@ class _Share:
         self._model = model
         self._terms: dict[str, Any] = {}
 
-    def losses(self, *batch: Any) -> dict[str, tuple[float, int]]:
-        """Each loss, and over how many things it is a mean."""
-        self._terms = self._model.loss_terms(*batch)
-        return {name: (float(term.mean), term.count) for name, term in self._terms.items()}
+    def losses(self, counted: bool, *batch: Any) -> tuple[dict[str, tuple[float, int]], Counts]:
+        """Each loss, and over how many things it is a mean; and the counts, if they are wanted."""
+        self._terms, counts = _with_counts(counted, self._model.loss_terms, *batch)
+        means = {name: (float(term.mean), term.count) for name, term in self._terms.items()}
+        return means, counts
 
     def backward(self, factors: Mapping[str, float]) -> None:
         """The gradients of the losses, each times its factor."""

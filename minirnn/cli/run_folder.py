@@ -1,0 +1,181 @@
+"""What stands in a run's folder besides weights and metrics: what was called, its page, its pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minirnn.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from minirnn.draw.records import Course
+    from minirnn.draw.run_page import Pictures
+
+PAGE, FACTS, PICTURES = "report.html", "run.json", "pictures"
+_OURS = b'<meta name="generator" content="minirnn run">'
+_PICTURE = re.compile(r"(truth|\d+)-\d+\.webp")
+_LONG_SIDE = 448  # of a picture in the page, in pixels
+
+
+def page_of(folder: Path) -> Path:
+    """Where a run's page goes.
+
+    Raises:
+        InputError: a file of that name is there, and is no such page: it is not ours to replace.
+    """
+    path = folder / PAGE
+    if path.is_file() and _OURS not in path.read_bytes()[:2000]:
+        raise InputError(
+            f"{path} is there already and is no page of a training run; move it, or choose another folder"
+        )
+    return path
+
+
+def write_page(
+    path: Path,
+    facts: Mapping[str, Any],
+    course: Course,
+    pictures: Sequence[Pictures],
+    *,
+    problems: Sequence[str] = (),
+    refresh: int = 10,
+) -> None:
+    """Write a run's page, whole or not at all.
+
+    Args:
+        path: the file.
+        facts: as in run.json, with state and message.
+        course: what was recorded.
+        pictures: of validation images.
+        problems: what is missing or broken, in sentences.
+        refresh: seconds after which the page asks for itself again, if the run is going on.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from minirnn.draw.run_page import RunPage, run_page
+    from minirnn.files import write_whole
+    from minirnn.training.best import Best
+
+    best = Best(facts.get("best_by"))
+    for step, evaluation in course.evaluations:
+        best.add(step, evaluation)
+    words = facts.get("command") or []
+    over = facts["state"] in ("finished", "going")
+    page = RunPage(
+        title=str(facts.get("title") or path.parent.name),
+        steps=facts.get("steps"),
+        state=facts["state"],
+        message=facts.get("message") or "",
+        problems=problems,
+        network=facts.get("network") or {},
+        settings=facts.get("settings") or {},
+        command=command_line(words) if words else "",
+        resume=command_to_go_on(words) if words and not over else "",
+        best=None if best.score is None else (best.name, best.score, best.step),
+        pictures=pictures,
+        evaluates=bool(facts.get("evaluates", True)),
+        refresh=refresh,
+    )
+    write_whole(path, run_page(page, course))
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What a run has said of itself; nothing from a run that did not, or not in one piece."""
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Say of a run what its page needs to know.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from minirnn.files import write_whole
+
+    write_whole(folder / FACTS, json.dumps(facts, indent=2, default=str) + "\n")
+
+
+def remove_pictures(folder: Path) -> None:
+    """Remove an earlier run's pictures, and nothing else that may lie there."""
+    where = folder / PICTURES
+    for path in where.iterdir() if where.is_dir() else ():
+        if _PICTURE.fullmatch(path.name):
+            path.unlink()
+
+
+def write_picture(folder: Path, name: str, picture: np.ndarray) -> bytes:
+    """Keep a picture (H, W, 3); its name is "truth" or a step, and a number: "200-1".
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from PIL import Image
+
+    from minirnn.files import write_whole
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="WEBP", quality=80, method=3)
+    (folder / PICTURES).mkdir(exist_ok=True)
+    write_whole(folder / PICTURES / f"{name}.webp", file.getvalue())
+    return file.getvalue()
+
+
+def picture_scale(image: np.ndarray) -> float:
+    """By how much an image is scaled for the page; up by whole numbers, so that pixels stay squares."""
+    long = max(image.shape[:2])
+    return max(_LONG_SIDE // long, 1) if long <= _LONG_SIDE else _LONG_SIDE / long
+
+
+def read_pictures(folder: Path, names: Sequence[str], steps: Sequence[int]) -> list[Pictures]:
+    """The pictures that a run has kept: of each image the truth, and what was found at these steps.
+
+    Args:
+        folder: of the run.
+        names: of the images.
+        steps: of the evaluations.
+    """
+    from minirnn.draw.data_url import data_url
+    from minirnn.draw.run_page import Pictures
+
+    def url(name: str) -> str | None:
+        path = folder / PICTURES / f"{name}.webp"
+        return data_url(path.read_bytes(), "webp") if path.is_file() else None
+
+    found = []
+    for number, name in enumerate(names):
+        guesses = [(step, url(f"{step}-{number}")) for step in steps]
+        truth = url(f"truth-{number}")
+        if truth is not None:
+            found.append(Pictures(str(name), truth, [(s, u) for s, u in guesses if u is not None]))
+    return found
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command as it is typed."""
+    return shlex.join(["minirnn", *words])
+
+
+def command_to_go_on(words: Sequence[str]) -> str:
+    """The command that goes on with a run: the same with --resume."""
+    left, kept = list(words), []
+    while left:
+        word = left.pop(0)
+        if word in ("--overwrite", "--resume") or word.startswith("--stop-at="):
+            continue
+        if word == "--stop-at":
+            left = left[1:]
+            continue
+        kept.append(word)
+    return command_line([*kept, "--resume"])
