@@ -368,7 +368,7 @@ def test_train_out_in_a_place_that_is_no_folder(shapes, tmp_path):
 def test_a_loss_that_is_not_finite_stops_and_names_the_term(shapes, tmp_path):
     fail(
         1,
-        r"is (nan|inf).*images \d+ \(.*a lower learning_rate",
+        r"is (nan|inf).*images \d+ \(.*a lower --learning-rate",
         *training(shapes, tmp_path / "run", 20),
         *("--learning-rate", 1e30),
     )
