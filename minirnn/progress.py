@@ -7,7 +7,11 @@ only one process writes to it.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,3 +21,31 @@ class Bar(tqdm):
 
     _lock = threading.RLock()
     monitor_interval = 0
+
+
+def patient(**settings: Any) -> Bar:
+    """A bar for minutes: where nobody watches, each state is a line, and there is one in half a minute."""
+    return Bar(mininterval=0.2 if sys.stderr.isatty() else 30.0, **settings)
+
+
+@contextlib.contextmanager
+def bytes_bar(what: str, **settings: Any) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar for one file that comes, which appears with the first bytes.
+
+    Inside, a function told the bytes that are here, and all bytes (None: not known).
+    """
+    bars: list[Bar] = []
+
+    def progress(here: int, total: int | None) -> None:
+        if not bars:
+            bars.append(
+                patient(desc=what, unit="B", unit_scale=True, unit_divisor=1024, **settings)
+            )
+        bars[0].total = total
+        bars[0].update(here - bars[0].n)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars:
+            bar.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from minirnn.cli.data_coco import coco
 from minirnn.cli.data_convert import COMMANDS
 from minirnn.cli.data_inspect import inspect
 from minirnn.cli.datasets import WITHOUT_MASKS
@@ -14,12 +15,12 @@ from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
 MOST_LINES = 50  # of single problems that are printed
 
 
-@click.group(short_help="Make a data set of shapes or of your own labels, split it, check it.")
+@click.group(short_help="Make a data set, fetch a part of COCO, convert, split or check your own.")
 def data() -> None:
-    """Make a data set of shapes or of your own labels, split it, check it."""
+    """Make a data set of shapes or of your own labels, fetch a part of COCO, split a set, check it."""
 
 
-for _command in (*COMMANDS, inspect):
+for _command in (coco, *COMMANDS, inspect):
     data.add_command(_command)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,32 +108,10 @@ def imagenet_weights(config: Config) -> tuple[Path, dict[str, Any]]:
     Raises:
         InputError: there is none, or it has no place in this network; see `minirnn.weights.imagenet_file`.
     """
+    from minirnn.progress import bytes_bar
     from minirnn.weights import imagenet_file
     from minirnn.weights.imagenet import conventions_of
 
     fields = conventions_of(config)
-    with download_bar(config.backbone.name) as progress:
+    with bytes_bar(config.backbone.name) as progress:
         return imagenet_file(config.backbone.name, progress=progress), fields
-
-
-@contextmanager
-def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar on standard error, which appears with the first bytes: call what it gives with (here, all)."""
-    from tqdm import tqdm
-
-    # Where nobody watches, each state of the bar is a line of its own: then one in half a minute.
-    pause = 0.2 if sys.stderr.isatty() else 30.0
-    bars: list[Any] = []
-
-    def progress(here: int, total: int | None) -> None:
-        if not bars:
-            units = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
-            bars.append(tqdm(desc=name, mininterval=pause, **units))
-        bars[0].total = total
-        bars[0].update(here - bars[0].n)
-
-    try:
-        yield progress
-    finally:
-        for bar in bars:
-            bar.close()

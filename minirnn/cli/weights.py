@@ -16,7 +16,6 @@ from minirnn.cli.options import (
     set_option,
     split_overrides,
 )
-from minirnn.cli.starts import download_bar
 
 
 @click.group(short_help="Look into files of weights, convert or fetch them.")
@@ -132,9 +131,10 @@ def download(name: str, folder: Path, base_url: str | None) -> None:
 
     What was stopped goes on where it was, when the same command is given again.
     """
+    from minirnn.progress import bytes_bar
     from minirnn.weights import download as download_file
 
     more: dict[str, Any] = {} if base_url is None else {"base_url": base_url}
-    with download_bar(name) as progress:
+    with bytes_bar(name) as progress:
         path = download_file(name, folder, progress=progress, **more)
     click.echo(str(path))

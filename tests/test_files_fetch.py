@@ -1,0 +1,57 @@
+"""Fetching: how long it waits, and what it does not fetch. Drops are tried in test_weights_download."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from coco_cases import (
+    IMAGES,
+    serving,
+)
+
+from minirnn.errors import InputError
+from minirnn.files.fetch import Patience, fetch, seconds_asked
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving(IMAGES) as server:
+        yield server
+
+
+def fetch_one(server, target: Path, path: str, waits: list, **settings) -> None:
+    patience = Patience(sleep=waits.append, **settings)
+    fetch(server.url + path, target, check=lambda part: None, largest=1 << 20, patience=patience)
+
+
+def test_pauses_double_and_are_as_long_as_the_server_asks(server, tmp_path):
+    path, waits = next(iter(IMAGES)), []
+    later = {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)}
+    server.plan[path] = [503, 429, (503, {"Retry-After": "9"}), (503, later)]
+    fetch_one(server, tmp_path / "a", path, waits, attempts=5)
+    assert waits[:3] == [1, 2, 9]
+    assert 40 < waits[3] <= 50
+    server.plan[path] = [(503, {"Retry-After": "86400"})] * 9
+    with pytest.raises(InputError, match=r"503 .*4 times in a row"):
+        fetch_one(server, tmp_path / "b", path, waits, attempts=4, longest=60)
+    assert waits[4:] == [60] * 3
+    assert (tmp_path / "a").read_bytes() == IMAGES[path]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", 0), ("7", 7), ("soon", 0), ("-3", 0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("٣", 3)],
+)
+def test_what_a_server_may_write_into_retry_after(text, seconds):
+    assert seconds_asked(text) == seconds
+
+
+def test_only_http_is_spoken(tmp_path):
+    with pytest.raises(InputError, match="should begin with http"):
+        fetch("file:///etc/hostname", tmp_path / "x", check=lambda part: None, largest=10)
+    assert os.listdir(tmp_path) == []
