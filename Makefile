@@ -68,8 +68,9 @@ parity: references  ## run the tests that compare whole networks with torchvisio
 notebooks: env  ## run every lesson, and compare it with what its notebook shows
 	$(ONE_THREAD) $(BIN)/python -m minirnn.lessons.notebooks notebooks
 
-lessons: env  ## run every lesson's text, and write its notebook anew
+lessons: env  ## run every lesson's text, and write its notebook and the README's thumbnails anew
 	$(ONE_THREAD) $(BIN)/python -m minirnn.lessons.notebooks notebooks --write
+	$(BIN)/python -m minirnn.lessons.pictures
 
 site: env  ## make the site from lessons, guide and docstrings, in site/_build/html
 	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --builder html site site/_build/html

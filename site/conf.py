@@ -28,6 +28,8 @@ html_theme = "furo"
 html_title = "minirnn"
 html_copy_source = False
 html_show_sphinx = False
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 exclude_patterns = ["_build", "_ext", "lessons/*.md"]
 
 # Notebooks bring their outputs; `make notebooks` is what compares them with what they give now.
@@ -51,7 +53,7 @@ def gathered() -> None:
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
         for path in sorted(ROOT.glob(pattern)):
-            if path.suffix != ".html":
+            if path.is_file() and path.suffix != ".html":
                 shutil.copy(path, target / path.name)
     extra = HERE / "extra"
     shutil.rmtree(extra, ignore_errors=True)

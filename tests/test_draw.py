@@ -24,7 +24,7 @@ from minirnn import draw
 from minirnn.data.sample import Detections, Sample, Target
 from minirnn.draw.curves import smoothed
 from minirnn.draw.detections import match_objects, name_of, pair_of_pictures
-from minirnn.draw.palette import PALETTE
+from minirnn.draw.palette import OBJECTS, PALETTE
 from minirnn.draw.pencil import _font, _shortened
 from minirnn.draw.report import duration
 from minirnn.errors import InputError
@@ -467,6 +467,15 @@ def test_anchors_figure_shows_all_locations_and_one_in_full():
     render(figure)
 
 
+@pytest.mark.parametrize("levels", [1, 2])
+def test_the_line_below_the_anchors_is_not_wider_than_the_figure(levels):
+    figure = draw.anchors_figure(noise(64, 64), [grid(8)] * levels)
+    render(figure)
+    box = figure._supxlabel.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
 def test_dots_too_many_to_tell_apart_are_thinned():
     axes = draw.anchors_figure(noise(64, 64), [grid(1, per_location=1)], per_location=1).axes[0]
     dots = next(c for c in axes.collections if isinstance(c, PathCollection))
@@ -498,10 +507,18 @@ def test_matching_figure_parts_positive_ignored_and_negative():
     ]  # fmt: skip
     assert [lines(axes) for axes in figure.axes] == [3 + 2, 5 + 2, 10 + 2]
     positive, objects = figure.axes[0].collections
-    wanted = [rgb(PALETTE[1]), rgb(PALETTE[1]), rgb(PALETTE[0])]
+    wanted = [rgb(OBJECTS[1]), rgb(OBJECTS[1]), rgb(OBJECTS[0])]
     np.testing.assert_allclose(positive.get_colors()[:, :3] * 255, wanted)
-    np.testing.assert_allclose(objects.get_colors()[0, :3] * 255, rgb(PALETTE[0]))
+    np.testing.assert_allclose(objects.get_colors()[0, :3] * 255, rgb(OBJECTS[0]))
     render(figure)
+    own = draw.matching_figure(
+        noise(64, 64), anchors, matches, truth, colours=["#112233", "#445566"]
+    )
+    positive, objects = own.axes[0].collections
+    np.testing.assert_allclose(positive.get_colors()[0, :3] * 255, rgb("#445566"))
+    np.testing.assert_allclose(objects.get_colors()[0, :3] * 255, rgb("#112233"))
+    with pytest.raises(InputError, match="2 objects and 1 colours"):
+        draw.matching_figure(noise(64, 64), anchors, matches, truth, colours=["#112233"])
 
 
 def test_matching_figure_of_nothing_and_of_nonsense():

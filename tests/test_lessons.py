@@ -303,6 +303,15 @@ def test_boxes_of_any_kind_are_drawn(boxes, yours):
     assert boxes_sketch(boxes, yours=yours).png()
 
 
+def test_labels_of_boxes_that_begin_at_one_place_do_not_overlap():
+    picture = boxes_sketch(
+        [[10, 10, 40, 40], [10, 10, 39, 41]], labels=["region", "object's box"], title="two"
+    )
+    picture.png()
+    one, two = (text.get_window_extent() for text in picture.axes[0].texts)
+    assert not one.overlaps(two)
+
+
 def test_the_only_spot_of_a_colour_keeps_it():
     pixels = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
     pixels[..., 1] = pixels[..., 0]  # no green, but for nine pixels

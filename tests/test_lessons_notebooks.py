@@ -134,6 +134,27 @@ def test_pictures_are_compared_by_what_was_drawn(lesson):
     assert "make it a `Picture`" in differences(new, repainted)[0]
 
 
+PAGE = """
+class Page:
+    def _repr_mimebundle_(self, **_):
+        shown, metadata = picture._repr_mimebundle_()
+        return shown | {"text/html": "<iframe>"}, metadata
+
+
+Page()
+"""
+
+
+def test_a_page_beside_a_picture_is_not_kept(tmp_path):
+    text = tmp_path / "00_page.md"
+    text.write_text(TEXT.replace("\npicture\n```", f"\n{PAGE}\n```"), encoding="utf-8")
+    result = CliRunner().invoke(main, [str(text), "--write"])
+    assert result.exit_code == 0, result.output
+    shown = shown_by(text).cells[1].outputs[-1]
+    assert sorted(shown.data) == ["image/png", "text/plain"]
+    assert shown.metadata["image/png"]["drawn"]
+
+
 def test_an_error_in_a_cell_is_named(tmp_path):
     text = tmp_path / "00_broken.md"
     text.write_text(TEXT.replace('print("one")', "1 / 0"), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from minirnn.draw.roi import OPERATIONS, region_read
-from minirnn.lessons.misalignment import SCRIPT, page
+from minirnn.lessons.misalignment import SCRIPT, embedded, page
 from minirnn.masks.crop import crop
 from minirnn.masks.paste import paste
 from minirnn.textbook.roi_align import bilinear
@@ -140,15 +141,92 @@ def test_the_page_in_docs_is_the_one_that_is_made():
     assert not re.search(r"(src|href)=\"https?:", shown), "the page must do without a network"
 
 
-@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
-def test_the_page_works_in_a_browser():
-    path = Path(__file__).parent.parent / "docs" / "misalignment.html"
+def in_browser(path):
+    """The page's elements as text, after its scripts have run."""
     done = subprocess.run(
         [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom",
-         "--virtual-time-budget=8000", path.as_uri()],
+         "--window-size=1200,900", "--virtual-time-budget=8000", path.as_uri()],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    text = re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S)
+    return re.sub(r"<script.*?</script>", "", done.stdout, flags=re.S)
+
+
+# What a hand does: each line drags from a place to another one, both in pixels of the photograph.
+HANDS = """
+const wait = setInterval(() => {
+  if (!window.misalignment) return;
+  clearInterval(wait);
+  const { state } = window.misalignment;
+  const photo = document.getElementById("photo");
+  const results = [];
+  const event = (type, kind, [x, y]) => {
+    const frame = photo.getBoundingClientRect();
+    const scale = frame.width / 512;
+    photo.dispatchEvent(new PointerEvent(type, { pointerType: kind, pointerId: 1, bubbles: true,
+      clientX: frame.left + x * scale, clientY: frame.top + y * scale }));
+  };
+  const drag = (kind, from, to) => {
+    state.box = [100, 100, 200, 180];
+    event("pointerdown", kind, from);
+    event("pointermove", kind, to);
+    event("pointerup", kind, to);
+    event("pointermove", kind, [0, 0]); // the hand is off
+    results.push(state.box.join());
+  };
+  drag("mouse", [150, 140], [160, 145]);
+  drag("mouse", [201, 181], [211, 191]);
+  drag("mouse", [300, 300], [310, 310]);
+  drag("touch", [85, 85], [95, 105]);
+  drag("touch", [150, 140], [145, 140]);
+  drag("touch", [300, 300], [310, 310]);
+  state.box = [100, 100, 200, 180];
+  document.querySelector("#nudge [aria-label=right]").click();
+  results.push(state.box.join());
+  const key = (key, more) => photo.dispatchEvent(new KeyboardEvent("keydown", { key, ...more }));
+  key("ArrowDown", { shiftKey: true });
+  key("ArrowLeft", { altKey: true });
+  results.push(state.box.join());
+  const cell = () => document.querySelector("#output-RoIAlign .chosen");
+  cell().focus();
+  for (const key of ["ArrowRight", "ArrowDown", "ArrowUp", "ArrowUp"])
+    cell().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  results.push(state.chosen.join() + (document.activeElement === cell() ? " focused" : " lost"));
+  document.title = results.join(" | ");
+}, 20);
+"""
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+def test_mouse_finger_and_keys_move_the_box(tmp_path):
+    (tmp_path / "page.html").write_text(f"{page()}<script>{HANDS}</script>", encoding="utf-8")
+    text = in_browser(tmp_path / "page.html")
+    (title,) = re.findall("<title>(.*?)</title>", text)
+    assert title.split(" | ") == [
+        "110,105,210,185",  # by its middle
+        "100,100,210,190",  # by a corner
+        "100,100,200,180",  # beside it, nothing
+        "110,120,200,180",  # a finger need not hit the corner
+        "95,100,195,180",
+        "100,100,200,180",  # and scrolls the page elsewhere
+        "100.1,100,200.1,180",
+        "100.1,101,200,181",
+        "0,1 focused",
+    ]
+
+
+def test_embedded_it_needs_nothing_else_and_has_a_picture_for_readers():
+    pytest.importorskip("skimage", reason="scikit-image ships the photograph")
+    shown, metadata = embedded(700)._repr_mimebundle_()
+    (inside,) = re.findall(r'<iframe srcdoc="([^"]*)"', shown["text/html"])
+    assert html.unescape(inside) == page()
+    assert "height: 700px" in shown["text/html"]
+    assert shown["image/png"].startswith(b"\x89PNG")
+    assert metadata["image/png"]["drawn"]
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+def test_the_page_works_in_a_browser():
+    text = in_browser(Path(__file__).parent.parent / "docs" / "misalignment.html")
     assert "<td>0.75</td><td>0.58</td><td>0.37</td><td>0.18</td>" in text
     assert ">7.5</output>" in text
     assert ">4.5</output>" in text

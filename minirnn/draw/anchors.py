@@ -14,7 +14,7 @@ from minirnn.draw.boxes import (
     host_image,
     show_image,
 )
-from minirnn.draw.palette import ORANGE, PALETTE
+from minirnn.draw.palette import OBJECTS, ORANGE, PALETTE
 from minirnn.draw.picture import Picture
 from minirnn.errors import InputError
 from minirnn.matching import BACKGROUND, IGNORE
@@ -73,7 +73,9 @@ def anchors_figure(
             axes.set(xlim=(x1, x2), ylim=(y2, y1))
     for axes in panels[len(levels) :]:
         axes.set_axis_off()
-    figure.supxlabel("dots: the locations; boxes: the anchors of the orange one", fontsize=9)
+    # One panel is narrower than the line.
+    text = "dots: the locations;" + ("\n" if columns == 1 else " ")
+    figure.supxlabel(text + "boxes: the anchors of the orange one", fontsize=9)
     return figure
 
 
@@ -90,7 +92,13 @@ def _thinned(centres: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def matching_figure(
-    image: Array, anchors: Array, matches: Array, ground_truth: Array, *, most: int = 60
+    image: Array,
+    anchors: Array,
+    matches: Array,
+    ground_truth: Array,
+    *,
+    colours: Sequence[str] | None = None,
+    most: int = 60,
 ) -> Picture:
     """Which anchors learn "object", which are left out, and which learn "background".
 
@@ -100,11 +108,13 @@ def matching_figure(
         matches: (A,) from `minirnn.matching.match`: the index of a ground truth for a positive,
             BACKGROUND for a negative, IGNORE for one that is left out of training.
         ground_truth: (G, 4) the objects' boxes, each in the colour of its positives.
+        colours: of the objects; None takes the course's, in their order.
         most: so many anchors of a kind are drawn, evenly spread over the list; the title counts
             all of them.
 
     Raises:
-        InputError: matches do not fit the anchors or the ground truth.
+        InputError: matches do not fit the anchors or the ground truth, or there is not one colour an
+            object.
     """
     image, anchors = host_image(image), host_boxes(anchors, "anchors")
     matches, truth = host_array(matches), host_boxes(ground_truth, "ground_truth")
@@ -117,7 +127,11 @@ def matching_figure(
         )
     height, width = image.shape[:2]
     figure = Picture(figsize=(10.5, 3.4 * height / width + 0.9), layout="constrained")
-    own = np.array([PALETTE[i % len(PALETTE)] for i in range(len(truth))], dtype=object)
+    if colours is None:
+        colours = [OBJECTS[i % len(OBJECTS)] for i in range(len(truth))]
+    if len(colours) != len(truth):
+        raise InputError(f"{len(truth)} objects and {len(colours)} colours; give one each")
+    own = np.array(colours, dtype=object)
     kinds = {
         "positive": (matches >= 0, own[np.maximum(matches, 0)] if len(own) else None),
         "ignored": (matches == IGNORE, None),

@@ -1,6 +1,7 @@
 """The misalignment page: one HTML file that needs no internet, to drag a box over a photograph.
 
     python -m minirnn.lessons.misalignment docs/misalignment.html
+    misalignment.embedded()         the same page inside of a notebook
 
 It shows, for RoIPool, RoIWarp and RoIAlign beside each other, which region each really reads, its bins
 and points, the output, the gradient's footprint, the output as the box moves, and what becomes of a mask.
@@ -9,14 +10,19 @@ Its arithmetic is `pages/misalignment.js`, which tests hold against the library.
 
 from __future__ import annotations
 
+import html
 import io
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from PIL import Image
 
 from minirnn.draw.data_url import data_url
+from minirnn.draw.misalignment import photo_regions_figure
+from minirnn.draw.picture import Picture
 from minirnn.files import write_whole
 from minirnn.lessons.subjects import photograph
 
@@ -52,6 +58,41 @@ def page() -> str:
     for mark, text in parts.items():
         template = template.replace(mark, text)
     return template
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The page inside of a notebook, and a still picture for where a notebook is only read.
+
+    JupyterLab shows the page. A notebook that is written for readers keeps the picture alone (see
+    `lessons.notebooks`): GitHub shows no page in a page, and the file stays small.
+    """
+
+    picture: Picture
+    height: int
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        shown, metadata = self.picture._repr_mimebundle_()
+        shown["text/plain"] = repr(self)
+        shown["text/html"] = (
+            f'<iframe srcdoc="{html.escape(page())}" title="What RoIPool, RoIWarp and RoIAlign read" '
+            f'style="width: 100%; height: {self.height}px; border: 1px solid #999"></iframe>'
+        )
+        return shown, metadata
+
+    def __repr__(self) -> str:
+        return "<the misalignment page>"
+
+
+def embedded(height: int = 900) -> Embedded:
+    """The page as the last value of a notebook's cell; it needs no network.
+
+    Args:
+        height: of the page's frame, in pixels; it scrolls.
+    """
+    subject = photograph()
+    helmet = subject.boxes[subject.names.index("helmet")]
+    return Embedded(photo_regions_figure(subject.image, helmet, 32), height)
 
 
 @click.command()

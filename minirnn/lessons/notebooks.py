@@ -63,6 +63,9 @@ def _tidied(notebook: Any) -> Any:
         if cell.cell_type == "code":
             cell["execution_count"] = None
             for output in cell["outputs"]:
+                # Beside a picture, a page to play with is for the one who runs the cell.
+                if "image/png" in output.get("data", {}):
+                    output["data"].pop("text/html", None)
                 if "execution_count" in output:
                     output["execution_count"] = None
     return notebook

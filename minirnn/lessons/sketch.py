@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from minirnn.draw.palette import TRUTH, YOURS
 from minirnn.draw.picture import Picture
 
+CORNERS = ((0, 0), (1, 1), (1, 0), (0, 1))  # of a box: right or left, lower or upper
 MOST_NUMBERS = 144  # in one table; more cells than that show colours only
 
 
@@ -72,8 +73,14 @@ def boxes_sketch(
         for number, box in enumerate(group):
             add_box(axes, box, color=colour, linestyle=style, linewidth=width,
                     label=name if number == 0 else None)  # fmt: skip
-    for box, label in zip(groups[0], labels, strict=False):
-        axes.annotate(label, (box[0], box[1]), xytext=(2, -2), textcoords="offset points", va="top")
+    for number, (box, label) in enumerate(zip(groups[0], labels, strict=False)):
+        # Each at another corner of its box: two boxes often begin at the same place.
+        x, y = CORNERS[number % len(CORNERS)]
+        axes.annotate(
+            label, (box[2 * x], box[2 * y + 1]), xytext=(3 - 6 * x, 6 * y - 3),
+            textcoords="offset points", ha=("left", "right")[x], va=("top", "bottom")[y],
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1},
+        )  # fmt: skip
     if len(everything):
         low, high = everything[:, :2].min(0), everything[:, 2:].max(0)
         margin = 0.08 * max(float((high - low).max()), 1.0)

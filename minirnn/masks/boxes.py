@@ -11,8 +11,8 @@ def boxes_of_masks(masks: Array) -> Array:
 
         x1 = first column with a pixel, x2 = last column with a pixel + 1; y in the same way
 
-    Pixel i covers [i, i + 1), so that a mask of one pixel has a box of width 1. (torchvision's
-    `masks_to_boxes` and Detectron2's differ in that: torchvision's x2 is the last pixel itself.)
+    Pixel i covers [i, i + 1), so that a mask of one pixel has a box of width 1. (Detectron2's
+    boxes of masks are the same; torchvision's `masks_to_boxes` has the last pixel's number itself as x2.)
 
     Args:
         masks: (N, H, W) bool.

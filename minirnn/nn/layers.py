@@ -168,7 +168,7 @@ class GroupNorm(Module):
 def convolve_and_normalise(
     convolution: Conv2d, norm: Any, x: Any, *add: Any, relu: bool = False, relu6: bool = False
 ) -> Any:
-    """relu(norm(convolution(x)) + residual), in as few walks over the map as it takes.
+    """relu(norm(convolution(x)) + add), in as few walks over the map as it takes.
 
     Frozen batch normalisation is s·y + t with constants: s goes into the kernels and t becomes the
     bias, so that nothing is left to do for it.
@@ -177,9 +177,12 @@ def convolve_and_normalise(
         convolution: without a bias.
         norm: a normalisation layer.
         x: (N, C, H, W).
-        add: (N, O, H', W'), is added; or nothing.
+        add: (N, O, H', W'), is added: the shortcut of a residual block; or nothing.
         relu: whether negative results become 0.
         relu6: whether results are clipped to 0…6.
+
+    Returns:
+        (N, O, H', W').
     """
     if not isinstance(norm, FrozenBatchNorm2d):
         y = norm(convolution(x), *add, relu=relu)

@@ -73,7 +73,7 @@ def bilinear(
         s = max((i + ½) · H / H' - ½, 0)            (pixels are squares; the outer edges coincide)
         s = i · (H - 1) / (H' - 1)                  (align_corners: the outer centres coincide)
 
-    and reads (1 - t) · x[⌊s⌋] + t · x[⌊s⌋ + 1] with t = s - ⌊s⌋; behind the last cell, the last cell.
+    and reads (1 - t) · x[⌊s⌋] + t · x[⌊s⌋ + 1] with t = s - ⌊s⌋; beyond the last cell, the last cell.
 
     Args:
         x: (N, C, H, W).

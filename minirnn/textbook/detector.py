@@ -119,7 +119,13 @@ def detect(
 
 
 def canvas(image: np.ndarray, settings: Settings) -> tuple[np.ndarray, tuple[int, int]]:
-    """The image scaled and normalised, in the upper left corner of a canvas whose sides can be halved.
+    """The image scaled and normalised, in the upper left corner of a canvas that all strides divide.
+
+    Its sides are multiples of `size_divisor`, so that each stage of the backbone halves them exactly.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        settings: of the model.
 
     Returns:
         (1, 3, H, W) float32, zeros beside the image; and the image's (height, width) in it.
@@ -142,7 +148,10 @@ def canvas(image: np.ndarray, settings: Settings) -> tuple[np.ndarray, tuple[int
 def convolve(
     x: np.ndarray, weights: Weights, name: str, *, stride: int = 1, relu: bool = False
 ) -> np.ndarray:
-    """The convolution of that name; the padding keeps the map's size at stride 1."""
+    """The convolution of that name; the padding keeps the map's size at stride 1.
+
+    (1, C, H, W) → (1, O, H / stride, W / stride), rounded up.
+    """
     weight = weights[f"{name}.weight"]
     padding = weight.shape[2] // 2
     bias = weights.get(f"{name}.bias")
@@ -150,7 +159,10 @@ def convolve(
 
 
 def norm(x: np.ndarray, weights: Weights, name: str, eps: float) -> np.ndarray:
-    """The normalisation of that name: with statistics of its own if it has some, else GroupNorm."""
+    """The normalisation of that name: with statistics of its own if it has some, else GroupNorm.
+
+    (1, C, H, W) → the same shape.
+    """
     scale, shift = weights[f"{name}.weight"], weights[f"{name}.bias"]
     if f"{name}.running_mean" in weights:
         mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
@@ -161,7 +173,10 @@ def norm(x: np.ndarray, weights: Weights, name: str, eps: float) -> np.ndarray:
 def block(
     x: np.ndarray, weights: Weights, name: str, stride: int, settings: Settings
 ) -> np.ndarray:
-    """relu(x + F(x)), where F is two convolutions of 3×3, or a bottleneck of 1×1, 3×3 and 1×1."""
+    """relu(x + F(x)), where F is two convolutions of 3×3, or a bottleneck of 1×1, 3×3 and 1×1.
+
+    (1, C, H, W) → (1, O, H / stride, W / stride).
+    """
     eps, shortcut = settings.norm_eps, x
     if f"{name}.downsample.0.weight" in weights:  # x and F(x) differ in shape
         shortcut = convolve(x, weights, f"{name}.downsample.0", stride=stride)
@@ -230,7 +245,18 @@ def propose(
     size: tuple[int, int],
     settings: Settings,
 ) -> np.ndarray:
-    """Anchors at each cell of each map; the RPN moves and scores them; the best are proposals (P, 4)."""
+    """Anchors at each cell of each map; the RPN moves and scores them; the best are the proposals.
+
+    Args:
+        maps: of each level (1, C, H, W).
+        weights: of the model.
+        canvas_size: (height, width) of the network's input.
+        size: (height, width) of the image in it; proposals are clipped there.
+        settings: of the model.
+
+    Returns:
+        (P, 4) boxes in pixels of the canvas, by falling score.
+    """
     logits, deltas = [], []
     for x in maps:
         for i in count(weights, "rpn.head.conv.{}.0.weight"):
@@ -312,7 +338,11 @@ def box_head(
     size: tuple[int, int],
     settings: Settings,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Two fully connected layers, then scores and deltas of each class: boxes, labels and scores."""
+    """Two fully connected layers, then scores and deltas of each class, then suppression.
+
+    Returns:
+        Boxes (D, 4) in pixels of the canvas, labels (D,) and scores (D,), by falling score.
+    """
     x = flatten_regions(pooled(maps, proposals, settings.box_pool, canvas_size, settings))
     x = fully_connected(x, weights, "roi_heads.box_head.fc6", relu=True)
     x = fully_connected(x, weights, "roi_heads.box_head.fc7", relu=True)
@@ -339,7 +369,11 @@ def mask_head(
     canvas_size: tuple[int, ...],
     settings: Settings,
 ) -> np.ndarray:
-    """Convolutions, then twice the size, then a map for each class: that of the label, (D, M, M)."""
+    """Convolutions, then twice the size, then a map for each class: that of the label.
+
+    Returns:
+        (D, M, M) probabilities.
+    """
     x = pooled(maps, boxes, settings.mask_pool, canvas_size, settings)
     for i in count(weights, "roi_heads.mask_head.{}.0.weight"):
         x = convolve(x, weights, f"roi_heads.mask_head.{i}.0", relu=True)

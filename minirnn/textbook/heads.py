@@ -79,6 +79,9 @@ def box_losses(
         beta: where smooth-L1 turns from square to straight.
         background_last: see the top of this file.
 
+    Returns:
+        L_class and L_box; both 0 for no regions.
+
     Source: Girshick, Fast R-CNN (2015), equations 1 to 3.
     """
     classification, regression, r = 0.0, 0.0, 0
@@ -158,6 +161,9 @@ def mask_loss(
         masks: (P, M, M), the targets, 0…1.
         labels: (P,) in 1…K.
         background_last: see the top of this file.
+
+    Returns:
+        A number; 0 for no regions.
 
     Source: He et al., Mask R-CNN (2017), section 3.
     """

@@ -10,7 +10,15 @@ import numpy as np
 
 
 def keypoint_cells(keypoints: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
-    """The cell of a size × size grid over the box that each labelled point is in; -1 for none.
+    """The cell of a size × size grid over the box that each labelled point is in.
+
+    Args:
+        keypoints: (R, P, 3) x, y in pixels, and visibility 0, 1, 2, of which 0 is "not labelled".
+        boxes: (R, 4) x1, y1, x2, y2 in pixels.
+        size: cells along each side.
+
+    Returns:
+        (R, P) row · size + column; -1 for a point that is not labelled or outside of its box.
 
     Source: He et al., Mask R-CNN (2017), section 5: a one-hot mask of one pixel.
     """
@@ -25,7 +33,17 @@ def keypoint_cells(keypoints: np.ndarray, boxes: np.ndarray, size: int) -> np.nd
 
 
 def keypoint_loss(logits: np.ndarray, cells: np.ndarray) -> float:
-    """How surprised each map is by its point's cell, on average over the points that have one."""
+    """How surprised each map is by its point's cell, on average over the points that have one.
+
+        -log softmax(all cells of the map)[the point's cell]
+
+    Args:
+        logits: (R, P, M, M).
+        cells: (R, P) from `keypoint_cells`.
+
+    Returns:
+        A number; 0 where no point has a cell.
+    """
     surprises = []
     for r in range(cells.shape[0]):
         for p in range(cells.shape[1]):
@@ -36,7 +54,15 @@ def keypoint_loss(logits: np.ndarray, cells: np.ndarray) -> float:
 
 
 def keypoints_of_maps(logits: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Resize each map to its box in whole pixels, and take the middle of the largest pixel."""
+    """Resize each map to its box in whole pixels, and take the middle of the largest pixel.
+
+    Args:
+        logits: (D, P, M, M).
+        boxes: (D, 4) x1, y1, x2, y2 in pixels.
+
+    Returns:
+        (D, P, 3) x, y in pixels, and the logit there.
+    """
     points = np.zeros((*logits.shape[:2], 3), logits.dtype)
     for d, (x1, y1, x2, y2) in enumerate(boxes):
         wide, high = max(x2 - x1, 1), max(y2 - y1, 1)
@@ -56,6 +82,13 @@ def keypoints_of_maps(logits: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 def bicubic(x: np.ndarray, *, size: Sequence[int]) -> np.ndarray:
     """Each output cell from the 16 input cells around it, weighted by their distance.
+
+    Args:
+        x: (…, H, W).
+        size: (H', W').
+
+    Returns:
+        (…, H', W').
 
     Source: Keys, "Cubic convolution interpolation", 1981, with a = -0.75.
     """
@@ -104,6 +137,14 @@ def keypoint_similarity(
     dᵢ is how far point i is from its place, s² the object's area, and kᵢ = 2 σᵢ. An object without a
     labelled point has no OKS; COCO then asks how far each point is outside of its box, which is made three
     times as wide and high.
+
+    Args:
+        detections: D of them, each with 17 `keypoints` x, y, … one after the other, in pixels.
+        truths: G of them, each with `keypoints` x, y, visibility, `area` in square pixels, and `bbox` x, y,
+            width, height.
+
+    Returns:
+        (D, G), each in 0…1.
 
     Source: https://cocodataset.org/#keypoints-eval, section 1.2; the case without labels is that of the
     COCO API.

@@ -29,6 +29,9 @@ def cross_entropy(
         ignore: rows with this label do not count; None for none.
         class_weights: (K,), how much a row of each class counts; None for 1.
         reduction: "mean", "sum", or "none" for the loss of each row times its weight.
+
+    Returns:
+        A number; (N,) for "none".
     """
     losses = np.zeros(len(logits), logits.dtype)
     weights = 0.0
@@ -54,6 +57,9 @@ def binary_cross_entropy_with_logits(
         logits: any shape.
         targets: the same shape, 0…1.
         reduction: "mean" (of nothing: 0), "sum" or "none".
+
+    Returns:
+        A number; the loss of each element for "none".
     """
     losses = np.zeros_like(logits)
     for index in np.ndindex(logits.shape):
@@ -76,6 +82,9 @@ def smooth_l1(
         target: the same shape.
         beta: β, where the square turns into the line.
         reduction: "mean" (of nothing: 0), "sum" or "none".
+
+    Returns:
+        A number; the loss of each element for "none".
 
     Source: Girshick, Fast R-CNN (2015), equation 3, where β is 1.
     """

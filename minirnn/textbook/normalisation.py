@@ -34,6 +34,9 @@ def group_norm(
         eps: ε.
         relu: whether negative results become 0.
 
+    Returns:
+        Of x's shape.
+
     Source: Wu and He, Group normalization (2018), section 3.
     """
     members = x.shape[1] // groups
@@ -69,6 +72,9 @@ def batch_norm(
         eps: ε.
         observe: is called with the means (C,) and variances (C,), for running averages; or None.
 
+    Returns:
+        Of x's shape.
+
     Source: Ioffe and Szegedy, Batch normalization (2015), algorithm 1.
     """
     means, variances = np.zeros_like(weight), np.zeros_like(weight)
@@ -98,7 +104,11 @@ def frozen_batch_norm(
         variance: (C,).
         eps: ε.
 
-    Source: He et al., Deep residual learning (2016), section 4.3: "fixed during fine-tuning".
+    Returns:
+        Of x's shape.
+
+    Source: He et al., Deep residual learning (2016), appendix A: after pre-training the layers are "fixed
+    during fine-tuning for object detection".
     """
     y = np.zeros_like(x)
     for place in np.ndindex(*x.shape):
@@ -118,6 +128,9 @@ def layer_norm(
         weight: (D,).
         bias: (D,).
         eps: ε.
+
+    Returns:
+        Of x's shape.
 
     Source: Ba et al., Layer normalization (2016), section 3.
     """

@@ -51,11 +51,14 @@ def avg_pool2d(
 
     Args:
         x: (N, C, H, W).
-        kernel: as in `max_pool2d`, and so are the others and the result.
+        kernel: as in `max_pool2d`.
         stride: as in `max_pool2d`.
         padding: as in `max_pool2d`.
         ceil_mode: as in `max_pool2d`.
         count_include_pad: False leaves the padding out of the mean.
+
+    Returns:
+        (N, C, H', W'), as in `max_pool2d`.
     """
 
     def mean(values: list[float], places: int) -> float:

@@ -122,6 +122,9 @@ def rpn_losses(
         weights: of the box code.
         beta: where smooth-L1 turns from square to straight.
 
+    Returns:
+        Objectness loss and box loss.
+
     Source: equation 1.
     """
     objectness, box, count = 0.0, 0.0, 0

@@ -48,7 +48,7 @@ def take(x: np.ndarray, *, index: Any) -> np.ndarray:
 
 
 def concatenate(*xs: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Arrays one behind the other along an axis that exists; on the others they are equally long."""
+    """Arrays one after the other along an axis that exists; on the others they are equally long."""
     axis %= xs[0].ndim
     shape = list(xs[0].shape)
     shape[axis] = sum(x.shape[axis] for x in xs)
@@ -71,7 +71,7 @@ def stack(*xs: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 def pad(x: np.ndarray, *, widths: Sequence[tuple[int, int]]) -> np.ndarray:
-    """x with so many zeros before it and behind it on each axis."""
+    """x with so many zeros before it and after it on each axis."""
     y = np.zeros([before + n + after for n, (before, after) in zip(x.shape, widths, strict=True)])
     y = y.astype(x.dtype)
     for place in np.ndindex(*x.shape):

@@ -19,6 +19,16 @@ def sgd_step(
 ) -> None:
     """One step of gradient descent with momentum and weight decay, in place.
 
+        v ← momentum · v + gradient + weight_decay · w,   w ← w - learning_rate · v
+
+    Args:
+        parameter: w, any shape; is changed.
+        gradient: of the loss by w, the same shape.
+        velocity: v, the same shape; is changed.
+        learning_rate: how far a step goes.
+        momentum: how much of the steps before is kept.
+        weight_decay: how hard w is pulled towards 0.
+
     Source: Goyal et al., "Accurate, large minibatch SGD" (arXiv 1706.02677), section 3, equation 9.
     """
     for place in np.ndindex(parameter.shape):
@@ -42,7 +52,14 @@ def gradient_norm(parameters: list[Any]) -> float:
 
 
 def clip_gradients(parameters: list[Any], max_norm: float) -> float:
-    """Shorten the gradient to max_norm if it is longer; returns its length before.
+    """Shorten the gradient to max_norm if it is longer, in place.
+
+    Args:
+        parameters: tensors; those without a gradient are passed over.
+        max_norm: the longest that the gradient of all together may be.
+
+    Returns:
+        Its length before.
 
     Source: Pascanu et al., "On the difficulty of training recurrent neural networks"
     (arXiv 1211.5063), section 3.2, algorithm 1.

@@ -119,7 +119,8 @@ def train(
             there is.
         patience: stop after so many evaluations without a better AP; 0 to go on to the end.
         watch: called with each line of metrics.jsonl once it is written.
-        make_loader: makes the batches; None for `minirnn.data.loader.Loader`, which see.
+        make_loader: makes the batches; takes and gives what `minirnn.data.loader.Loader`
+            does, which None stands for.
 
     Raises:
         InputError: the folder holds a run and neither resume nor overwrite is given; there is none

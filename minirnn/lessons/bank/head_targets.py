@@ -55,7 +55,9 @@ def _places_sketch(arguments: tuple, yours: np.ndarray, true: np.ndarray) -> Pic
     for (x, y), mark, name in ((true, "bo", "the true places"), (yours, "rx", "yours")):
         u, v = np.meshgrid(x, y)
         axes.plot(u.ravel(), v.ravel(), mark, label=name, fillstyle="none")
-    axes.legend(fontsize=8)
+    for legend in list(picture.legends):  # one legend for all
+        legend.remove()
+    picture.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     return picture
 
 

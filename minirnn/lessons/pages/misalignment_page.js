@@ -61,10 +61,28 @@
     element("rect", { class: "frame", ...rectangle(state.box) }, svg);
     const [x1, y1, x2, y2] = state.box;
     [[x1, y1, [0, 1]], [x2, y1, [2, 1]], [x1, y2, [0, 3]], [x2, y2, [2, 3]]].forEach(([x, y, edges]) => {
-      const handle = element("circle", { class: "handle", cx: x, cy: y, r: 8 }, svg);
+      const handle = element("circle", { class: "handle", cx: x, cy: y, r: 7 * perScreenPixel() }, svg);
       handle.dataset.edges = edges.join();
     });
   }
+
+  // Pixels of the photograph that one of the screen shows.
+  const perScreenPixel = () => SIZE / (byId("photo").getBoundingClientRect().width || SIZE);
+
+  // The edges that a pointer takes hold of: a corner's two, or all four. None beside the box, where a finger
+  // scrolls the page.
+  function held([x, y], reach) {
+    const [x1, y1, x2, y2] = state.box;
+    const away = Math.max(x1 - x, x - x2, y1 - y, y - y2);
+    // A small box keeps a middle by which it can be taken.
+    const near = away < 0 ? Math.min(reach, 0.35 * Math.min(x2 - x1, y2 - y1)) : reach;
+    const corners = [[0, 1], [2, 1], [0, 3], [2, 3]].map((edges) =>
+      ({ edges, far: Math.hypot(state.box[edges[0]] - x, state.box[edges[1]] - y) }));
+    const nearest = corners.reduce((a, b) => (b.far < a.far ? b : a));
+    if (nearest.far < near) return nearest.edges;
+    return away < reach ? [0, 1, 2, 3] : null;
+  }
+  const FINGER = 24, MOUSE = 12; // pixels of the screen
 
   function place(event) {
     const frame = byId("photo").getBoundingClientRect();
@@ -77,9 +95,9 @@
     const svg = byId("photo");
     svg.addEventListener("pointerdown", (event) => {
       const [x, y] = place(event);
-      const near = [[0, 1], [2, 1], [0, 3], [2, 3]].find(
-        ([a, b]) => Math.hypot(state.box[a] - x, state.box[b] - y) < 14);
-      drag = { from: [x, y], box: [...state.box], edges: near || [0, 1, 2, 3] };
+      const edges = held([x, y], (event.pointerType === "touch" ? FINGER : MOUSE) * perScreenPixel());
+      if (!edges) return;
+      drag = { from: [x, y], box: [...state.box], edges };
       svg.setPointerCapture(event.pointerId);
       svg.focus();
       event.preventDefault();
@@ -91,6 +109,11 @@
       moved(drag.box, drag.edges, by);
     });
     for (const end of ["pointerup", "pointercancel"]) svg.addEventListener(end, () => (drag = null));
+    svg.addEventListener("touchstart", (event) => { // a finger on the box drags it, and does not scroll
+      if (event.touches.length === 1 && held(place(event.touches[0]), FINGER * perScreenPixel()))
+        event.preventDefault();
+    }, { passive: false });
+    byId("nudge").querySelectorAll("button").forEach(listenToButton);
     svg.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (!way) return;
@@ -112,6 +135,22 @@
       if (data.boxes[choice.value]) state.box = [...data.boxes[choice.value]];
       draw();
     });
+  }
+
+  // A click moves the box once, a held button again and again.
+  function listenToButton(button) {
+    const way = button.dataset.way.split(",").map((w) => 0.1 * Number(w));
+    const step = () => moved(state.box, [0, 1, 2, 3], way);
+    let again = 0;
+    const stop = () => clearInterval(again);
+    button.addEventListener("click", step);
+    button.addEventListener("pointerdown", () => {
+      stop();
+      const from = Date.now();
+      again = setInterval(() => Date.now() - from > 400 && step(), 60);
+    });
+    for (const end of ["pointerup", "pointercancel", "pointerleave", "contextmenu"])
+      button.addEventListener(end, stop);
   }
 
   function moved(box, edges, by) {
@@ -188,7 +227,7 @@
       ["most off the exact mean", off.toFixed(3)],
     ];
     right.innerHTML = "<dl>" + facts.map(([k, v]) => `<dt>${k}</dt><dd>${v}</dd>`).join("") + "</dl>";
-    right.appendChild(outputTable(output));
+    right.appendChild(outputTable(output, operation));
     return figure;
   }
 
@@ -234,9 +273,15 @@
         "stroke-width": line / 3 }, svg);
   }
 
-  function outputTable(output) {
+  function outputTable(output, operation) {
     const table = document.createElement("table");
     table.className = "output";
+    table.id = `output-${operation}`;
+    const choose = (i, j) => {
+      state.chosen = [i, j].map((k) => Math.min(Math.max(k, 0), state.bins - 1));
+      draw();
+      document.querySelector(`#output-${operation} .chosen`).focus(); // the table is another one now
+    };
     output.forEach((values, i) => {
       const row = table.insertRow();
       values.forEach((value, j) => {
@@ -246,8 +291,17 @@
         const shade = Math.round(255 * Math.min(Math.max(value, 0), 1));
         cell.style.background = `rgb(${shade},${shade},${shade})`;
         cell.style.color = shade > 130 ? "#000" : "#fff";
-        if (i === state.chosen[0] && j === state.chosen[1]) cell.className = "chosen";
-        cell.addEventListener("click", () => { state.chosen = [i, j]; draw(); });
+        const mine = i === state.chosen[0] && j === state.chosen[1];
+        if (mine) cell.className = "chosen";
+        cell.tabIndex = mine ? 0 : -1;
+        cell.setAttribute("aria-label", `bin ${i + 1}, ${j + 1}: ${value.toFixed(2)}`);
+        cell.addEventListener("click", () => choose(i, j));
+        cell.addEventListener("keydown", (event) => {
+          const way = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+          if (!way) return;
+          choose(i + way[0], j + way[1]);
+          event.preventDefault();
+        });
       });
     });
     return table;
