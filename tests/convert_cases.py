@@ -405,5 +405,37 @@ def voc(folder: Path, scenes: list[Picture], *, masks: bool = True) -> None:
     (folder / "ImageSets" / "Main" / "train.txt").write_text("\n".join(stems[1:]) + "\n")
 
 
+def voc_masks_alone(folder: Path, scenes: list[Picture], *, colours: bool = True) -> None:
+    """CVAT's "Segmentation mask 1.1": colours in place of a palette, and no XML."""
+    from minirnn.data.convert.voc_masks import colour_of
+
+    for picture in scenes:
+        save(picture, folder / "JPEGImages")
+        height, width = picture.image.shape[:2]
+        painted = {k: np.zeros((height, width, 3), np.uint8) for k in ("Object", "Class")}
+        for number, thing in enumerate(picture.things, start=1):
+            painted["Object"][thing.mask] = colour_of(number)
+            painted["Class"][thing.mask] = class_colour(thing.name, colours)
+        for kind, image in painted.items():
+            (folder / f"Segmentation{kind}").mkdir(exist_ok=True)
+            Image.fromarray(image).save(folder / f"Segmentation{kind}" / picture.name)
+    lines = [
+        "# label:color_rgb:parts:actions",
+        "background:0,0,0::" if colours else "background:::",
+    ]
+    for name in NAMES:
+        rgb = ",".join(map(str, class_colour(name, colours))) if colours else ""
+        lines.append(f"{name}:{rgb}::")
+    (folder / "labelmap.txt").write_text("\n".join(lines))
+
+
+def class_colour(name: str, own: bool) -> tuple[int, int, int]:
+    """A colour that is not in VOC's palette, or the one of the category's number there."""
+    from minirnn.data.convert.voc_masks import colour_of
+
+    number = NAMES.index(name) + 1
+    return (10 + number, 200, 33) if own else colour_of(number)
+
+
 def voc_boxes(folder: Path, scenes: list[Picture]) -> None:
     voc(folder, scenes, masks=False)

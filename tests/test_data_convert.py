@@ -19,6 +19,7 @@ from minirnn.data.convert import Summary, convert, recognise
 from minirnn.data.convert.brush import decode_brush
 from minirnn.data.convert.found import Unusable
 from minirnn.data.convert.shapes import box_of, ellipse, rectangle
+from minirnn.data.convert.voc_masks import colour_of, number_of
 from minirnn.errors import InputError
 from minirnn.masks import boxes_of_masks, polygons_to_mask
 
@@ -37,6 +38,7 @@ WITH_OUTLINES: list[tuple[str, Writer, bool]] = [
     ("labelstudio", cases.labelstudio, True),
     ("labelstudio", cases.labelstudio_coco, True),
     ("voc", cases.voc, True),
+    ("voc", cases.voc_masks_alone, True),
 ]
 WITH_BOXES: list[tuple[str, Writer]] = [("yolo", cases.yolo_boxes), ("voc", cases.voc_boxes)]
 
@@ -376,7 +378,7 @@ def test_yolo_labels_beside_their_pictures(tmp_path):
     (tmp_path / "in" / "obj_train_data" / "p0.txt").write_text("0 0.5 0.5 0.5 0.5")
     (tmp_path / "in" / "obj.names").write_text("cup\n")
     run(tmp_path / "in", tmp_path / "out")
-    assert boxes_of(tmp_path / "out") == [[20, 15, 40, 30]]
+    assert boxes_of(tmp_path / "out", "train") == [[20, 15, 40, 30]]
 
 
 def test_yolo_picture_without_labels_has_no_objects(tmp_path):
@@ -482,12 +484,42 @@ def test_voc_file_renamed_with_its_picture_finds_it(tmp_path):
     assert [p.name for p in (tmp_path / "out" / "all").iterdir()] == ["renamed.png"]
 
 
-@pytest.mark.parametrize("box", [(0, 5, 10, 15), (5.5, 5, 10, 15)])
-def test_voc_of_tools_that_count_from_0_is_seen(box, tmp_path):
-    voc(tmp_path / "in", (11, 21, 20, 40), box)
+@pytest.mark.parametrize("boxes", [[(11, 21, 20, 40), (0, 5, 10, 15)], [(11.0, 21.0, 20.0, 40.0)]])
+def test_voc_of_tools_that_count_from_0_is_seen(boxes, tmp_path):
+    voc(tmp_path / "in", *boxes)
     summary = run(tmp_path / "in", tmp_path / "out")
     assert boxes_of(tmp_path / "out")[0] == [11, 21, 9, 19]
     assert "count pixels from 0" in summary.notes[0]
+
+
+def test_voc_with_a_box_between_pixels_counts_from_1_all_the_same(tmp_path):
+    voc(tmp_path / "in", (11, 21, 20, 40), (5.5, 5, 10, 15))
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert boxes_of(tmp_path / "out") == [[10, 20, 10, 20], [4.5, 4, 5.5, 11]]
+    assert summary.notes == []
+
+
+def test_voc_colours_lead_back_to_their_numbers():
+    assert [colour_of(n) for n in (0, 1, 2, 3, 4, 8, 255)] == [
+        *((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)),
+        *((64, 0, 0), (224, 224, 192)),
+    ]
+    assert [number_of(*colour_of(n)) for n in range(256)] == list(range(256))
+    assert len({number_of(*colour) for colour in ((1, 2, 3), (1, 2, 4), (128, 0, 1))}) == 3
+
+
+def test_voc_masks_without_xml_or_colours(tmp_path):
+    scenes = pictures(2)
+    cases.voc_masks_alone(tmp_path / "in", scenes, colours=False)
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert_same(tmp_path / "out", summary, scenes, masks=True)
+    assert list(summary.categories) == list(NAMES)
+    (tmp_path / "in" / "SegmentationClass" / "p1.png").unlink()
+    (left,) = run(tmp_path / "in", tmp_path / "again").left_out
+    assert left.file.name == "p1.png"
+    (tmp_path / "in" / "labelmap.txt").unlink()
+    with pytest.raises(InputError, match=r"nor labelmap\.txt says what its objects are"):
+        run(tmp_path / "in", tmp_path / "third")
 
 
 def test_voc_photographs_without_masks_are_left_out_beside_such_with(tmp_path):
@@ -675,6 +707,34 @@ def test_label_studio_picture_is_found_by_any_of_its_names(image, tmp_path):
     cases.write_json(tmp_path / "in" / "export.json", [task])
     summary = run(tmp_path / "in", tmp_path / "out", images=tmp_path / "photos")
     assert (summary.form, summary.left_out) == ("labelstudio", [])
+
+
+@pytest.mark.parametrize(
+    ("writer", "name", "form"),
+    [
+        (cases.labelstudio, "project-1-at-2026-01-01.json", "labelstudio"),
+        (cases.labelme, "p0.json", "labelme"),
+        (cases.cvat_xml, "annotations.xml", "cvat"),
+        (cases.roboflow_yolo, "data.yaml", "yolo"),
+        (cases.labelstudio_coco, "result.json", "labelstudio"),
+    ],
+)
+def test_one_file_of_labels_is_a_source(writer, name, form, tmp_path):
+    scenes = pictures(2, one_piece=True)
+    writer(tmp_path / "in", scenes)
+    summary = run(tmp_path / "in" / name, tmp_path / "out")
+    assert (summary.form, summary.left_out) == (form, [])
+    scenes = scenes[:1] if form == "labelme" else scenes
+    assert_same(tmp_path / "out", summary, scenes, masks=True)
+
+
+def test_one_file_of_labels_takes_pictures_of_the_named_folder_only(tmp_path):
+    scenes = pictures(1)
+    cases.labelstudio(tmp_path / "downloads", scenes)
+    (tmp_path / "photos").mkdir()
+    file = tmp_path / "downloads" / "project-1-at-2026-01-01.json"
+    with pytest.raises(InputError, match=r"is not there; --images DIR says where"):
+        run(file, tmp_path / "out", images=tmp_path / "photos")
 
 
 def test_label_studio_small_json(tmp_path):

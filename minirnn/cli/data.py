@@ -64,7 +64,9 @@ def shapes(
 @data.command()
 @click.argument("folder", type=FILE)
 @click.option(
-    "--split", help="Which part: train, val, …  [default: train, or the only one there is]"
+    "--split",
+    metavar="NAME",
+    help="Which part: train, val, …  [default: train, or the only one there is]",
 )
 @json_option
 def check(folder: Path, split: str | None, as_json: bool) -> None:

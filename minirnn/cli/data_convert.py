@@ -58,12 +58,12 @@ def convert(
 
     \b
         minirnn data convert labels/ --out data/cups
-        minirnn data convert export.json/ --format labelstudio --images photos/ --out data/cups
+        minirnn data convert project-1.json --images photos/ --out data/cups
 
-    SOURCE is the folder that the tool has written (unpack a .zip first): LabelMe's JSON files, YOLO's text
-    files, CVAT's "COCO 1.0" or "CVAT for images", Roboflow's or Label Studio's exports, Pascal VOC. Nothing
-    in it is changed. What cannot be used is left out, and each such thing is named with its file and the
-    reason. Reading YOLO's data.yaml needs PyYAML: pip install 'minirnn[convert]'.
+    SOURCE is the folder that the tool has written (unpack a .zip first), or its one file: LabelMe's JSON
+    files, YOLO's text files, CVAT's "COCO 1.0" or "CVAT for images", Roboflow's or Label Studio's exports,
+    Pascal VOC. Nothing in it is changed. What cannot be used is left out, and each such thing is named with
+    its file and the reason. Reading YOLO's data.yaml needs PyYAML: pip install 'minirnn[convert]'.
     """
     from minirnn.data.convert import convert as convert_folder
 
@@ -89,7 +89,12 @@ def convert(
 @click.option("--out", type=FOLDER, required=True, metavar="DIR", help="The folder to make.")
 @click.option("--val", type=Share(), default=0.2, show_default=True, help="Share to evaluate on.")
 @click.option("--test", type=Share(), default=0.0, show_default=True, help="Share for a last test.")
-@click.option("--split", "part", help="Which part of FOLDER to split.  [default: the only one]")
+@click.option(
+    "--split",
+    "part",
+    metavar="NAME",
+    help="Which part of FOLDER to split.  [default: the only one]",
+)
 @seed_option("which of equally good images goes where")
 @link_option
 @json_option

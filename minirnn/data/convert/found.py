@@ -107,7 +107,12 @@ def split_of(name: str) -> str:
 
 
 def label_files(folder: Path, pattern: str) -> list[Path]:
-    """The files of a name in a folder and below, by path, but those that a system hides."""
+    """The files of a name in a folder and below, by path, but those that a system hides.
+
+    A file in place of the folder stands for itself.
+    """
+    if folder.is_file():
+        return [folder] if folder.match(pattern) else []
     files = sorted(path for path in folder.rglob(pattern) if path.is_file())
     return [
         path

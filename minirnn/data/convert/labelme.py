@@ -67,7 +67,7 @@ def read(folder: Path, images: Path | None = None) -> Found:
         taken.add(path)
         photo.objects = _objects(content["shapes"], photo, found)
         found.photos.append(photo)
-    for path in pictures.all():
+    for path in pictures.all() if folder.is_dir() else []:
         if path not in taken:
             found.leave(
                 path, "the picture", "no LabelMe file names it, so it may not be labelled yet"

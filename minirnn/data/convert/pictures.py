@@ -32,11 +32,15 @@ class Pictures:
     """All pictures below some folders, to be found by the names that label files have for them.
 
     Args:
-        folders: the source, and the folder of `--images` if there is one.
+        folders: the source (a file: its folder), and the folder of `--images` if there is one.
     """
 
     def __init__(self, *folders: Path | None) -> None:
-        self.roots = [Path(os.path.realpath(folder)) for folder in folders if folder is not None]
+        places = [place for place in folders if place is not None]
+        if len(places) > 1:  # a file among a thousand downloads brings none of their pictures
+            places = [place for place in places if place.is_dir()]
+        places = [place if place.is_dir() else place.parent for place in places]
+        self.roots = [Path(os.path.realpath(place)) for place in places]
         self._by_name: dict[str, list[Path]] = {}
         for root in self.roots:
             for parent, below, names in os.walk(root):

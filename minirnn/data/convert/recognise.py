@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minirnn.data.convert import cocojson, labelme, labelstudio, roboflow, yolo
-from minirnn.data.convert.found import read_json
+from minirnn.data.convert.found import label_files, read_json
 from minirnn.data.convert.xml import read_xml
 from minirnn.errors import InputError
 
@@ -39,7 +39,7 @@ class Recognised:
 
 
 def recognise(folder: Path) -> Recognised | None:
-    """The format of a folder, or None.
+    """The format of a folder (or of one file of labels), or None.
 
     What is known by a file's name comes first; JSON and XML are opened only then.
     """
@@ -55,11 +55,13 @@ def recognise(folder: Path) -> Recognised | None:
         data_file = next(_some(folder, "*.y*ml"), None)
     if data_file is not None:
         return Recognised("yolo", data_file)
-    for file in _some(folder, "**/*.xml"):
+    for file in label_files(folder, "*.xml")[:LOOKED_AT]:
         root = read_xml(file)
         if root is not None and root.tag in ("annotations", "annotation"):
             return Recognised("cvat" if root.tag == "annotations" else "voc", file)
-    for file in _some(folder, "**/*.json"):
+    for file in _some(folder, "**/SegmentationObject/*.png"):
+        return Recognised("voc", file)
+    for file in label_files(folder, "*.json")[:LOOKED_AT]:
         told = _form_of_json(file)
         if told is not None:
             return Recognised(told, file)

@@ -35,7 +35,7 @@ def convert(
     """Make a data set in COCO's layout of what a labelling tool has written.
 
     Args:
-        source: the tool's folder; nothing in it is changed.
+        source: the tool's folder, or its one file of labels (.json, .xml); nothing in it is changed.
         folder: the new folder, which must not be there, or be empty.
         form: a name in `TITLES`, or "auto" to recognise it.
         images: the folder of the photographs, where they are not among the labels.
@@ -52,8 +52,12 @@ def convert(
     """
     source, folder = Path(source), Path(folder)
     images = None if images is None else Path(images)
-    for path in filter(None, (source, images)):
-        check_folder(path, "it should be the folder that a labelling tool has written")
+    if source.is_file() and source.suffix in (".yaml", ".yml"):
+        source = source.parent
+    if not (source.is_file() and source.suffix in (".json", ".xml")):
+        check_folder(source, "it should be the folder that a labelling tool has written")
+    if images is not None:
+        check_folder(images, "--images should be the folder of the photographs")
     if folder.resolve() == source.resolve():
         raise InputError(f"{folder} is the source itself; name another folder")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -2,11 +2,12 @@
 
     Annotations/a.xml   JPEGImages/a.jpg   SegmentationObject/a.png   ImageSets/Main/train.txt …
 
-VOC counts pixels from 1 and its xmax is the last pixel inside: x1 = xmin - 1, x2 = xmax. Many tools write
-such files counting from 0 and to the edge; a set in which some box begins at 0, or between pixels, is read
-like that, and the summary says so. In SegmentationObject the colour with index i is the XML's i-th object,
-255 is the seam between objects. Where there are such pictures, photographs without one are left out, since
-their objects have no outlines (`--boxes-only` takes all of them).
+VOC counts pixels from 1 and its xmax is the last pixel inside: x1 = xmin - 1, x2 = xmax. Many tools (CVAT
+for one) write such files counting from 0 and to the edge; a set in which some box begins at 0, or all have
+decimal points, is read like that, and the summary says so. In SegmentationObject the colour with index i is
+the XML's i-th object; without XML, as CVAT's "Segmentation mask 1.1" comes, SegmentationClass has the
+names. Where there are such pictures, photographs without one are left out, since their objects have no
+outlines (`--boxes-only` takes all of them).
 
 Why not a library: `supervision` and `globox` read the XML but not SegmentationObject, and drop what they do
 not know without a word; `datumaro` reads both, with OpenCV, pandas and Arrow in its train.
@@ -16,9 +17,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
-
-import numpy as np
-from PIL import Image
 
 from minirnn.data.convert.found import (
     WHOLE,
@@ -32,10 +30,12 @@ from minirnn.data.convert.found import (
     split_of,
 )
 from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.voc_masks import labelled, names_in, numbers_in, objects_in
 from minirnn.data.convert.xml import read_xml
+from minirnn.data.images import image_size
+from minirnn.errors import InputError
 from minirnn.masks import boxes_of_masks, encode
 
-SEAM = 255
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -59,16 +59,22 @@ def read(folder: Path, images: Path | None = None) -> Found:
             count = len(root.findall("object"))
             found.leave(file, f"the picture with its {count} objects", str(problem))
             masks.pop(file.stem, None)
-    from_zero = any(_counts_from_zero(root) for _, root in labels)
+    from_zero = _count_from_zero([root for _, root in labels])
     if from_zero:
-        found.notes.append("boxes count pixels from 0, not from 1 as VOC's own do: some begin at 0")
+        found.notes.append("boxes count pixels from 0, not from 1 as VOC's own do")
     for photo, root in labels:
         photo.objects = _objects(root, photo, 0 if from_zero else 1, found)
         if photo.path.stem in masks:
             _add_outlines(photo, masks.pop(photo.path.stem), found)
         found.photos.append(photo)
-    for name, path in masks.items():
-        found.leave(path, "its masks", f"there is no Annotations/{name}.xml that names its objects")
+    names = names_in(folder)
+    for path in masks.values():
+        try:
+            found.photos.append(_masks_alone(path, splits, pictures, names))
+        except (Unusable, InputError) as problem:
+            found.leave(path, "its masks", str(problem))
+        else:
+            found.categories = list(names.values())
     return found
 
 
@@ -101,15 +107,19 @@ def _photo(
     return Photo(path, file, splits.get(file.stem, WHOLE), sides)
 
 
-def _counts_from_zero(root: ElementTree.Element) -> bool:
-    for box in root.findall("object/bndbox"):
-        try:
-            values = numbers([box.findtext(key) for key in CORNERS])
-        except Unusable:
-            continue
-        if min(values[:2]) < 1 or any(value != int(value) for value in values):
-            return True
-    return False
+def _count_from_zero(roots: list[ElementTree.Element]) -> bool:
+    """Whether boxes count from 0: one begins there, or all are written with a decimal point."""
+    texts = [
+        [box.findtext(key) or "" for key in CORNERS]
+        for root in roots
+        for box in root.findall("object/bndbox")
+    ]
+    try:
+        starts = [min(numbers(corners[:2])) for corners in texts]
+    except Unusable:
+        starts = []  # each object says so for itself
+    decimals = bool(texts) and all("." in text for corners in texts for text in corners)
+    return decimals or min(starts, default=1) < 1
 
 
 def _objects(root: ElementTree.Element, photo: Photo, first: int, found: Found) -> list[Labelled]:
@@ -131,31 +141,39 @@ def _objects(root: ElementTree.Element, photo: Photo, first: int, found: Found) 
 def _add_outlines(photo: Photo, file: Path, found: Found) -> None:
     """Give objects the masks of the picture in which their numbers are the colours."""
     try:
-        with Image.open(file, formats=["PNG"]) as image:
-            if image.mode not in ("P", "L"):
-                raise Unusable(
-                    f"its pixels are {image.mode}; they should be numbers of objects (P)"
-                )
-            numbered = np.asarray(image)
-    except (Unusable, OSError, SyntaxError, ValueError) as error:
+        photo.size = photo.size or image_size(photo.path)
+        masks = objects_in(numbers_in(file, photo.size))
+    except (Unusable, InputError) as error:
         found.leave(file, "its masks", str(error))
         return
-    photo.size = photo.size or (numbered.shape[0], numbered.shape[1])
-    if numbered.shape != photo.size:
-        found.leave(file, "its masks", f"it has size {numbered.shape}, the picture {photo.size}")
-        return
-    by_number = {int(labelled.where.split()[-1]): labelled for labelled in photo.objects}
-    for number in sorted(set(np.unique(numbered).tolist()) - {0, SEAM}):
-        mask = numbered == number
-        labelled = by_number.get(number)
-        if labelled is None:
+    by_number = {int(each.where.split()[-1]): each for each in photo.objects}
+    for number, mask in masks.items():
+        each = by_number.get(number)
+        if each is None:
             found.leave(
                 file, f"mask {number}", f"there is no object {number} in {photo.labels.name}"
             )
-        elif _overlap(labelled.box, boxes_of_masks(mask[None])[0].tolist()) < 0.5:
+        elif _overlap(each.box, boxes_of_masks(mask[None])[0].tolist()) < 0.5:
             found.leave(file, f"mask {number}", f"it does not lie in the box of object {number}")
         else:
-            labelled.outline = encode(mask)
+            each.outline = encode(mask)
+
+
+def _masks_alone(
+    file: Path, splits: dict[str, str], pictures: Pictures, names: dict[int, str]
+) -> Photo:
+    """A photograph whose objects have masks and no XML; their categories are in SegmentationClass."""
+    if not names:
+        raise Unusable(
+            f"neither Annotations/{file.stem}.xml nor labelmap.txt says what its objects are"
+        )
+    if splits and file.stem not in splits:
+        raise Unusable("no list in ImageSets names it")
+    photo = Photo(pictures.of_stem(file.stem), file, splits.get(file.stem, WHOLE))
+    photo.size = image_size(photo.path)
+    classes = numbers_in(file.parent.parent / "SegmentationClass" / file.name, photo.size)
+    photo.objects = labelled(objects_in(numbers_in(file, photo.size)), classes, names)
+    return photo
 
 
 def _overlap(a: tuple[float, float, float, float] | None, b: list[float]) -> float:

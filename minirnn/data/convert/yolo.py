@@ -15,6 +15,7 @@ log. PyYAML reads data.yaml.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,8 @@ def _splits(
         for path in sorted(
             path for path in folder.rglob("*") if path.is_file() and is_picture(path)
         ):
-            words = [split_of(part.lower()) for part in path.relative_to(folder).parts[:-1]]
+            folders = "/".join(path.relative_to(folder).parts[:-1]).lower()
+            words = [split_of(word) for word in re.split(r"[/_ -]", folders)]  # "obj_train_data"
             split = next((word for word in words if word in ("train", "val", "test")), WHOLE)
             splits.setdefault(split, []).append(path)
     return {split: list(dict.fromkeys(paths)) for split, paths in splits.items()}
