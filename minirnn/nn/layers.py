@@ -63,11 +63,9 @@ class Conv2d(Module):
         size = self.weight.shape[2], self.settings["stride"], self.settings["dilation"]
         return {**self.settings, "padding": tuple(same_padding(n, *size) for n in x.shape[2:])}
 
-    def forward(self, x: Any, *add: Any, **after: bool) -> Any:
-        """(N, C, H, W) → (N, O, H', W'); `add`, of the result's shape, is added, then `after`.
-
-        That is relu=True, relu6=True, or nothing.
-        """
+    def forward(self, x: Any, *add: Any, relu: bool = False, relu6: bool = False) -> Any:
+        """(N, C, H, W) → (N, O, H', W'); `add`, of the result's shape, is added, then ReLU(6), if asked."""
+        after = {"relu": relu, "relu6": relu6}
         return conv2d(x, self.weight, self.bias, *add, **after, **self.window(x))
 
 

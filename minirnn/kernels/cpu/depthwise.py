@@ -5,8 +5,8 @@ through memory. So a block of rows is laid into the cache with its border of zer
 shifted by each element of the kernel, is multiplied with that element's weights and added up.
 
 Channels last, a shifted row is one run of W·C numbers, if the weights of a place are repeated for its W
-places: `np.einsum` then goes through long runs, multiplies and adds in one step. With a stride, the runs
-are the C channels of a place.
+places: `np.einsum` then goes through long runs, multiplies and adds in one step. With stride 2, even and
+odd columns are sorted into two maps before, each seen with stride 1.
 
 All three products are such sums. The gradient of the input is one for each remainder of y / stride and
 x / stride: with stride 2, even rows see only every second element of the kernel, and odd rows the others.
@@ -29,7 +29,7 @@ from minirnn.kernels.table import kernel
 from minirnn.ops import convolution as plain
 from minirnn.ops.checks import Padding, Pair, Sides, conv_size, pair, sides
 
-_ROWS = 8  # of a block at least: the rows above and below that its kernels see are laid out twice
+_ROWS = 16  # of a block at least: the rows above and below that its kernels see are laid out twice
 _WEIGHTS = 1 << 15  # numbers of the repeated weights: 128 KiB of float32
 
 
@@ -123,11 +123,14 @@ def _transposed(dy: Array, taps: Array, where: _Where, shape: tuple[int, ...]) -
             for of_x in _remainders(slice(0, shape[2]), 1, taps.shape[1], where):
                 out = part[:, of_y.goal, of_x.goal]
                 own = taps[of_y.taps, of_x.taps]
-                if own.size:
-                    seen, steps = _cut(source, of_y.span, of_x.span), (of_y.step, of_x.step)
-                    _slide(seen, own, (1, 1), steps, out)
-                else:
+                if not own.size:
                     out[...] = 0
+                    continue
+                sum_of = out if where.stride[1] == 1 else np.empty(out.shape, out.dtype)
+                seen, steps = _cut(source, of_y.span, of_x.span), (of_y.step, of_x.step)
+                _slide(seen, own, (1, 1), steps, sum_of)
+                if sum_of is not out:
+                    out[...] = sum_of
 
     _by_rows(work, dx)
     return dx
@@ -169,22 +172,22 @@ def _remainders(places: slice, axis: int, kernel: int, where: _Where) -> Iterato
 def _weight_gradient(cells: Array, dy: Array, kernel: tuple[int, ...], where: _Where) -> Array:
     """dw[u, v, c] = Σ_n Σ_i Σ_j dy[n, i, j, c] · x[n, i·s + u·d - p, j·s + v·d - p, c]."""
     sums: dict[tuple[int, int], Array] = {}
+    channels = dy.shape[3]
 
     def work(images: slice, rows: slice) -> None:
-        part, own = where.seen(cells[images], rows, kernel), dy[images, rows]
-        windows = _windows(part, kernel, where.stride, where.dilation, own.shape[2])
-        total = np.zeros((*kernel, dy.shape[3]), dy.dtype)
-        for columns, runs in _runs(kernel, own, where.stride[1]):
-            x, gradient = windows[..., columns, :], own[:, :, columns]
-            if runs:
-                by_place = np.einsum("uvnij,nij->uvj", _joined(x), _joined(gradient))
-                total += by_place.reshape(*kernel, -1, dy.shape[3]).sum(axis=2)
-            else:
-                total += np.einsum("uvnijc,nijc->uvc", x, gradient)
+        part, own = where.seen(cells[images], rows, kernel), _joined(dy[images, rows])
+        total = np.zeros((*kernel, channels), dy.dtype)
+        for plane, columns, step in _planes(part, kernel[1], where.stride[1], where.dilation[1]):
+            goal = total[:, columns]
+            steps = where.dilation[0], step
+            x = _windows(plane, goal.shape[:2], where.stride[0], steps, dy[images, rows])
+            for run in _runs(goal.shape, own.shape[2]):
+                by_place = np.einsum("uvnij,nij->uvj", x[..., run], own[..., run])
+                goal += by_place.reshape(*goal.shape[:2], -1, channels).sum(axis=2)
         sums[images.start, rows.start] = total
 
     _by_rows(work, dy)
-    zero = np.zeros((*kernel, dy.shape[3]), dy.dtype)
+    zero = np.zeros((*kernel, channels), dy.dtype)
     return sum((sums[place] for place in sorted(sums)), zero)  # always in the same order
 
 
@@ -198,49 +201,68 @@ def _slide(
     part: Array, taps: Array, stride: tuple[int, int], dilation: tuple[int, int], out: Array
 ) -> None:
     """out[i, j, c] = Σ_u Σ_v w[u, v, c] · part[i·s + u·d, j·s + v·d, c]: nothing lies outside of `part`."""
-    windows = _windows(part, taps.shape[:2], stride, dilation, out.shape[2], out.shape[1])
-    wide: Array | None = None
-    for columns, runs in _runs(taps.shape[:2], out, stride[1]):
-        x, goal = windows[..., columns, :], out[:, :, columns]
-        if not runs:
-            np.einsum("uvnijc,uvc->nijc", x, taps, out=goal)
+    y, scratch = _joined(out), None
+    for plane, columns, step in _planes(part, taps.shape[1], stride[1], dilation[1]):
+        own = taps[:, columns]
+        x = _windows(plane, own.shape[:2], stride[0], (dilation[0], step), out)
+        runs = _runs(own.shape, y.shape[2])
+        # The weights of a place, for each place of a run.
+        wide = np.tile(own, (1, 1, (runs[0].stop - runs[0].start) // own.shape[2]))
+        goal = y if scratch is None else scratch
+        for run in runs:
+            each = wide[..., : run.stop - run.start]
+            np.einsum("uvnij,uvj->nij", x[..., run], each, out=goal[..., run])
+        if scratch is None:
+            scratch = np.empty(y.shape, y.dtype) if stride[1] > 1 else y
+        else:
+            y += scratch
+
+
+def _planes(
+    part: Array, kernel: int, stride: int, dilation: int
+) -> Iterator[tuple[Array, slice, int]]:
+    """The columns of (n, h, w, C) sorted by what is left of x / stride, each with what sees them.
+
+    Yields:
+        a map that is seen with stride 1, the columns of the kernel that see it, and the distance that they
+        have there.
+    """
+    if stride == 1:
+        yield part, slice(None), dilation
+        return
+    for first in range(min(stride, kernel)):
+        start, left = divmod(first * dilation, stride)
+        seen_before = any((v * dilation - left) % stride == 0 for v in range(first))
+        if seen_before:
             continue
-        length = goal.shape[2] * goal.shape[3]
-        if wide is None:
-            wide = np.tile(taps, (1, 1, goal.shape[2]))  # the weights of a place, for each place
-        np.einsum("uvnij,uvj->nij", _joined(x), wide[..., :length], out=_joined(goal))
+        between = next(n for n in range(1, stride + 1) if n * dilation % stride == 0)
+        plane = np.ascontiguousarray(part[:, :, left::stride][:, :, start:])
+        yield plane, slice(first, None, between), between * dilation // stride
 
 
 def _windows(
-    part: Array,
-    kernel: tuple[int, ...],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-    width: int,
-    height: int | None = None,
+    part: Array, kernel: tuple[int, ...], stride: int, dilation: tuple[int, int], maps: Array
 ) -> Array:
-    """(n, h, w, C) → (kh, kw, n, H', W', C): the map as each element of the kernel sees it; a view."""
-    n, rows, _, channels = part.shape
-    if height is None:
-        height = (rows - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    """(n, h, w, C) → (kh, kw, n, H', W'·C) for maps (n, H', W', C): what each element of the kernel sees.
+
+    It is a view. The stride is that of rows; places of a row lie side by side.
+    """
     of_n, of_y, of_x, of_c = part.strides
-    steps = (dilation[0] * of_y, dilation[1] * of_x, of_n, stride[0] * of_y, stride[1] * of_x, of_c)
-    shape = (*kernel, n, height, width, channels)
+    steps = (dilation[0] * of_y, dilation[1] * of_x, of_n, stride * of_y, of_c)
+    n, height, width, channels = maps.shape
+    shape = (kernel[0], kernel[1], n, height, width * channels)
     return np.lib.stride_tricks.as_strided(part, shape, steps, writeable=False)
 
 
-def _runs(kernel: tuple[int, ...], maps: Array, stride: int) -> Iterator[tuple[slice, bool]]:
-    """Parts of a row's columns, and whether their places lie side by side on both sides of a product.
+def _runs(taps: tuple[int, ...], length: int) -> list[slice]:
+    """Parts of a row's W·C numbers, whole places, of which the first is the longest.
 
-    The first part is the longest.
+    Args:
+        taps: (kh, kw, C), whose weights are repeated for each place.
+        length: W·C.
     """
-    _, _, width, channels = maps.shape
-    if stride != 1 or maps.strides[2] != channels * maps.itemsize:
-        yield slice(0, width), False
-        return
-    step = max(_WEIGHTS // (kernel[0] * kernel[1] * channels), 1)
-    for start in range(0, width, step):
-        yield slice(start, min(start + step, width)), True
+    step = max(_WEIGHTS // (taps[0] * taps[1] * taps[2]), 1) * taps[2]
+    return [slice(i, min(i + step, length)) for i in range(0, length, step)]
 
 
 def _joined(maps: Array) -> Array:
