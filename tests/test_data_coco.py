@@ -482,6 +482,23 @@ def test_category_unknown_to_the_model(folder):
     assert dataset.skipped == {"category that the model does not know": 1}
 
 
+def test_only_some_categories(folder):
+    dataset = folder.read(only=["dog"])
+    assert dataset.categories == [(18, "dog")]
+    assert dataset.image_ids == [7, 3, 9]  # an image without a dog is background, and stays
+    assert dataset[0].target.labels.tolist() == [1, 1]
+    assert not dataset.skipped
+    assert {a["category_id"] for a in dataset.ground_truth["annotations"]} == {18}
+    assert [c["name"] for c in dataset.ground_truth["categories"]] == ["dog"]
+    assert dataset.fingerprint != folder.read().fingerprint
+    # A model that knows one category only is measured on its own objects.
+    same = folder.read(only=["dog"], categories=[(18, "dog")])
+    assert same.fingerprint == dataset.fingerprint
+    for wrong, named in ((["dig"], "dig"), ([], "none at all")):
+        with pytest.raises(InputError, match=f"categories are to be {named}; it has dog, plane"):
+            folder.read(only=wrong)
+
+
 @pytest.mark.parametrize(
     ("points", "message"),
     [

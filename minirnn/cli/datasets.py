@@ -104,6 +104,7 @@ def open_dataset(
     say: Callable[[str], None],
     model: RCNN | None = None,
     keypoints: bool = False,
+    only: Sequence[str] | None = None,
 ) -> CocoDataset:
     """A split of a data set, with its labels as a trained model counts them.
 
@@ -114,6 +115,7 @@ def open_dataset(
         say: prints a line for a person.
         model: the trained one; None takes the labels from the file.
         keypoints: the file's keypoints are wanted, too; so they are where the model has such a head.
+        only: names of the categories to use; None for all.
 
     Raises:
         InputError: the data set cannot be used, or not with this model.
@@ -138,6 +140,7 @@ def open_dataset(
         skip_invalid=skip_invalid,
         categories=categories or None,
         keypoints=keypoints,
+        only=only,
     )
     if dataset.skipped_summary:
         say(dataset.skipped_summary)

@@ -12,6 +12,7 @@ from minirnn.cli.networks import find_all, kinds_of, load_network
 from minirnn.cli.options import (
     FILE,
     FOLDER,
+    categories_option,
     device_option,
     image_ids_option,
     json_option,
@@ -45,6 +46,7 @@ from minirnn.cli.options import (
 @click.option("--per-category", is_flag=True, help="Also print the AP of each category.")
 @proposals_option
 @image_ids_option
+@categories_option
 @skip_invalid_option
 @device_option
 @set_option("box_nms_iou=0.4")
@@ -58,6 +60,7 @@ def evaluate(
     per_category: bool,
     proposals: Path | None,
     image_ids: list[int] | None,
+    only: list[str] | None,
     skip_invalid: bool,
     device: str,
     overrides: dict[str, Any],
@@ -79,7 +82,9 @@ def evaluate(
 
     say = reporter(as_json)
     model = load_network(weights, overrides, device)
-    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, model=model)
+    dataset = open_dataset(
+        folder, split, skip_invalid=skip_invalid, say=say, model=model, only=only
+    )
     images = with_proposals(subset_of(dataset, image_ids), proposals, model)
     found = find_all(model, dataset, images, batch_size=batch_size, say=say)
     out = out or weights.parent / f"detections_{split}.json"

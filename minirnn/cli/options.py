@@ -77,6 +77,13 @@ image_ids_option = click.option(
     callback=lambda ctx, param, value: parse_ids(value),
     help="Use these images of the data set only, by their ids.",
 )
+categories_option = click.option(
+    "--categories",
+    "only",
+    metavar="NAME,NAME,…",
+    callback=lambda ctx, param, value: value and [name.strip() for name in value.split(",")],
+    help="Use the objects of these categories only; all others are background.",
+)
 
 
 class PresetOption(click.Option):

@@ -16,6 +16,7 @@ from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import (
     FILE,
     FOLDER,
+    categories_option,
     describe_fields,
     device_option,
     image_ids_option,
@@ -102,6 +103,7 @@ BEST_BY = {"mask": "segm", "keypoints": "keypoints", "box": "bbox"}
     help="The same of the val split, for --evaluate-every.",
 )
 @image_ids_option
+@categories_option
 @skip_invalid_option
 @device_option
 @set_option("clip_norm=5")
@@ -126,6 +128,7 @@ def train(
     proposals: Path | None,
     val_proposals: Path | None,
     image_ids: list[int] | None,
+    only: list[str] | None,
     skip_invalid: bool,
     device: str,
     overrides: dict[str, Any],
@@ -212,7 +215,9 @@ def train(
     run_folder.page_of(out)
     board = Board(out, resume) if tensorboard else None
     keypoints = "keypoints" in finds(config_of(preset, fields, stored))
-    dataset = open_dataset(folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints)
+    dataset = open_dataset(
+        folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints, only=only
+    )
     images = subset_of(dataset, image_ids)
     if stored:
         model = network_of(stored, fields)
@@ -233,7 +238,9 @@ def train(
     live = Live(out, facts, steps=settings.steps, resume=resume, board=board, say=say)
     callback = None
     if evaluate_every:
-        held_out = open_dataset(folder, "val", skip_invalid=skip_invalid, say=say, model=model)
+        held_out = open_dataset(
+            folder, "val", skip_invalid=skip_invalid, say=say, model=model, only=only
+        )
         measured = with_proposals(subset_of(held_out, None), val_proposals, model)
         if best_by and BEST_BY[best_by] not in kinds_of(model, held_out):
             raise click.UsageError(f"--best-by {best_by}: nothing measures its AP here")

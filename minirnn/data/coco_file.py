@@ -41,6 +41,7 @@ class CocoFile:
         images: str | os.PathLike,
         *,
         categories: Sequence[tuple[int, str]] | None = None,
+        only: Sequence[str] | None = None,
         skip_invalid: bool = False,
         keypoints: bool = False,
     ) -> None:
@@ -55,6 +56,7 @@ class CocoFile:
             raise InputError(f"{self.folder}: the folder of the images is missing")
 
         self._read_categories(content["categories"], categories, keypoints)
+        self._left_out = set() if only is None else self._leave_out_others(only)
         self._images: dict[int, dict] = {}
         self._paths: dict[int, Path] = {}
         self._read_images(content["images"])
@@ -111,8 +113,7 @@ class CocoFile:
                     f"{self.file}: category {category_id} is {names[category_id]!r}; "
                     f"for the model it is {name!r}"
                 )
-        self.label_to_category = {label: c for label, (c, _) in enumerate(self.categories, start=1)}
-        self.category_to_label = {c: label for label, c in self.label_to_category.items()}
+        self._number_labels()
         if len(self.category_to_label) < len(self.categories):
             raise InputError(f"categories has an id twice: {self.categories}")
         if keypoints:
@@ -123,6 +124,24 @@ class CocoFile:
                     f"of keypoint names, they have {len(lists)}"
                 )
             self.keypoint_names = tuple(lists[0])
+
+    def _leave_out_others(self, only: Sequence[str]) -> set[int]:
+        """Keep the categories of these names; returns the ids of the others."""
+        named = set(self._file_categories.values())
+        if not only or set(only) - named:
+            unknown = ", ".join(sorted(set(only) - named)) or "none at all"
+            raise InputError(
+                f"{self.file}: categories are to be {unknown}; it has {', '.join(sorted(named))}"
+            )
+        others = {i for i, name in self._file_categories.items() if name not in only}
+        self.categories = [each for each in self.categories if each[0] not in others]
+        self._records = [record for record in self._records if record["id"] not in others]
+        self._number_labels()
+        return others
+
+    def _number_labels(self) -> None:
+        self.label_to_category = {label: c for label, (c, _) in enumerate(self.categories, start=1)}
+        self.category_to_label = {c: label for label, c in self.label_to_category.items()}
 
     def _read_images(self, records: list) -> None:
         valid: list[tuple[int, dict, Path]] = []
@@ -196,7 +215,9 @@ class CocoFile:
                     raise Rejected(
                         "annotation for an unknown image", f"there is no image {image_id!r}"
                     )
-                if image_id in self._images:  # else the image was skipped, and has been counted
+                category = annotation.get("category_id")
+                chosen_out = is_id(category) and category in self._left_out
+                if image_id in self._images and not chosen_out:  # a skipped image has been counted
                     self._check_annotation(annotation, self._images[image_id])
                     self._annotations[image_id].append(annotation)
             except Rejected as problem:
@@ -217,7 +238,8 @@ class CocoFile:
             name = self._file_categories[category]
             raise Rejected(
                 "category that the model does not know",
-                f"category {category} ({name!r}) is not one of the model's",
+                f"category {category} ({name!r}) is not one of the model's; `only` (--categories on "
+                "the command line) leaves the objects of others out",
             )
         if annotation.get("iscrowd", 0) not in (0, 1):
             raise Rejected(
