@@ -41,6 +41,16 @@ def test_faults_are_named_and_end_with_1_and_notes_do_not(data):
     assert f"minirnn data inspect {data.root} --fix {data.root}-fixed" in result.out
 
 
+def test_set_changes_what_the_anchors_are_judged_by(data):
+    """Objects of 40 pixels in images of 96: no anchor of 16 to 256 pixels misses them, all of 300 do."""
+    options = ["--set", "anchor_sizes=((300,),(300,),(300,),(300,),(300,))", "--set", "min_size=96"]
+    result = succeed("data", "inspect", data.root, "--workers", 0, *options, "--json")
+    report = json.loads(result.out)["anchors"]
+    assert report["share"] == {"train": 0, "val": 0}
+    assert report["suggested_share"] == {"train": 1, "val": 1}
+    fail(1, "no field 'anchor_size'", "data", "inspect", data.root, "--set", "anchor_size=3")
+
+
 def test_check_names_what_inspect_names(data):
     """The quick one, too, says which image is broken."""
     FAULTS["file cut short"].spoil(data)

@@ -30,7 +30,7 @@ SIZE = Transform(min_sizes=(160,), max_size=320, mean=(0, 0, 0), std=(1, 1, 1), 
 
 
 def drawn(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
-    sides = 2 ** rng.uniform(1, 7.5, (count, 2))
+    sides = 2 ** rng.uniform(1, 8.7, (count, 2))
     sides = np.minimum(sides, (width, height))
     corner = rng.uniform(0, 1, (count, 2)) * ((width, height) - sides)
     return np.concatenate([corner, corner + sides], axis=1)
@@ -43,7 +43,7 @@ def test_best_ious_are_those_of_all_anchors(offset, rounded, integer_strides):
     anchors = dataclasses.replace(
         PLAIN, offset=offset, rounded=rounded, integer_strides=integer_strides
     )
-    height, width = 160, 224
+    height, width = 416, 352  # no multiples of 64, the coarsest stride
     boxes = drawn(np.random.default_rng(0), 200, height, width)
     objects = Objects(boxes, np.tile([height, width], (len(boxes), 1)))
     every = pyramid_anchors(

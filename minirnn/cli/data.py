@@ -74,7 +74,8 @@ def check(folder: Path, split: str | None, as_json: bool) -> None:
 
     FOLDER is in COCO's layout: annotations/instances_train2017.json beside train2017/ (the year may
     be missing). Ends with 1 if there is anything that training would stop at. Of a folder in another
-    tool's format it says which, and the command that makes COCO's layout of it.
+    tool's format it says which, and the command that makes COCO's layout of it. What training would not
+    notice, and learn, is found by `minirnn data inspect`.
 
     \b
         minirnn data check ../coco --split val

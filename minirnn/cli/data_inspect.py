@@ -16,6 +16,7 @@ from minirnn.cli.options import (
     json_option,
     print_json,
     reporter,
+    set_option,
 )
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 MOST_LINES = 10  # of one kind of problem in the terminal
 
 
-@click.command()
+@click.command(short_help="Name all that breaks or harms training; mend it; draw it.")
 @click.argument("folder", type=FOLDER)
 @click.option(
     "--split",
     "splits",
     multiple=True,
     metavar="NAME",
-    help="Look at this split only: train, val2017, … May be given again. By default at all.",
+    help="Look at this split only: train, val2017, … May be given again; by default all.",
 )
 @click.option(
     "--html",
@@ -56,6 +57,7 @@ MOST_LINES = 10  # of one kind of problem in the terminal
     default="maskrcnn_small_fpn",
     show_default=True,
 )
+@set_option("min_size=400")
 @click.option(
     "--gallery",
     "pictures",
@@ -76,6 +78,7 @@ def inspect(
     page: Path | None,
     fix: Path | None,
     preset: str,
+    overrides: dict[str, Any],
     pictures: int,
     workers: int | None,
     as_json: bool,
@@ -89,6 +92,7 @@ def inspect(
         minirnn data inspect data/mine --html mine.html
         minirnn data inspect data/mine --fix data/mine-fixed
 
+    --preset and --set name the network whose resize and anchors are judged by the sizes of your objects.
     The page is written where you say and nowhere else. It holds some of your photographs.
     """
     from minirnn.data.inspection import inspect as look
@@ -98,7 +102,7 @@ def inspect(
 
     say = reporter(as_json)
     check_folders(page)
-    detector = _detector(preset)
+    detector = _detector(preset, overrides)
     if fix is not None:
         check_out(folder, fix)
     workers = thread_count() if workers is None else workers
@@ -126,8 +130,8 @@ def inspect(
         raise click.exceptions.Exit(1)
 
 
-def _detector(preset: str) -> Any:
-    """What of a preset decides over its anchors; None where it has none."""
+def _detector(preset: str, overrides: dict[str, Any]) -> Any:
+    """What of a network decides over its anchors; None where it has none."""
     from minirnn.data.inspection.anchor_fit import Detector
     from minirnn.errors import InputError
     from minirnn.models import PRESETS
@@ -135,7 +139,7 @@ def _detector(preset: str) -> Any:
 
     if preset not in PRESETS:
         raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
-    config = PRESETS[preset]
+    config = PRESETS[preset].replace(**overrides)
     if config.proposals == "given":
         return None
     return Detector(preset, transform(config), anchor_generator(config), strides_of(config))

@@ -14,7 +14,7 @@ from minirnn.data.convert.found import Unusable
 
 #: The endings of files that are taken for pictures.
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
-#: Known, so that they are named where they are met, but not read.
+#: Known, so that they are named where they are met; of these only HEIC is read, with pillow-heif.
 OTHER_ENDINGS = {".heic", ".heif", ".avif", ".dng", ".raw", ".cr2", ".nef", ".arw", ".jfif"}
 
 

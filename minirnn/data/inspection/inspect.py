@@ -9,6 +9,7 @@ from typing import Any
 
 from minirnn.data.annotations import Rejected
 from minirnn.data.coco_file import CocoFile, place_of, read_coco_json
+from minirnn.data.convert.pictures import is_picture
 from minirnn.data.images import UnusableImage
 from minirnn.data.inspection.categories import category_problems
 from minirnn.data.inspection.looks import Look, look_at
@@ -24,8 +25,6 @@ from minirnn.kernels import thread_count
 LookAll = Callable[[list[File], str], list[Look]]
 
 _KINDS = ("instances", "person_keypoints")
-_ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
-_ENDINGS |= {".heic", ".heif"}
 _MOST_NAMES = 10  # of files that are not listed, in one message
 
 
@@ -151,7 +150,7 @@ def _image_problems(split: Split) -> None:
     others = sorted(
         str(path.relative_to(split.folder))
         for path in split.folder.rglob("*")
-        if path.suffix.lower() in _ENDINGS and path.resolve() not in listed
+        if is_picture(path) and path.resolve() not in listed
     )
     if others:
         names = ", ".join(others[:_MOST_NAMES]) + (", …" if len(others) > _MOST_NAMES else "")
