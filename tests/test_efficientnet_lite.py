@@ -15,6 +15,7 @@ from minirnn.bench.shapes import Convolution, depthwise_convolutions
 from minirnn.errors import InputError
 from minirnn.nn import Conv2d, layers
 from minirnn.nn.layers import same_padding
+from minirnn.ops.convolution import conv2d
 from minirnn.weights import imagenet, imagenet_file, load_weights, read_weights
 
 EPS = 1e-3
@@ -53,6 +54,14 @@ def test_same_padding_is_tensorflows():
         x = np.zeros((1, 1, n, n), np.float32)
         layer = Conv2d(1, 1, k, stride=s, dilation=d, padding="same", rng=np.random.default_rng(0))
         assert layer(x).data.shape[2:] == (-(-n // s),) * 2
+
+
+@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (1,), "same", ((1, 2), (1, 2), (0, 0))])
+def test_padding_that_is_none_is_refused(padding):
+    with pytest.raises(InputError, match=r"should be one number, \(y, x\), or \(\(top, bottom"):
+        conv2d(np.ones((1, 1, 5, 5)), np.ones((1, 1, 3, 3)), None, padding=padding)
+    with pytest.raises(InputError, match="one number or two"):
+        conv2d(np.ones((1, 1, 5, 5)), np.ones((1, 1, 3, 3)), None, padding=((1, 2, 3), (1, 1)))
 
 
 def test_the_stem_begins_on_the_first_pixel():

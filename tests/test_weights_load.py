@@ -31,6 +31,7 @@ from minirnn.weights import (
     load_weights,
     model_from,
     read_weights,
+    start_from,
 )
 from minirnn.weights.names import modern, modern_name
 from minirnn.weights.recognise import CONVENTIONS, torchvision_config
@@ -442,6 +443,31 @@ def test_other_classes_need_strict_false(tmp_path, narrow):
     assert named == last_layers
     for name, array in host(model).items():
         assert np.array_equal(array, before[name] if name in last_layers else host(narrow)[name])
+
+
+def test_a_start_from_coco_says_what_begins_anew(tmp_path, narrow):
+    path = tmp_path / "maskrcnn.pth"
+    path.write_bytes(constant_checkpoint(shapes_of(resnet18_detector(num_classes=91))))
+    model = resnet18_detector(num_classes=2, norm_eps=0.0)
+    loaded, left_out, fresh = start_from(model, path)
+    layers = "roi_heads.box_predictor.cls_score, roi_heads.box_predictor.bbox_pred, "
+    layers += "roi_heads.mask_predictor.mask_fcn_logits"
+    total = len(host(model))
+    assert loaded == (
+        f"loaded: {total - 6} of {total} arrays: backbone.body, backbone.fpn, rpn, "
+        "roi_heads.box_head, roi_heads.mask_head, roi_heads.mask_predictor.conv5_mask"
+    )
+    assert left_out == f"left out: {layers} (91 classes with background there, 2 here)"
+    assert fresh == f"starts fresh: {layers}"
+
+
+def test_a_start_from_another_network_says_why_little_fits(tmp_path):
+    path = tmp_path / "net.pth"
+    path.write_bytes(constant_checkpoint(shapes_of(resnet18_detector(mask_width=3))))
+    _, left_out, _ = start_from(resnet18_detector(norm="group_norm"), path)
+    assert "roi_heads.mask_head, roi_heads.mask_predictor.conv5_mask" in left_out
+    assert "(another shape)" in left_out
+    assert "backbone.body (no place in this network)" in left_out  # the running statistics
 
 
 def test_long_lists_are_cut_with_their_count(tmp_path, narrow):
