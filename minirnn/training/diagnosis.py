@@ -178,12 +178,12 @@ class Diagnosis:
         )
 
     def _explosion(self) -> str:
-        if len(self._recent) < self._limits.window:
+        if len(self._recent) < self._limits.few:
             return ""
         norms = [r["gradient_norm"] for r in self._recent]
         totals = [r["total"] for r in self._recent]
-        before, now = statistics.median(norms[:-10]), statistics.median(norms[-10:])
-        rising = statistics.fmean(totals[-10:]) > statistics.fmean(totals[:-10])
+        before, now = statistics.median(norms[:-5]), statistics.median(norms[-5:])
+        rising = statistics.fmean(totals[-5:]) > statistics.fmean(totals[:-5])
         if not (rising and now > self._limits.growth * before):
             return ""
         return f"The gradient explodes: its norm went from {before:.3g} to {now:.3g}, and the loss rises."
