@@ -552,15 +552,17 @@ def test_report_of_no_run(tmp_path):
 
 def events_of(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Scalars by name, read as the format says: length, its checksum, an event, its checksum."""
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-    found: dict[str, list[tuple[int, float]]] = {}
+    found: dict[str, list[tuple[int, float]]] = {"purged from": []}
     for path in sorted((folder / "tensorboard").iterdir()):
         content, at = path.read_bytes(), 0
         while at < len(content):
             (length,) = struct.unpack("<Q", content[at : at + 8])
             event = Event.FromString(content[at + 12 : at + 12 + length])
             at += 12 + length + 4
+            if event.session_log.status == SessionLog.START:
+                found["purged from"].append((event.step, 0.0))
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value.simple_value))
     return found
@@ -575,6 +577,7 @@ def test_tensorboard_has_every_number(shapes, tmp_path):
     found = events_of(out)
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert [step for step, _ in found["losses/mask"]] == [1, 2, 3, 4]
+    assert (3, 0.0) in found["purged from"]  # steps that were taken, and lost, are not shown twice
     for line in lines:
         assert math.isclose(dict(found["total"])[line["step"]], line["total"], rel_tol=1e-6)
     assert {"shares/objects_proposed", "learning_rate", "evaluation/segm/AP"} <= found.keys()

@@ -425,6 +425,13 @@ def test_nothing_to_count_is_no_error():
     assert "objects" not in found["sizes"]
 
 
+def test_no_proposals_and_no_objects_are_counted():
+    box, none = np.array([[0.0, 0.0, 4.0, 4.0]]), np.zeros((0, 4))
+    targets = [Target(boxes, None, None, np.zeros(len(boxes), bool)) for boxes in (box, none, box)]
+    counts = counts_of({"truth": targets, "proposals": [none, box, box]})
+    assert counts["objects_proposed"] == (1, 2)
+
+
 def test_recording_keeps_what_is_asked_for():
     with recording("a") as some:
         note("a", 1)

@@ -231,7 +231,9 @@ def _tiles(page: RunPage, course: Course) -> list[tuple[str, str]]:
         tiles.append((duration(last["elapsed"]), "of training"))
     _, seconds = course.series("seconds")
     if page.state == "going" and page.steps and len(seconds):
-        tiles.append((duration(float(seconds[-50:].mean()) * (page.steps - step)), "to go, about"))
+        left = float(seconds[-50:].mean()) * (page.steps - step)
+        text = f"{left / 60:.0f} min" if 90 < left < 3600 else duration(left)
+        tiles.append((text, "to go, about"))
     return tiles
 
 
