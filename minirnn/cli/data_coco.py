@@ -12,6 +12,7 @@ from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
 
 if TYPE_CHECKING:
     from minirnn.data.coco_download import Downloaded
+    from minirnn.data.coco_source import Source
     from minirnn.data.id_list import IdList
 
 COUNT = 500
@@ -107,7 +108,7 @@ def coco(
 
     Ends with 1 if images failed that the same command may get the next time.
     """
-    from minirnn.data.coco_download import choose_list, download_coco
+    from minirnn.data.coco_download import download_coco
     from minirnn.data.coco_source import Source
 
     if out is None and written is None:
@@ -117,16 +118,11 @@ def coco(
     say = reporter(as_json)
     source = Source(cache or default_cache(), base_url, connections, say=say)
     names = _names(categories)
+    content = None
     if list_name is not None:
         wanted = _listed(list_name, split, names)
     else:
-        split = split or "val2017"
-        content = source.annotations(split)
-        count = count or COUNT
-        wanted = choose_list(content, split, names=names, count=count, seed=seed or 0)
-        if len(wanted.ids) < count:
-            say(f"there are only {len(wanted.ids)} such images; {count} were asked for")
-        del content  # gigabytes, for train2017
+        wanted, content = _chosen(source, split or "val2017", names, count or COUNT, seed or 0)
     if written is not None:
         _write_list(written, wanted)
         say(f"{written}: {wanted.title}")
@@ -134,7 +130,7 @@ def coco(
         if as_json:
             print_json({"list": written, "images": len(wanted.ids), "split": wanted.split})
         return
-    done = download_coco(out, wanted, source, keypoints=keypoints)
+    done = download_coco(out, wanted, source, keypoints=keypoints, content=content)
     say(_summary(done))
     if as_json:
         print_json(_figures(done))
@@ -149,6 +145,20 @@ def _names(text: str | None) -> tuple[str, ...]:
     if text is not None and not names:
         raise click.BadParameter(f"{text!r} names no category", param_hint="--categories")
     return names
+
+
+def _chosen(
+    source: Source, split: str, names: tuple[str, ...], count: int, seed: int
+) -> tuple[IdList, dict]:
+    """The list of what the options choose, and the annotations of these images."""
+    from minirnn.data.coco_choice import images_of
+    from minirnn.data.coco_download import choose_list
+
+    content = source.annotations(split)
+    wanted = choose_list(content, split, names=names, count=count, seed=seed)
+    if len(wanted.ids) < count:
+        source.say(f"there are only {len(wanted.ids)} such images; {count} were asked for")
+    return wanted, images_of(content, wanted.ids)
 
 
 def _listed(name: str, split: str | None, names: tuple[str, ...]) -> IdList:

@@ -45,15 +45,16 @@ def choose(content: dict, categories: Iterable[int], count: int, seed: int) -> l
     Returns:
         The images' ids, in the order drawn.
     """
-    wanted = sorted(categories)
+    waiting: dict[int, deque[int]] = {category: deque() for category in sorted(categories)}
     shown: dict[int, set[int]] = defaultdict(set)
     for annotation in content["annotations"]:
-        if annotation["category_id"] in wanted and _counts(annotation):
+        if annotation["category_id"] in waiting and _counts(annotation):
             shown[annotation["image_id"]].add(annotation["category_id"])
-    order = sorted(shown, key=lambda image_id: _lot(seed, image_id))
-    waiting = {c: deque(i for i in order if c in shown[i]) for c in wanted}
+    for image_id in sorted(shown, key=lambda image_id: _lot(seed, image_id)):
+        for category in shown[image_id]:
+            waiting[category].append(image_id)
     drawn: dict[int, None] = {}
-    counts = dict.fromkeys(wanted, 0)
+    counts = dict.fromkeys(waiting, 0)
     while waiting and len(drawn) < count:
         rarest = min(waiting, key=counts.__getitem__)
         if not waiting[rarest]:
@@ -65,6 +66,16 @@ def choose(content: dict, categories: Iterable[int], count: int, seed: int) -> l
             for category in shown[image_id]:
                 counts[category] += 1
     return list(drawn)
+
+
+def images_of(content: dict, image_ids: Collection[int]) -> dict:
+    """An annotation file with these images alone, and all that is annotated in them."""
+    taken = set(image_ids)
+    return {
+        **content,
+        "images": [record for record in content["images"] if record["id"] in taken],
+        "annotations": [a for a in content["annotations"] if a["image_id"] in taken],
+    }
 
 
 def part_of(
@@ -83,23 +94,17 @@ def part_of(
     Returns:
         The part, in the same format and order, and the ids of the annotations that were left out.
     """
-    taken = set(image_ids)
-    images = {record["id"]: record for record in content["images"] if record["id"] in taken}
+    content = images_of(content, image_ids)
+    images = {record["id"]: record for record in content["images"]}
     ids = {record["id"] for record in categories}
     annotations, left_out = [], []
     for annotation in content["annotations"]:
-        if annotation["image_id"] in images and annotation["category_id"] in ids:
+        if annotation["category_id"] in ids:
             if _usable(annotation, images[annotation["image_id"]]):
                 annotations.append(annotation)
             else:
                 left_out.append(annotation["id"])
-    part = {
-        **content,
-        "images": list(images.values()),
-        "annotations": annotations,
-        "categories": list(categories),
-    }
-    return part, left_out
+    return {**content, "annotations": annotations, "categories": list(categories)}, left_out
 
 
 def _counts(annotation: dict) -> bool:

@@ -89,7 +89,12 @@ class Downloaded:
 
 
 def download_coco(
-    folder: Path, wanted: IdList, source: Source, *, keypoints: bool = False
+    folder: Path,
+    wanted: IdList,
+    source: Source,
+    *,
+    keypoints: bool = False,
+    content: dict | None = None,
 ) -> Downloaded:
     """Fetch the images of a list and write their annotation file, or go on where a run was stopped.
 
@@ -101,6 +106,7 @@ def download_coco(
         wanted: the images and categories, from `choose_list` or `read_list`.
         source: where they come from.
         keypoints: also write `person_keypoints_….json`.
+        content: COCO's annotation file, or the list's images of it, where it has been read already.
 
     Returns:
         What is in the folder now. Images that the server does not have, or that did not come, are not
@@ -112,10 +118,12 @@ def download_coco(
     """
     if keypoints and wanted.categories and "person" not in wanted.categories:
         raise InputError("keypoints are people's, and person is not among the categories")
-    part, left_out = _part(source, wanted)
+    part, left_out = _part(content or source.annotations(wanted.split), wanted, wanted.categories)
     parts = {"instances": part}
     if keypoints:
-        parts["person_keypoints"], _ = _part(source, wanted, "person_keypoints", ("person",))
+        content = source.annotations(wanted.split, "person_keypoints")
+        parts["person_keypoints"], _ = _part(content, wanted, ("person",))
+    del content  # gigabytes, for train2017
     with alone_in(folder):
         _take_place(folder, wanted)
         pictures, annotations = folder / wanted.split, folder / "annotations"
@@ -131,17 +139,13 @@ def download_coco(
     return Downloaded(folder, wanted, fetched, left_out, dataset)
 
 
-def _part(
-    source: Source, wanted: IdList, kind: str = "instances", names: tuple[str, ...] | None = None
-) -> tuple[dict, list[int]]:
-    """The list's part of an annotation file, and the annotations left out; the large file is let go of."""
-    content = source.annotations(wanted.split, kind)
+def _part(content: dict, wanted: IdList, names: tuple[str, ...]) -> tuple[dict, list[int]]:
+    """The list's part of an annotation file, and the annotations left out."""
     unknown = set(wanted.ids) - {record["id"] for record in content["images"]}
     if unknown:
         some = ", ".join(map(str, sorted(unknown)[:5]))
         raise InputError(f"{len(unknown)} images of the list are not in {wanted.split}: {some}")
-    categories = categories_named(content, wanted.categories if names is None else names)
-    return part_of(content, wanted.ids, categories)
+    return part_of(content, wanted.ids, categories_named(content, names))
 
 
 def _take_place(folder: Path, wanted: IdList) -> None:

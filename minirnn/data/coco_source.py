@@ -59,6 +59,7 @@ class Source:
                 fetch_archive(
                     self.cache, base_url=self.base_url, progress=progress, patience=self.patience
                 )
+        self.say(f"reading {kind}_{split}.json from {archive}")
         return read_member(archive, kind, split)
 
     def images(self, images: list[dict], folder: Path) -> Fetched:
