@@ -296,6 +296,9 @@ FAULTS: dict[str, Case] = {
     "only two points": Case(
         change(32, segmentation=[[70, 80, 90, 60]]), "mask of unknown form", 3, 32
     ),
+    "mask on a line": Case(
+        change(32, segmentation=[[70, 50, 80, 60, 90, 70]]), "mask of no area", 3, 32
+    ),
     "polygon on a line": Case(
         change(32, segmentation=[TRIANGLE, [70, 50, 80, 60, 90, 70]]),
         "polygon of no area",

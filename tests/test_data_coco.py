@@ -357,6 +357,13 @@ BAD_ANNOTATIONS = {
         "mask of unknown form",
         "4 numbers; .*three points",
     ),
+    "line": ({"segmentation": [[4, 4, 9, 4, 7, 4]]}, "mask of no area", "on one line"),
+    "point": ({"segmentation": [[5, 5] * 3]}, "mask of no area", "on one line"),
+    "slanted line": (
+        {"segmentation": [[4.1, 4.1, 9.3, 8.3, 6.7, 6.2], [5, 5] * 4]},
+        "mask of no area",
+        "on one line",
+    ),
     "odd": ({"segmentation": [[4, 4, 9, 4, 9, 9, 4]]}, "mask of unknown form", "has 7 numbers"),
     "flat": ({"segmentation": [4, 4, 9, 4, 9, 9]}, "mask of unknown form", "0 is not a flat list"),
     "true": (
@@ -599,6 +606,24 @@ def test_duplicate_image_id_and_image_without_id(folder):
     assert dataset.image_ids == [7, 9]
     folder.content["images"][1]["id"] = "seven"
     with pytest.raises(InputError, match="image number 1: image without an id"):
+        folder.read()
+
+
+def test_two_categories_of_one_name(folder):
+    """An error where each has annotations; an empty one does no harm."""
+    first, second = folder.content["categories"][:2]
+    second["name"] = first["name"]
+    for skip_invalid in (False, True):
+        with pytest.raises(InputError, match=r"categories \d+ and \d+ are both called '\w+'"):
+            folder.read(skip_invalid=skip_invalid)
+    for annotation in folder.content["annotations"]:
+        annotation["category_id"] = first["id"]
+    assert folder.read().categories
+
+
+def test_a_category_id_below_0(folder):
+    folder.content["categories"][0]["id"] = -7
+    with pytest.raises(InputError, match="category id -7 is below 0"):
         folder.read()
 
 

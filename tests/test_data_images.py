@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from minirnn.data.images import (
+from minirnn.errors import InputError
+from minirnn.images import (
     DEPTHS,
     EXIF_ORIENTATION,
     FORMATS,
@@ -19,7 +21,6 @@ from minirnn.data.images import (
     path_inside,
     read_image,
 )
-from minirnn.errors import InputError
 
 
 @pytest.fixture
@@ -64,6 +65,18 @@ def test_an_image_cannot_start_another_program(tmp_path, monkeypatch, check):
     with pytest.raises(InputError, match=r"a\.jpg: not a readable image, or of another format"):
         check(tmp_path / "a.jpg")
     assert not started
+
+
+@pytest.mark.parametrize("check", [read_image, lambda path: check_image(path, size=(9400, 9400))])
+def test_a_small_file_is_not_unfolded_into_gigabytes(tmp_path, check):
+    Image.new("1", (9400, 9400)).save(tmp_path / "a.png")  # 11 kB, of half a GB when it is read
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"a\.png: \d+ bytes that unfold into 9400 x 9400 pixels"):
+        check(tmp_path / "a.png")
+    assert tracemalloc.get_traced_memory()[1] < 2e7
+    tracemalloc.stop()
+    Image.new("L", (4000, 4000)).save(tmp_path / "b.png")  # black, but not large
+    check_image(tmp_path / "b.png", size=(4000, 4000))
 
 
 # For each orientation, how a camera stores the upright picture (EXIF 2.32, table 6).

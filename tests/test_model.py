@@ -5,12 +5,14 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from standin import standin
 
 import minirnn
 from minirnn.backend import to_host
 from minirnn.data.sample import Target
 from minirnn.errors import InputError
+from minirnn.images import EXIF_ORIENTATION
 from minirnn.models import PRESETS, Config, build_model
 from minirnn.models.build import finds, in_words
 from minirnn.training.optimiser import SGD, clip_gradients
@@ -142,6 +144,42 @@ def test_a_picture_of_one_row_of_pixels(shape):
     (found,) = model.predict([image])
     assert found.masks.shape[1:] == shape
     assert (found.boxes[:, 2:] <= [width, height]).all()
+
+
+def test_paths_and_pillows_images_are_taken_upright(tmp_path):
+    """A photo that was held upright, in the four ways to hand it in: the same answer, turned alike."""
+    image = scene(0)[0][:, :40]
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6  # stored lying on its side
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.rot90(image)).save(path, exif=exif)
+    with Image.open(path) as opened:
+        given = [image, str(path), path, opened, Image.fromarray(image).convert("RGBA")]
+        found = _tiny(box_score_threshold=0.0).predict(given)
+    assert len(found[0].boxes)
+    for each in found:
+        assert each.masks.shape[1:] == image.shape[:2]
+        np.testing.assert_array_equal(each.boxes, found[0].boxes)
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    whole = Image.fromarray(scene(0)[0])
+    whole.save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:2000])
+    model = _tiny()
+    for bad, message in [
+        (tmp_path / "text.jpg", r"text\.jpg: not a readable image"),
+        (str(tmp_path / "none.jpg"), r"none\.jpg: the image file is missing"),
+        (Image.open(tmp_path / "cut.png"), r"image 1: not a readable image"),
+        (Image.fromarray(np.zeros((4, 4), np.float32)), r"image 1: the image has 32-bit pixels"),
+        (None, r"image 1 has shape NoneType"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            model.predict([whole, bad])
+    for alone in (str(tmp_path / "text.jpg"), whole):
+        with pytest.raises(InputError, match="it should be a list of images"):
+            model.predict(alone)
 
 
 @pytest.mark.parametrize("score", [float("nan"), -0.1, 2])

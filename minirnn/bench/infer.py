@@ -18,8 +18,8 @@ from minirnn.bench.scenes import made_up
 from minirnn.bench.shapes import network_flops
 from minirnn.bench.side_by_side import count_regions, measure_memory, take_turns_with, workspace
 from minirnn.bench.timing import Timing
-from minirnn.data.images import read_image
 from minirnn.data.sample import Sample
+from minirnn.images import read_image
 from minirnn.transform import scaled_size
 from minirnn.verify.agreement import TOLERANCE, Agreement, agreement
 from minirnn.verify.difference import host

@@ -112,6 +112,11 @@ def _check_polygons(polygons: list, box: np.ndarray, height: int, width: int) ->
         polygons = [polygon_of(polygon, f"polygon {i}") for i, polygon in enumerate(polygons)]
     except InputError as error:
         raise Rejected("mask of unknown form", str(error)) from error
+    if all(is_line(np.reshape(polygon, (-1, 2))) for polygon in polygons):
+        raise Rejected(
+            "mask of no area",
+            f"segmentation is {_short(polygons)}: all points of a polygon are on one line",
+        )
     left, right = min(min(p[0::2]) for p in polygons), max(max(p[0::2]) for p in polygons)
     top, bottom = min(min(p[1::2]) for p in polygons), max(max(p[1::2]) for p in polygons)
     place = f"the polygons cover x {left:g} to {right:g}, y {top:g} to {bottom:g}"
@@ -125,6 +130,11 @@ def _check_polygons(polygons: list, box: np.ndarray, height: int, width: int) ->
         raise Rejected(
             "mask outside its box", f"{place}; the box is x {x1:g} to {x2:g}, y {y1:g} to {y2:g}"
         )
+
+
+def is_line(points: np.ndarray) -> bool:
+    """Whether all points (N, 2) of a polygon are within a hundredth of a pixel of one line, or in one place."""
+    return bool(np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[1] < 0.01)
 
 
 def check_filled(mask: np.ndarray, box: np.ndarray) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from minirnn.data.annotations import Rejected, corners_of_box, keypoints_of
 from minirnn.data.coco_file import CocoFile, filled_mask, place_of
-from minirnn.data.images import read_image
 from minirnn.data.layout import find_split
 from minirnn.errors import InputError
+from minirnn.images import read_image
 from minirnn.masks import segmentation_to_mask
 from minirnn.structures import Sample, Target
 

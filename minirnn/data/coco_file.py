@@ -25,15 +25,18 @@ from minirnn.data.annotations import (
     is_id,
     keypoints_of,
 )
-from minirnn.data.images import UnusableImage, check_image, path_inside
 from minirnn.data.problems import Problem
 from minirnn.errors import InputError
+from minirnn.images import UnusableImage, check_image, path_inside
 from minirnn.masks import segmentation_to_mask
 from minirnn.masks.checks import LARGEST, is_finite
 
 
 class CocoFile:
     """What can be used of an annotation file; arguments and attributes are `CocoDataset`'s."""
+
+    #: Whether two categories of one name, which both have annotations, are refused.
+    refuses_twins = True
 
     def __init__(
         self,
@@ -97,6 +100,8 @@ class CocoFile:
         for record in records:
             if not isinstance(record, dict) or not is_id(record.get("id")):
                 raise InputError(f"{self.file}: a category has no id (a whole number): {record!r}")
+            if record["id"] < 0:
+                raise InputError(f"{self.file}: category id {record['id']} is below 0")
             if not isinstance(record.get("name"), str):
                 raise InputError(f"{self.file}: category {record['id']} has no name")
             if record["id"] in names:
@@ -222,10 +227,28 @@ class CocoFile:
                     self._annotations[image_id].append(annotation)
             except Rejected as problem:
                 self._refuse(place, problem, annotation=annotation)
+        if self.refuses_twins:
+            self._check_names()
         if not any(self._annotations.values()):
             raise InputError(
                 f"{self.file}: there are no annotations to use. {self.skipped_summary}"
             )
+
+    def _check_names(self) -> None:
+        """Refuse two categories of one name, of which each has annotations: which of them is it?
+
+        An empty one does no harm: some exports list the name of the project as a category, too.
+        """
+        used = {a["category_id"] for of_image in self._annotations.values() for a in of_image}
+        by_name: dict[str, int] = {}
+        for category in sorted(used):
+            name = self._file_categories[category]
+            if name in by_name:
+                raise InputError(
+                    f"{self.file}: categories {by_name[name]} and {category} are both called {name!r}; "
+                    "give one another name, or their annotations one id (minirnn data inspect --fix)"
+                )
+            by_name[name] = category
 
     def _check_annotation(self, annotation: dict, image: dict) -> None:
         height, width = image["height"], image["width"]

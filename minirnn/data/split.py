@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from minirnn.data.coco_file import read_coco_json
-from minirnn.data.images import path_inside
 from minirnn.data.layout import KINDS, find_split, splits_of
 from minirnn.data.new_set import copy_all, new_folder
 from minirnn.errors import InputError
+from minirnn.images import path_inside
 
 NOTHING = "(no objects)"
 

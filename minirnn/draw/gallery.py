@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image
 
 from minirnn.data.annotations import corners_of_box
-from minirnn.data.images import read_image
 from minirnn.data.inspection import HARMS, NOTE, STOPS, Inspection, kind_of
 from minirnn.data.inspection.work import for_each
 from minirnn.data.problems import Problem
 from minirnn.draw.data_url import data_url
 from minirnn.draw.detections import draw_instances
 from minirnn.draw.palette import PALETTE
+from minirnn.images import read_image
 from minirnn.masks import decode, polygons_to_mask
 
 LONG_SIDE = 480  # pixels of a small picture

@@ -19,6 +19,7 @@ import numpy as np
 from minirnn.autograd import Tensor, no_grad
 from minirnn.heads.head import Found, Head, RoIHeads
 from minirnn.heads.regions import RegionSampler
+from minirnn.images import pictures_of
 from minirnn.models.config import Config
 from minirnn.nn import Module
 from minirnn.ops.losses import LossTerm
@@ -116,7 +117,7 @@ class RCNN(Module):
 
     def predict(
         self,
-        images: Sequence[np.ndarray],
+        images: Sequence[Any],
         *,
         proposals: Sequence[np.ndarray] | None = None,
         **options: Any,
@@ -124,7 +125,8 @@ class RCNN(Module):
         """Find the objects in images.
 
         Args:
-            images: each (H, W, 3) uint8 RGB, of any size.
+            images: each (H, W, 3) uint8 RGB, of any size; or the path of a file, or an image of Pillow's,
+                both turned upright as their EXIF says.
             proposals: (P, 4) boxes of each image, in its pixels, for a model that takes given ones.
             **options: for the heads, for this call: `score_threshold` leaves out what scores less.
 
@@ -134,9 +136,10 @@ class RCNN(Module):
 
         Raises:
             InputError: an image is not (H, W, 3) uint8, or has no proposals where the model needs them
-                (names its number); or an option is out of range.
+                (names its number); a file cannot be read (names it); images is one image and no list
+                of them; or an option is out of range.
         """
-        images, detections = list(images), dict[int, Detections]()
+        images, detections = pictures_of(images), dict[int, Detections]()
         for indices, batch in self.transform.parts(images, self.xp, proposals):
             detections.update(zip(indices, self._detect(batch, options), strict=True))
         return [detections[index] for index in range(len(images))]

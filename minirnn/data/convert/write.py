@@ -16,9 +16,9 @@ from typing import Any
 from minirnn.data.annotations import Rejected, check_filled, check_segmentation, corners_of_box
 from minirnn.data.convert.found import Found, Labelled, LeftOut, Photo
 from minirnn.data.convert.shapes import box_of, rectangle
-from minirnn.data.images import check_image, image_size
 from minirnn.data.new_set import copy_all, new_folder, unused_name
 from minirnn.errors import InputError
+from minirnn.images import check_image, image_size
 from minirnn.masks import rle, segmentation_to_mask, segmentation_to_rle
 from minirnn.progress import Bar
 

@@ -30,8 +30,8 @@ from minirnn.data.convert.found import (
     split_of,
 )
 from minirnn.data.convert.pictures import is_picture, pictures_in
-from minirnn.data.images import image_size
 from minirnn.errors import InputError
+from minirnn.images import image_size
 
 SPLITS = ("train", "val", "valid", "test")
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")

@@ -10,7 +10,6 @@ from typing import Any
 from minirnn.data.annotations import Rejected
 from minirnn.data.coco_file import CocoFile, place_of, read_coco_json
 from minirnn.data.convert.pictures import is_picture
-from minirnn.data.images import UnusableImage
 from minirnn.data.inspection.categories import category_problems
 from minirnn.data.inspection.looks import Look, look_at
 from minirnn.data.inspection.objects import OF_CORNERS, ImageObjects, findings, written_as_corners
@@ -19,6 +18,7 @@ from minirnn.data.inspection.twins import twins_among
 from minirnn.data.inspection.work import for_each
 from minirnn.data.layout import find_split, splits_of
 from minirnn.errors import InputError
+from minirnn.images import UnusableImage
 from minirnn.kernels import thread_count
 
 #: Looks at files, under a name for the bar.
@@ -36,6 +36,8 @@ class InspectedFile(CocoFile):
             if the file cannot be used at all.
         look: gives the looks of files.
     """
+
+    refuses_twins = False  # they are told of, and mended
 
     def __init__(self, split: Split, look: LookAll) -> None:
         self._split, self._look = split, look

@@ -58,6 +58,9 @@ KINDS: dict[str, Kind] = {
     "HEIC image without its reader": Kind(
         STOPS, "pip install pillow-heif installs the reader", _IMAGE_OFF
     ),
+    "image that is too large for its file": Kind(
+        STOPS, "some kilobytes that unfold into gigabytes", _IMAGE_OFF
+    ),
     "image of 32-bit pixels": Kind(STOPS, "nobody says what is white", _IMAGE_OFF),
     "image of another size": Kind(
         STOPS,
@@ -87,6 +90,7 @@ KINDS: dict[str, Kind] = {
         "it has no inside; a polygon needs three points or more",
         f"polygons of fewer than three points are left out; if none stays: {_AS_CROWD}",
     ),
+    "mask of no area": Kind(STOPS, "it has no inside: all its points are on one line", _AS_CROWD),
     "mask that does not fit the image": Kind(STOPS, "it is of another image", _AS_CROWD),
     "mask outside its box": Kind(STOPS, "one of them is of another object", _AS_CROWD),
     "mask that cannot be decoded": Kind(STOPS, "its run lengths are broken", _AS_CROWD),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minirnn.data.images import (
+from minirnn.images import (
     SWAPS_SIDES,
     UPRIGHT,
     UnusableImage,

@@ -220,6 +220,7 @@ MENDS: dict[str, Mend] = {
     "box outside the image": box_of_mask,
     "annotation without a mask": as_crowd,
     "mask of unknown form": only_useful_polygons,
+    "mask of no area": as_crowd,
     "mask that does not fit the image": as_crowd,
     "mask outside its box": as_crowd,
     "mask that cannot be decoded": as_crowd,

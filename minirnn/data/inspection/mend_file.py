@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from minirnn.data.annotations import is_id
-from minirnn.data.images import path_inside
 from minirnn.data.inspection import mend
 from minirnn.data.inspection.categories import key_of
 from minirnn.data.inspection.kinds import HARMS, STOPS, kind_of
@@ -15,6 +14,7 @@ from minirnn.data.inspection.looks import look_at
 from minirnn.data.inspection.split import Split
 from minirnn.data.problems import Problem
 from minirnn.errors import InputError
+from minirnn.images import path_inside
 
 
 @dataclass(frozen=True)

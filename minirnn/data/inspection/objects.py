@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minirnn.boxes import iou
-from minirnn.data.annotations import corners_of_box
+from minirnn.data.annotations import corners_of_box, is_line
 from minirnn.masks import boxes_of_masks, decode, polygons_to_mask, rle, segmentation_to_rle
 
 #: So far over the border, in pixels, annotators may be without being told.
@@ -143,14 +143,9 @@ def _fault(points: np.ndarray, height: int, width: int) -> tuple[str, str]:
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         place = _place(np.array([left, top, right, bottom]))
         return "polygon outside the image", f"it covers {place}; the image is {width} x {height}"
-    if (right - left) * (bottom - top) < _NO_AREA or _is_line(points):
+    if (right - left) * (bottom - top) < _NO_AREA or is_line(points):
         return "polygon of no area", f"its {len(points)} points are on one line, or in one place"
     return "", ""
-
-
-def _is_line(points: np.ndarray) -> bool:
-    """Whether all points are within a hundredth of a pixel of one line."""
-    return bool(np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[1] < 0.01)
 
 
 def useless(polygon: Sequence[float], height: int, width: int) -> bool:

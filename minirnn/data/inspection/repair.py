@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minirnn.data.images import path_inside
 from minirnn.data.inspection.inspect import inspect
 from minirnn.data.inspection.mend_file import Change, FileMender, one_each
 from minirnn.data.inspection.split import Inspection, Split
@@ -22,6 +21,7 @@ from minirnn.data.new_set import new_folder
 from minirnn.data.problems import Problem
 from minirnn.errors import InputError
 from minirnn.files import write_whole
+from minirnn.images import path_inside
 from minirnn.progress import Bar
 
 _ROUNDS = 8  # three do for anything that was tried

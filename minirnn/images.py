@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -31,6 +32,11 @@ SWAPS_SIDES = (5, 6, 7, 8)
 DEPTHS = (8, 10, 12, 14, 16)
 _TIFF_BITS, _TIFF_MOST = 258, 281  # tags: bits of a value, and the largest value that there may be
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+#: A file of some kilobytes can unfold into gigabytes. A picture of more pixels than this has to have a byte
+#: for so many of them at least; a photograph has ten times as many bytes.
+_LARGE = 20_000_000
+_PIXELS_A_BYTE = 500
 
 
 class UnusableImage(InputError):
@@ -78,6 +84,39 @@ def read_image(path: str | os.PathLike, *, size: tuple[int, int] | None = None) 
     return np.array(picture)
 
 
+def pictures_of(images: Iterable[Any]) -> list[Any]:
+    """What a person hands in as images, as arrays: paths and Pillow's images are turned into such.
+
+    Args:
+        images: each the path of a file (text or a `Path`), an image of Pillow's, or anything else, which
+            is handed back as it is: whether that is an (H, W, 3) uint8 array is for others to say.
+
+    Raises:
+        InputError: a file or image cannot be read, see `read_image`; names the file, or the image by its
+            number. Or images is one of them, and no list.
+    """
+    if isinstance(images, str | os.PathLike | Image.Image):
+        raise InputError(
+            f"images is {images!r}; it should be a list of images, for example [image]"
+        )
+    return [_picture_of(image, f"image {index}") for index, image in enumerate(images)]
+
+
+def _picture_of(image: Any, name: str) -> Any:
+    if isinstance(image, str | os.PathLike):
+        return read_image(image)
+    if not isinstance(image, Image.Image):
+        return image
+    try:
+        turn = turn_of(image, name, None)
+        picture = to_rgb(image, name)
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # Pillow reads the file only now, and it may be broken
+        raise UnusableImage("broken image", f"{name}: not a readable image: {error}") from error
+    return np.array(picture if turn is None else picture.transpose(turn))
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
     """The file as Pillow sees it. Whatever goes wrong inside is told in our words.
@@ -87,6 +126,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     """
     try:
         with _open(path) as image:
+            _check_packing(image, path)
             yield image
     except (InputError, MemoryError):
         raise
@@ -99,6 +139,17 @@ def opened(path: Path) -> Iterator[Image.Image]:
         ) from error
     except Exception as error:  # Pillow's readers raise a dozen types for broken files
         raise UnusableImage("broken image", f"{path}: not a readable image: {error}") from error
+
+
+def _check_packing(image: Image.Image, path: Path) -> None:
+    """Refuse a picture that is far larger than what is stored of it, before it is unfolded."""
+    pixels, stored = image.width * image.height, os.stat(path).st_size
+    if pixels > _LARGE and pixels > _PIXELS_A_BYTE * stored:
+        raise UnusableImage(
+            "image that is too large for its file",
+            f"{path}: {stored} bytes that unfold into {image.width} x {image.height} pixels; no "
+            "photograph is packed so well. If it is meant, save it smaller",
+        )
 
 
 def _open(path: Path) -> Image.Image:
@@ -142,7 +193,9 @@ def image_size(path: str | os.PathLike) -> tuple[int, int]:
         return (image.width, image.height) if swapped else (image.height, image.width)
 
 
-def turn_of(image: Image.Image, path: Path, size: tuple[int, int] | None) -> Image.Transpose | None:
+def turn_of(
+    image: Image.Image, name: str | os.PathLike, size: tuple[int, int] | None
+) -> Image.Transpose | None:
     """The transposition to make, from EXIF and from the size that is wanted.
 
     Raises:
@@ -156,7 +209,7 @@ def turn_of(image: Image.Image, path: Path, size: tuple[int, int] | None) -> Ima
         return None
     raise UnusableImage(
         "image of another size",
-        f"{path}: the image is {upright[1]} x {upright[0]} pixels (width x height); "
+        f"{name}: the image is {upright[1]} x {upright[0]} pixels (width x height); "
         f"it should be {size[1]} x {size[0]}",
     )
 
@@ -200,7 +253,7 @@ def deep_grey(image: Image.Image) -> np.ndarray | None:
     return None
 
 
-def to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def to_rgb(image: Image.Image, name: str | os.PathLike) -> Image.Image:
     """Whatever the image holds as 8 bits of red, green and blue.
 
     Raises:
@@ -213,7 +266,7 @@ def to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode in ("I", "F"):
         raise UnusableImage(
             "image of 32-bit pixels",
-            f"{path}: the image has 32-bit pixels (mode {image.mode!r}) of unknown range; "
+            f"{name}: the image has 32-bit pixels (mode {image.mode!r}) of unknown range; "
             "it should have 8 or 16 bits per channel",
         )
     if image.has_transparency_data:
