@@ -124,6 +124,17 @@ def test_deeply_nested_keys_do_not_crash_the_interpreter():
         read_pickle(io.BytesIO(nested), {})
 
 
+def test_a_list_that_is_copied_again_and_again_takes_no_memory():
+    """`torch.Size` of one long list, three hundred times: each call would copy it."""
+    numbers = b"K\x01" * 10_000
+    size = b"ctorch\nSize\nq\x01(" + b"](" + numbers + b"eq\x02"
+    many = size + b"h\x01h\x02\x85R" * 300 + b"t."
+    with pytest.raises(InputError, match="copies the same things again and again"):
+        read_pickle(io.BytesIO(b"\x80\x02" + many), {"torch.Size": tuple})
+    once = b"\x80\x02" + size + b"h\x01h\x02\x85R" + b"t."
+    assert len(read_pickle(io.BytesIO(once), {"torch.Size": tuple})[-1]) == 10_000
+
+
 def test_huge_memo_index_takes_no_memory():
     assert read_pickle(io.BytesIO(b"\x80\x02Nr\xff\xff\xff\x7f."), {}) is None
 

@@ -7,6 +7,7 @@ import functools
 import io
 import pickle
 import tempfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -132,6 +133,8 @@ def test_numbers_of_a_machine_with_the_other_byte_order(tmp_path):
     array = read_torch_file(path)[0]["w"]
     assert array.tolist() == values.tolist()
     assert array.dtype == np.float32
+    garbage = zip_file(description, {"0": values.tobytes()}, byteorder=b"garbage")
+    refused(path, garbage, "its byte order is b'garbage'; it should be little or big")
 
 
 # ------------------------------------------------------------------ refused
@@ -199,7 +202,10 @@ BAD_TENSORS = {
     "negative stride": (tensor(storage("0", 4), 3, (4,), (-1,)), "negative"),
     "negative size": (tensor(storage("0", 4), 0, (-4,), (1,)), "negative"),
     "more strides than sizes": (tensor(storage("0", 4), 0, (4,), (1, 1)), "cannot be"),
-    "absurd size": (tensor(storage("0", 4), 0, (2**31 - 1,) * 4, (0,) * 4), "cannot be"),
+    "absurd size": (
+        tensor(storage("0", 4), 0, (2**31 - 1,) * 4, (0,) * 4),
+        "bytes describe tensors of",
+    ),
     "no storage": (tensor(text("0"), 0, (4,), (1,)), "cannot be"),
     "unknown kind": (tensor(storage("0", 4, "FancyStorage"), 0, (4,), (1,)), "FancyStorage"),
     "storage that is not there": (
@@ -216,6 +222,45 @@ BAD_TENSORS = {
 def test_impossible_tensors_are_refused(build, name, tmp_path):
     code, match = BAD_TENSORS[name]
     refused(tmp_path / "bad.pth", build(state({"w": code}), {"0": bytes(16)}), match)
+
+
+def many_axes(count):
+    sizes = tuple(1 for _ in range(count))
+    return state({"w": tensor(storage("0", 4), 0, sizes, sizes)})
+
+
+@pytest.mark.parametrize("build", [zip_file, stream_file], ids=FORMATS)
+def test_a_small_file_takes_no_large_memory(build, tmp_path):
+    """A number that stands in many places, by a stride of 0: what the file may say has a bound."""
+    for count, repeated in [(1 << 30, 1), (1 << 20, 3)]:
+        shared = {f"w{i}": tensor(storage("0", 4), 0, (count,), (0,)) for i in range(repeated)}
+        tracemalloc.start()
+        message = rf"bytes describe tensors of {count * repeated} numbers"
+        refused(tmp_path / "bad.pth", build(state(shared), {"0": bytes(16)}), message)
+        assert tracemalloc.get_traced_memory()[1] < 1e6
+        tracemalloc.stop()
+    refused(tmp_path / "bad.pth", build(many_axes(9), {"0": bytes(16)}), "a tensor that cannot be")
+    (tmp_path / "good.pth").write_bytes(build(many_axes(5), {"0": bytes(16)}))
+    assert read_torch_file(tmp_path / "good.pth")[0]["w"].shape == (1,) * 5
+
+
+def test_parts_of_a_zip_that_lie_over_each_other(tmp_path):
+    """Many names for the same bytes: each part is whole, and all together are more than the file."""
+    parts = {str(i): bytes(100_000) for i in range(3)}
+    tensors = {f"w{i}": tensor(storage(str(i), 25_000), 0, (1,), (1,)) for i in range(3)}
+    good = zip_file(state(tensors), parts)
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        archive.infolist()
+        central = good[archive.start_dir :]
+        first, *others = (i for i in archive.infolist() if "/data/" in i.filename)
+    for other in others:  # they all begin where the first does
+        place = central.index(other.filename.encode()) - 4
+        offset = first.header_offset.to_bytes(4, "little")
+        central = central[:place] + offset + central[place + 4 :]
+    kept = good[: first.header_offset + 100_200]
+    end = central.rindex(b"PK\x05\x06") + 16
+    central = central[:end] + len(kept).to_bytes(4, "little") + central[end + 4 :]
+    refused(tmp_path / "bad.pth", kept + central, "its parts are larger than the file")
 
 
 @pytest.mark.parametrize("build", [zip_file, stream_file], ids=FORMATS)

@@ -67,6 +67,10 @@ def mapping(pairs: Any = ()) -> dict[Any, Any]:
     return result
 
 
+#: Items that may be handed over beyond those that were made.
+_SPARE = 1000
+
+
 class _Machine:
     """The stack, the stacks below the open marks, and the memo."""
 
@@ -76,9 +80,12 @@ class _Machine:
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.steps = 0
+        self.handed_over = 0
 
     def step(self, name: str, argument: Any) -> None:
         """Carry out one instruction."""
+        self.steps += 1
         stack = self.stack
         match name:
             case "PROTO" | "FRAME":
@@ -184,6 +191,11 @@ class _Machine:
         function = self.allowed.get(what.name) if isinstance(what, Named) else None
         if function is None:
             raise InputError("its pickle calls something that is no function: refused")
+        # A function copies what it is handed, and the same list can be handed over again and again. Each
+        # item took an instruction to make, so that honest pickles hand over no more than they have made.
+        self.handed_over += sum(len(a) for a in arguments if isinstance(a, (list, tuple, dict)))
+        if self.handed_over > 2 * self.steps + _SPARE:
+            raise InputError("its pickle copies the same things again and again")
         return function(*arguments)
 
 

@@ -48,6 +48,14 @@ STORAGES = {
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 
+#: A tensor can say that one number stands in many places (a stride of 0), and many tensors that they are
+#: the same one: a file of some bytes can describe any number of numbers. It may describe as many as it has
+#: bytes, and these beside them.
+_SPARE = 1 << 20
+_MOST_AXES = 8
+_LONGEST_AXIS = 1 << 40
+
+
 @dataclass(frozen=True, slots=True)
 class Storage:
     """A row of numbers outside the pickle: its key, and the dtype and count of its numbers."""
@@ -74,6 +82,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Ten
         raise InputError("its pickle describes a tensor that cannot be")
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise InputError("its pickle describes a tensor with a negative or fractional size")
+    if len(shape) > _MOST_AXES or max(numbers) > _LONGEST_AXIS:
+        raise InputError("its pickle describes a tensor that cannot be")
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
     if math.prod(shape) and last >= storage.count:
         raise InputError("its pickle describes a tensor that reaches beyond its numbers")
@@ -132,6 +142,9 @@ def read_torch_file(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
         data = path.read_bytes()
         tree, numbers_of = _open_zip(data) if data[:2] == b"PK" else _open_stream(data)
         tensors = _state(tree)
+        described = sum(math.prod(tensor.shape) for tensor in tensors.values())
+        if described > len(data) + _SPARE:
+            raise InputError(f"its {len(data)} bytes describe tensors of {described} numbers")
         rows: dict[Storage, np.ndarray] = {}
         arrays = {}
         for name, tensor in tensors.items():
@@ -155,6 +168,9 @@ def _open_zip(data: bytes) -> tuple[Any, NumbersOf]:
         names = {info.filename: info for info in archive.infolist()}
     except Exception as error:  # zipfile raises almost anything on damaged bytes
         raise InputError(f"its zip archive is cut short or damaged ({error})") from error
+    # Parts may lie over each other, so that a small file holds a lot.
+    if sum(info.file_size for info in names.values()) > len(data):
+        raise InputError("its parts are larger than the file")
     roots = [name.removesuffix("data.pkl") for name in names if name.count("/") == 1]
     roots = [root for root in roots if f"{root}data.pkl" in names]
     if any(name.endswith("/constants.pkl") for name in names):
@@ -177,9 +193,11 @@ def _open_zip(data: bytes) -> tuple[Any, NumbersOf]:
         except Exception as error:
             raise InputError(f"its part {name} is damaged ({error})") from error
 
-    big = root + "byteorder" in names and member("byteorder").strip() == b"big"
+    order = member("byteorder").strip() if root + "byteorder" in names else b"little"
+    if order not in (b"little", b"big"):
+        raise InputError(f"its byte order is {order[:20]!r}; it should be little or big")
     tree = read_pickle(io.BytesIO(member("data.pkl")), ALLOWED, _storage)
-    return tree, lambda storage: (member(f"data/{storage.key}"), ">" if big else "<")
+    return tree, lambda storage: (member(f"data/{storage.key}"), ">" if order == b"big" else "<")
 
 
 def _open_stream(data: bytes) -> tuple[Any, NumbersOf]:
