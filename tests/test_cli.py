@@ -534,7 +534,7 @@ def test_predict_writes_picture_and_json(shapes, weights, tmp_path):
         *("predict", photo, "--weights", weights, "--out", out, "--score", 0.01, "--json")
     )
     report = json.loads((out / "000001.detections.json").read_text())
-    assert json.loads(result.out) == {"photos": [report], "skipped": 0}
+    assert json.loads(result.out) == {"photos": [report], "skipped": 0, "failed": []}
     assert (report["height"], report["width"]) == (64, 64)
     assert report["detections"]
     for found in report["detections"]:
@@ -614,9 +614,9 @@ def test_predict_a_broken_photo_is_named_and_can_be_skipped(shapes, weights, tmp
     good = shapes / "val/000001.jpg"
     arguments = ["predict", good, broken, good, "--weights", weights, "--out", tmp_path / "out"]
     fail(1, "broken.jpg: not a readable image", *arguments)
-    assert (tmp_path / "out/000001.detections.json").is_file()  # what came before is not lost
+    assert (tmp_path / "out/000001-2.detections.json").is_file()  # nor what comes after
     result = succeed(*arguments, "--skip-invalid")
-    assert "1 of 3 photos could not be read" in result.out
+    assert "1 of 3 photos could not be used" in result.out
     fail(1, "nowhere.jpg", "predict", tmp_path / "nowhere.jpg", "--weights", weights)
     fail(2, "Missing argument", "predict", "--weights", weights)
 

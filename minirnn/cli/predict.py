@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minirnn.cli.datasets import proposals_wanted
-from minirnn.cli.networks import load_network, skeleton_of
+from minirnn.cli.networks import load_network
 from minirnn.cli.options import (
     FILE,
     FOLDER,
     Share,
+    check_folders,
     device_option,
     json_option,
     print_json,
@@ -23,13 +23,11 @@ from minirnn.cli.options import (
     reporter,
     set_option,
 )
+from minirnn.cli.photos import find_photos
 from minirnn.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from minirnn.data import Detections
-    from minirnn.models import RCNN
+    from minirnn.evaluation import PhotoResults
 
 
 @click.command(short_help="Draw what a network finds in photographs.")
@@ -50,8 +48,43 @@ if TYPE_CHECKING:
     show_default=True,
     help="Leave out what the network is less sure of.",
 )
+@click.option("--recursive", is_flag=True, help="Also look in the folders inside of a folder.")
 @click.option(
-    "--skip-invalid", is_flag=True, help="Go on when a photo cannot be read, and count such photos."
+    "--frames",
+    is_flag=True,
+    help="The photos are frames of a video: each picture gets the frame's own name, and each category "
+    "one colour.",
+)
+@click.option(
+    "--gif",
+    type=FILE,
+    metavar="FILE",
+    help="Also write all pictures as one moving picture, ten a second.",
+)
+@click.option("--crops", type=FOLDER, metavar="DIR", help="Also cut out each box, as a PNG.")
+@click.option(
+    "--cutouts",
+    type=FOLDER,
+    metavar="DIR",
+    help="Also cut out each object along its mask, as a PNG with a transparent background.",
+)
+@click.option(
+    "--coco",
+    type=FILE,
+    metavar="FILE",
+    help="Also write all detections as one COCO results file (to measure AP, with --score 0.05).",
+)
+@click.option(
+    "--annotations",
+    type=FILE,
+    metavar="FILE",
+    help="With --coco: the annotation file that says which photo, by its name, has which id.  "
+    "[default: numbers from 1, told in a second file]",
+)
+@click.option(
+    "--skip-invalid",
+    is_flag=True,
+    help="End with 0 even when photos could not be read (they are passed over and named anyway).",
 )
 @proposals_option
 @device_option
@@ -62,107 +95,121 @@ def predict(
     weights: Path,
     out: Path,
     score: float,
+    recursive: bool,
+    frames: bool,
+    gif: Path | None,
+    crops: Path | None,
+    cutouts: Path | None,
+    coco: Path | None,
+    annotations: Path | None,
     skip_invalid: bool,
     proposals: Path | None,
     device: str,
     overrides: dict[str, Any],
     as_json: bool,
 ) -> None:
-    """Find the objects in photographs.
+    """Find the objects in photographs: files, folders of them, or patterns as '*.jpg'.
 
     \b
         minirnn predict photo.jpg --weights runs/first/checkpoint.safetensors
+        minirnn predict holiday/ --recursive --weights … --crops crops --coco results.json
 
     For photo.jpg this writes photo.detections.png, the picture with boxes, names, scores and masks,
     and photo.detections.json, the same as data: for each object category, score, bbox (x, y, width,
     height in pixels), segmentation (the mask as COCO's run lengths) and keypoints (x, y and a score for
     each, joined by lines in the picture), as far as the network has such heads.
-    """
-    from minirnn.data import read_image
-    from minirnn.data.proposals import read_proposals
-    from minirnn.files import write_whole
 
+    A photo that cannot be read is passed over; at the end it is named, and the exit code is 1.
+    """
+    from minirnn.cli.prediction import Predictor
+    from minirnn.data.proposals import read_proposals
+    from minirnn.evaluation import PhotoResults
+    from minirnn.progress import Bar
+
+    if annotations is not None and coco is None:
+        raise click.UsageError("--annotations needs --coco")
+    check_folders(gif)
     say = reporter(as_json)
+    folders = [folder for folder in (out, crops, cutouts) if folder is not None]
+    found = find_photos(photos, recursive=recursive, leave_out=folders)
     model = load_network(weights, overrides, device)
     proposals_wanted(proposals, model)
-    given = read_proposals(proposals) if proposals else None
-    out.mkdir(parents=True, exist_ok=True)
-    reports, skipped = [], 0
-    for photo, name in zip(photos, _names(photos), strict=True):
-        try:
-            image = read_image(photo)
-        except InputError as error:
-            if not skip_invalid:
-                raise
-            say(f"skipped: {error}")
-            skipped += 1
-            continue
-        (detections,) = model.predict(
-            [image],
-            proposals=None if given is None else [given.of(photo.name)],
-            score_threshold=score,
-        )
-        report = _report(photo, image, detections, model)
-        report["picture"] = str(out / f"{name}.detections.png")
-        write_whole(out / f"{name}.detections.png", _picture(image, detections, model))
-        text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-        write_whole(out / f"{name}.detections.json", text)
-        reports.append(report)
-        counted = Counter(found["category"] for found in report["detections"])
-        what = ", ".join(f"{count} {category}" for category, count in counted.most_common())
-        say(f"{photo}: {what or 'nothing'} ({report['picture']})")
-    if skipped:
-        say(f"{skipped} of {len(photos)} photos could not be read")
-    if as_json:
-        print_json({"photos": reports, "skipped": skipped})
-
-
-def _names(photos: tuple[Path, ...]) -> list[str]:
-    """A name for each photo's results; a second photo.jpg from another folder is photo-2."""
-    used: Counter[str] = Counter()
-    taken: set[str] = set()
-    names = []
-    for photo in photos:
-        name = photo.stem
-        while name in taken or not name:
-            used[photo.stem] += 1
-            name = f"{photo.stem}-{used[photo.stem] + 1}"
-        taken.add(name)
-        names.append(name)
-    return names
-
-
-def _report(photo: Path, image: np.ndarray, detections: Detections, model: RCNN) -> dict[str, Any]:
-    """What was found, ready for JSON."""
-    from minirnn.evaluation import to_results
-
-    ids = {label: number for label, (number, _) in enumerate(model.categories, start=1)}
-    results = to_results(detections, 0, ids)
-    for result, label in zip(results, detections.labels, strict=True):
-        del result["image_id"]  # there is no data set here
-        _, result["category"] = model.categories[int(label) - 1]
-    height, width = image.shape[:2]
-    return {"photo": str(photo), "height": height, "width": width, "detections": results}
-
-
-def _picture(image: np.ndarray, detections: Detections, model: RCNN) -> bytes:
-    """The photo with what was found, as a PNG."""
-    from PIL import Image
-
-    from minirnn.draw import draw_instances
-    from minirnn.draw.detections import every_point
-
-    names = [name for _, name in model.categories]
-    picture = draw_instances(
-        image,
-        detections.boxes,
-        detections.labels,
-        detections.scores,
-        detections.masks,
-        names,
-        keypoints=every_point(detections.keypoints),
-        skeleton=skeleton_of([detections]),
+    collected = PhotoResults(model.categories, annotations)
+    predictor = Predictor(
+        model,
+        score=score,
+        proposals=read_proposals(proposals) if proposals else None,
+        out=out,
+        frames=frames,
+        crops=crops,
+        cutouts=cutouts,
     )
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG")
-    return file.getvalue()
+    predictor.check_places(found, also=[path for path in (gif, coco) if path], keep=[annotations])
+
+    reports: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    one = len(found) == 1
+    with Bar(
+        total=len(found), unit=" photos", desc="finding", disable=True if one else None
+    ) as bar:
+
+        def tell(text: str) -> None:
+            with Bar.external_write_mode(file=sys.stderr):  # the bar makes room for the line
+                say(text)
+
+        for photo in found:
+            try:
+                report, results = predictor(photo)
+                collected.add(photo.path, (report["height"], report["width"]), results)
+            except (InputError, MemoryError) as error:
+                problem = str(error) or "too little memory for this picture"
+                problem = problem if str(photo.path) in problem else f"{photo.path}: {problem}"
+                failed.append({"photo": str(photo.path), "error": problem})
+                if not one:
+                    tell(f"passed over: {problem}")
+            else:
+                reports.append(report)
+                tell(f"{photo.path}: {_in_words(report)} ({report['picture']})")
+            bar.update()
+    if gif is not None and reports:
+        from minirnn.cli.animation import write_gif
+
+        write_gif(gif, [Path(report["picture"]) for report in reports])
+        say(f"all of them, moving: {gif}")
+    if coco is not None and reports:
+        _write_coco(collected, coco, annotations, say)
+    if as_json:
+        print_json({"photos": reports, "skipped": len(failed), "failed": failed})
+    if failed:
+        errors = [each["error"] for each in failed]
+        message = "\n  ".join([f"{len(failed)} of {len(found)} photos could not be used:", *errors])
+        if not skip_invalid:
+            raise InputError(errors[0] if one else message)
+        say(message)
+
+
+def _in_words(report: dict[str, Any]) -> str:
+    counted = Counter(found["category"] for found in report["detections"])
+    return ", ".join(f"{count} {name}" for name, count in counted.most_common()) or "nothing"
+
+
+def _write_coco(collected: PhotoResults, path: Path, annotations: Path | None, say: Any) -> None:
+    """Write the results file, and say what a person should know of it."""
+    beside = collected.write(path)
+    say(f"{len(collected.rows)} detections: {path}")
+    if not collected.rows:
+        say(f"{path} has one row of no category, since pycocotools cannot load an empty list")
+    if beside is not None:
+        say(f"which photo has which id: {beside}")
+    if collected.strangers:
+        names = ", ".join(str(photo) for photo in collected.strangers[:5])
+        more = len(collected.strangers) - 5
+        say(
+            f"{len(collected.strangers)} photos are not in {annotations}, so not in {path.name}: "
+            f"{names}{f' and {more} more' if more > 0 else ''}"
+        )
+    if collected.unknown:
+        say(
+            f"detections of {', '.join(sorted(collected.unknown))} are left out of {path.name}: "
+            f"{annotations} has no such categories"
+        )

@@ -5,10 +5,12 @@ numbers from scratch, to be read.
 """
 
 from minirnn.evaluation.coco import Evaluation, category_table, evaluate_results, summary_table
+from minirnn.evaluation.photo_results import PhotoResults
 from minirnn.evaluation.results import to_results, write_results
 
 __all__ = [
     "Evaluation",
+    "PhotoResults",
     "category_table",
     "evaluate_results",
     "summary_table",

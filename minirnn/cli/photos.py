@@ -1,0 +1,111 @@
+"""Which photographs a command line means: files, folders and patterns, in the order that one expects."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minirnn.errors import InputError
+
+#: How files of the formats end that `minirnn.images` reads. In a folder, all else is passed over.
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+#: What `minirnn predict` writes must not be its own input when it looks at the folder again.
+DRAWN = ".detections.png"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One photograph.
+
+    Attributes:
+        path: the file.
+        inside: its path inside of the folder that was named, or the name of a file that was.
+        name: of its results, unlike any other photo's: `inside` without its ending.
+    """
+
+    path: Path
+    inside: Path
+    name: str
+
+
+def find_photos(
+    arguments: Sequence[Path], *, recursive: bool = False, leave_out: Collection[Path] = ()
+) -> list[Photo]:
+    """The photographs that are meant, each argument's in turn, a folder's in natural order.
+
+    Args:
+        arguments: files, also such as are not there (who opens them says so); folders; and patterns as
+            of a shell (`clip/*.png`, `**/*.jpg`), for shells that do not replace them themselves.
+        recursive: look in the folders inside of folders, too.
+        leave_out: folders for results, which are no photographs.
+
+    Raises:
+        InputError: a folder has no photographs, or a pattern fits none.
+    """
+    results = {folder.resolve() for folder in leave_out}
+    found: list[tuple[Path, Path]] = []
+    for argument in arguments:
+        if argument.is_dir():
+            inside = _in_folder(argument, recursive, results)
+            found += [(path, path.relative_to(argument)) for path in inside]
+        elif not argument.exists() and glob.has_magic(str(argument)):
+            paths = [Path(path) for path in glob.glob(str(argument), recursive=True)]
+            fitting = sorted((path for path in paths if path.is_file()), key=natural)
+            if not fitting:
+                raise InputError(f"{argument}: no file fits this pattern")
+            found += [(path, Path(path.name)) for path in fitting]
+        else:
+            found.append((argument, Path(argument.name)))
+    names = _names([inside for _, inside in found])
+    return [Photo(*each, name) for each, name in zip(found, names, strict=True)]
+
+
+def natural(path: Path) -> list[str | int]:
+    """What to sort by so that frame 10 comes after frame 9."""
+    parts = re.split(r"([0-9]+)", str(path).lower())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)]
+
+
+def _in_folder(folder: Path, recursive: bool, results: Collection[Path]) -> list[Path]:
+    paths = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and (Path(place) / name).resolve() not in results
+        ]
+        paths += [Path(place) / name for name in files if _is_photo(name)]
+        if not recursive:
+            break
+    if not paths:
+        hint = "" if recursive else "; --recursive also looks in the folders inside of it"
+        raise InputError(
+            f"{folder}: there are no photographs in this folder ({', '.join(ENDINGS)}){hint}"
+        )
+    return sorted(paths, key=natural)
+
+
+def _is_photo(name: str) -> bool:
+    # Names that begin with a dot are hidden: a Mac leaves "._photo.jpg" beside a photo, which is none.
+    return name.lower().endswith(ENDINGS) and not name.startswith(".") and not name.endswith(DRAWN)
+
+
+def _names(files: Iterable[Path]) -> list[str]:
+    """A name for each photo's results; a second photo.jpg from another folder is photo-2."""
+    used: Counter[str] = Counter()
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        own = str(file.with_suffix("")) if file.name else file.name
+        name = own
+        while name in taken or not name:
+            used[own] += 1
+            name = f"{own}-{used[own] + 1}"
+        taken.add(name)
+        names.append(name)
+    return names

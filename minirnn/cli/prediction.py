@@ -1,0 +1,164 @@
+"""What `minirnn predict` does with one photo: find, draw, cut out, write."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from minirnn.cli.networks import skeleton_of
+from minirnn.cli.photos import DRAWN, Photo
+from minirnn.data import Detections, read_image
+from minirnn.data.proposals import Proposals
+from minirnn.draw import draw_instances
+from minirnn.draw.cutouts import crop, cutout
+from minirnn.draw.detections import every_point
+from minirnn.draw.palette import PALETTE
+from minirnn.errors import InputError
+from minirnn.evaluation import to_results
+from minirnn.files import write_whole
+from minirnn.models import RCNN
+
+
+class Predictor:
+    """Called with a photo, writes what the network finds in it.
+
+    Args:
+        model: the network.
+        score: least score of a detection.
+        proposals: of each photo by its file name, for a network that takes given ones.
+        out: the folder for pictures and data.
+        frames: pictures get the photos' own names, and each category one colour.
+        crops: folder for boxes that are cut out, or None.
+        cutouts: folder for objects that are cut out along their masks, or None.
+
+    Raises:
+        InputError: cutouts of a network without masks.
+    """
+
+    def __init__(
+        self,
+        model: RCNN,
+        *,
+        score: float,
+        proposals: Proposals | None = None,
+        out: Path,
+        frames: bool = False,
+        crops: Path | None = None,
+        cutouts: Path | None = None,
+    ) -> None:
+        if cutouts is not None and "masks" not in model.finds:
+            raise InputError("--cutouts: this network finds no masks; --crops cuts out its boxes")
+        self._model = model
+        self._score = score
+        self._proposals = proposals
+        self._out, self._frames, self._crops, self._cutouts = out, frames, crops, cutouts
+
+    def check_places(
+        self, photos: Sequence[Photo], also: Iterable[Path], keep: Iterable[Path | None]
+    ) -> None:
+        """Refuse to write over a photo, or over another file that is read.
+
+        Args:
+            photos: all that there are.
+            also: further files that will be written.
+            keep: further files that are read; None for none.
+
+        Raises:
+            InputError: names the file that would be lost.
+        """
+        read = {path.resolve() for path in [*(p.path for p in photos), *keep] if path is not None}
+        for path in [*also, *(path for photo in photos for path in self._places(photo))]:
+            if path.resolve() in read:
+                raise InputError(f"{path} is read, and would be written over; choose another place")
+
+    def __call__(self, photo: Photo) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Find, draw and write.
+
+        Returns:
+            The report, as it stands in the photo's JSON file; and the detections in COCO's format, with
+            the network's category ids.
+
+        Raises:
+            InputError: the photo cannot be read, or has no proposals; names it.
+        """
+        image = read_image(photo.path)
+        given = None if self._proposals is None else [self._proposals.of(photo.path.name)]
+        (found,) = self._model.predict([image], proposals=given, score_threshold=self._score)
+        ids = {label: number for label, (number, _) in enumerate(self._model.categories, start=1)}
+        results = to_results(found, 0, ids)
+        rows = [dict(row) for row in results]
+        for row, label in zip(rows, found.labels, strict=True):
+            del row["image_id"]  # there is no data set here
+            _, row["category"] = self._model.categories[int(label) - 1]
+        self._cut(photo, image, found, rows)
+        picture, data = self._places(photo)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(picture, _encoded(self._drawn(image, found), picture))
+        report = {
+            "photo": str(photo.path),
+            "height": image.shape[0],
+            "width": image.shape[1],
+            "detections": rows,
+            "picture": str(picture),
+        }
+        write_whole(data, json.dumps(report, indent=2, allow_nan=False) + "\n")
+        return report, results
+
+    def _places(self, photo: Photo) -> tuple[Path, Path]:
+        """Where a photo's picture and its data go."""
+        picture = (
+            f"{photo.name}{photo.path.suffix or '.png'}" if self._frames else photo.name + DRAWN
+        )
+        return self._out / picture, self._out / f"{photo.name}.detections.json"
+
+    def _drawn(self, image: np.ndarray, found: Detections) -> np.ndarray:
+        """The photo with what was found."""
+        colours = None
+        if self._frames:  # from frame to frame, the same object should keep its colour
+            colours = [PALETTE[(int(label) - 1) % len(PALETTE)] for label in found.labels]
+        return draw_instances(
+            image,
+            found.boxes,
+            found.labels,
+            found.scores,
+            found.masks,
+            [name for _, name in self._model.categories],
+            keypoints=every_point(found.keypoints),
+            skeleton=skeleton_of([found]),
+            colours=colours,
+        )
+
+    def _cut(
+        self, photo: Photo, image: np.ndarray, found: Detections, rows: list[dict[str, Any]]
+    ) -> None:
+        """Write each object on its own, and note in its row where it is."""
+        for number, (row, box) in enumerate(zip(rows, found.boxes, strict=True), start=1):
+            # A category's name is somebody else's text, and not every text can be a file's name.
+            name = re.sub(r"[^\w-]+", "_", row["category"])[:40]
+            place = f"{photo.name}.{number:02d}.{name}.png"
+            if self._crops is not None:
+                row["crop"] = _write_png(self._crops / place, crop(image, box))
+            if self._cutouts is not None and found.masks is not None:
+                pixels = cutout(image, box, found.masks[number - 1])
+                row["cutout"] = _write_png(self._cutouts / place, pixels)
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, _encoded(pixels, path))
+    return str(path)
+
+
+def _encoded(pixels: np.ndarray, path: Path) -> bytes:
+    """A picture in the format that its name asks for."""
+    kind = Image.registered_extensions().get(path.suffix.lower(), "PNG")
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format=kind, quality=92)
+    return file.getvalue()
