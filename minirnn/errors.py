@@ -43,3 +43,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 class WorkerError(RuntimeError):
     """A helper process died, took too long, or met an error that is not the input's fault."""
+
+
+class WorkerLost(WorkerError):
+    """A helper process died or took too long: its work may well succeed in a new one."""

@@ -49,3 +49,12 @@ def bytes_bar(what: str, **settings: Any) -> Iterator[Callable[[int, int | None]
     finally:
         for bar in bars:
             bar.close()
+
+
+def tell(text: str) -> None:
+    """Tell a person something in the middle of long work, on standard error; a bar makes room for it.
+
+    Nothing is raised where nobody listens: a closed terminal is no reason to end the work.
+    """
+    with contextlib.suppress(OSError, ValueError), Bar.external_write_mode(file=sys.stderr):
+        print(text, file=sys.stderr, flush=True)

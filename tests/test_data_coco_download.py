@@ -34,10 +34,10 @@ from minirnn.data.coco_download import download_coco
 from minirnn.data.coco_fetch import ARCHIVE, HOPELESS, read_member
 from minirnn.data.coco_source import Source
 from minirnn.data.id_list import IdList, read_list
-from minirnn.data.images import check_image
 from minirnn.errors import InputError
 from minirnn.files import alone_in
 from minirnn.files.fetch import Patience
+from minirnn.images import check_image
 
 ARCHIVE_PATH = f"/annotations/{ARCHIVE}"
 

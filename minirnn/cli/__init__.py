@@ -68,10 +68,9 @@ class Commands(click.Group):
             _complain(f"{name}{error.strerror or error}")
             code = 1
         except MemoryError as error:
-            hint = "a smaller --batch-size or --set min_size=… needs less"
-            _complain(
-                f"out of memory ({error}); {hint}" if str(error) else f"out of memory; {hint}"
-            )
+            what = f"out of memory ({error})" if str(error) else "out of memory"
+            kept = "".join(f"\n{note}" for note in getattr(error, "__notes__", ()))
+            _complain(f"{what}; a smaller --batch-size or --set min_size=… needs less{kept}")
             code = 1
         except click.Abort as error:  # click's word for Ctrl-C, and for an input that ended
             if isinstance(error.__cause__, EOFError):

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from minirnn.data.images import check_image, path_inside
 from minirnn.errors import InputError
 from minirnn.files import alone_in
 from minirnn.files.fetch import PATIENT, NoNetwork, NotThere, Patience, Progress, fetch
+from minirnn.images import check_image, path_inside
 
 BASE_URL = "http://images.cocodataset.org/"
 ARCHIVE = "annotations_trainval2017.zip"

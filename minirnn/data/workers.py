@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
 
-from minirnn.errors import InputError, WorkerError
+from minirnn.errors import InputError, WorkerError, WorkerLost
 
 
 class _Failure(NamedTuple):
@@ -87,13 +87,15 @@ class WorkerPool:
 
         Raises:
             InputError: the function raised it; same message.
-            WorkerError: the function raised something else, the process died, or time is up.
+            WorkerLost: the process died, or time is up.
+            WorkerError: the function raised something else, or the process died before it had answered
+                anything: then a new one would die, too.
         """
         try:
             return future.result(timeout)
         except TimeoutError:
             self.close()
-            raise WorkerError(
+            raise WorkerLost(
                 f"{what} took longer than {timeout:g} s in a helper process, which has been ended"
             ) from None
 
@@ -165,7 +167,7 @@ class _Worker:
                 except Exception as error:
                     answer = _Failure.of(error)
             if gone is not None:
-                future.set_exception(WorkerError(self._obituary(answered)))
+                future.set_exception(self._obituary(answered))
             elif isinstance(answer, _Failure):
                 future.set_exception(answer.as_error())
             else:
@@ -179,7 +181,7 @@ class _Worker:
             return error
         return None
 
-    def _obituary(self, answered: bool) -> str:
+    def _obituary(self, answered: bool) -> WorkerError:
         self._process.join(5)
         code = self._process.exitcode
         cause = f"exit code {code}"
@@ -191,12 +193,12 @@ class _Worker:
         if code == -9:
             cause += "; the system does this when memory runs out"
         text = f"a helper process (id {self.pid}) died ({cause})"
-        if not answered:
-            text += (
-                " before its first answer; a script that uses helper processes has to start its "
-                'work under `if __name__ == "__main__":`'
-            )
-        return text
+        if answered or (code is not None and code < 0):  # it came to its work, or was killed
+            return WorkerLost(text)
+        return WorkerError(
+            f"{text} before its first answer; a script that uses helper processes has to start its "
+            'work under `if __name__ == "__main__":`'
+        )
 
 
 @contextmanager

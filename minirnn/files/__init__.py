@@ -2,10 +2,12 @@
 
 from minirnn.files.checkpoint import read_checkpoint, save_checkpoint
 from minirnn.files.folder import alone_in
+from minirnn.files.reserve import Reserve
 from minirnn.files.safetensors_file import read_safetensors, write_safetensors
 from minirnn.files.whole import remove_leftovers, replacing, write_whole
 
 __all__ = [
+    "Reserve",
     "alone_in",
     "read_checkpoint",
     "read_safetensors",

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-_ENDING = ".tmp"
+#: How the names of unfinished versions end.
+ENDING = ".tmp"
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
             nothing of the new file is left.
     """
     path = Path(path)
-    temporary = path.with_name(f"{_prefix(path)}{secrets.token_hex(4)}{_ENDING}")
+    temporary = path.with_name(f"{prefix_of(path)}{secrets.token_hex(4)}{ENDING}")
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -65,12 +66,13 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     for name in os.listdir(path.parent):
-        if name.startswith(_prefix(path)) and name.endswith(_ENDING):
+        if name.startswith(prefix_of(path)) and name.endswith(ENDING):
             with contextlib.suppress(OSError):
                 path.with_name(name).unlink()
 
 
-def _prefix(path: Path) -> str:
+def prefix_of(path: Path) -> str:
+    """How the names of a file's unfinished versions begin."""
     # Cut off: a name may have 255 bytes, and the end that is added here must fit in.
     return f".{path.name[:40]}."
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -11,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.files import write_whole
-from minirnn.progress import Bar
+from minirnn.progress import Bar, tell
+from minirnn.training.lines import Lines
 
 
 class MetricsLog:
     """A file of JSON objects, one a line, each there for others to read as soon as it is written.
+
+    See `minirnn.training.lines` for what happens on a full disk, and when somebody removes the file.
 
     What lies beyond `step` is cut off on opening, half a line at the end as well: a run that goes
     on from a checkpoint takes those steps again, and none is to stand there twice.
@@ -43,7 +45,7 @@ class MetricsLog:
                 each(record)
         if b"".join(kept) != old:
             write_whole(path, b"".join(kept))
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115
+        self._lines = Lines(path, tell)
 
     @property
     def elapsed(self) -> float:
@@ -52,18 +54,16 @@ class MetricsLog:
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record; it outlives this process from here on."""
-        self._file.write(json.dumps(record, default=_number) + "\n")
-        self._file.flush()
+        self._lines.add(json.dumps(record, default=_number))
         self.last = dict(record)
 
     def sync(self) -> None:
         """Bring all records to the disk, where they outlive a power cut."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._lines.sync()
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._lines.close()
 
 
 class Clock:

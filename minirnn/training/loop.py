@@ -21,8 +21,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
-from minirnn.files import alone_in, remove_leftovers
+from minirnn.files import Reserve, alone_in, remove_leftovers
 from minirnn.kernels import thread_count
+from minirnn.progress import tell
 from minirnn.structures import Sample
 from minirnn.training.best import BEST
 from minirnn.training.checkpoint import restore_checkpoint, save_checkpoint
@@ -31,8 +32,8 @@ from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.shares import Counts, shares_of
-from minirnn.training.stop import StopRequest
-from minirnn.training.team import Team, losses_of
+from minirnn.training.stop import StopRequest, explain_how_to_go_on
+from minirnn.training.team import Team, losses_of, twice
 from minirnn.training.witness import Witness
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -100,6 +101,11 @@ def train(
     Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) let the current step end first; a second
     one stops at once. While a run goes on, its folder is locked against others.
 
+    A run survives what happens in twelve hours: a full disk (room for the next checkpoint is held from
+    the start), a helper process that dies (a new one takes its place), an image that cannot be read any
+    longer (another takes its place, see `unreadable`), a removed metrics.jsonl; it tells of each on
+    standard error. Where it cannot go on, it says which steps are kept.
+
     Args:
         model: see `minirnn.models.RCNN`; on its device already.
         dataset: see `minirnn.data.loader.Dataset`.
@@ -141,8 +147,11 @@ def train(
     data: dict[str, Any] = {"images": len(dataset), "data": getattr(dataset, "fingerprint", None)}
     optimiser = SGD(model, settings.momentum, settings.weight_decay)
 
+    rooms = [Reserve(path, tell), Reserve(folder / BEST, tell)]
+
     def save(step: int, *, as_best: bool = False) -> None:
-        save_checkpoint(
+        write = functools.partial(
+            save_checkpoint,
             folder / BEST if as_best else path,
             model.state_dict(),
             model.config,
@@ -152,6 +161,7 @@ def train(
             optimiser_state=None if as_best else optimiser.state_dict(),
             **data,
         )
+        rooms[as_best].write(write)
 
     keep_best = functools.partial(save, as_best=True)
     with contextlib.ExitStack() as stack:
@@ -167,14 +177,20 @@ def train(
         if not resume:
             stack.enter_context(alone_in(folder))
             _clear(folder, overwrite)
-        for file in (path, folder / BEST):
+        for file in (path, folder / BEST, folder / METRICS):
             remove_leftovers(file)
+        for room in rooms:
+            stack.callback(room.close)
         if not resume:
             save(0)  # the initial weights; a disk that is full or closed shows now, not in an hour
+        if callback_every:
+            rooms[True].hold(path.stat().st_size)
         saved, whole, cause = done, True, None
 
         log = MetricsLog(folder / METRICS, done, witness.remember)
         stack.callback(log.close)
+        for room in rooms:  # let go before the log is closed: its last lines may need the room
+            stack.callback(room.close)
         stack.callback(loader.close)
         team = Team(model, processes, timeout=settings.timeout) if processes > 1 else None
         if team:
@@ -195,9 +211,11 @@ def train(
                 logging = _due(done + 1, settings.log_every, last)
                 # Losses and gradients are looked at: NumPy's warnings would only repeat our message.
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    losses, norm, counts = _gradients(
-                        model, team, optimiser, batch, done, settings, counted=logging or evaluating
+                    step = functools.partial(
+                        _gradients, model, team, optimiser, batch, done, settings
                     )
+                    counted = logging or evaluating
+                    losses, norm, counts = twice(functools.partial(step, counted=counted), team)
                     whole = False  # while the optimiser works, the weights are between two steps
                     optimiser.step(rate)
                 done, whole = done + 1, True
@@ -242,6 +260,7 @@ def train(
                     saved = done
             # Ctrl-C in a terminal reaches the loader's processes, too: their end is no news then.
             if not (stop.requested and isinstance(error, Exception) and saved == done):
+                explain_how_to_go_on(error, path, saved)
                 raise
             cause = error
 
@@ -346,7 +365,7 @@ def _loader(
     if make_loader is None:
         from minirnn.data.loader import Loader
 
-        make_loader = Loader
+        make_loader = functools.partial(Loader, unreadable=settings.unreadable)
     # A loader that somebody wrote before there was a crop is asked for one only where it is wanted.
     crop: dict[str, Any] = {"crop": settings.crop} if settings.crop < 1 else {}
     return make_loader(

@@ -13,7 +13,9 @@ SCHEDULES = ("constant", "step", "cosine")
 
 #: Settings that may change when a run is resumed: they do not enter into the steps taken so far
 #: (`steps` enters into those to come where the schedule is "cosine").
-FREE_ON_RESUME = ("steps", "checkpoint_every", "log_every", "processes", "workers", "timeout")
+FREE_ON_RESUME = (
+    *("steps", "checkpoint_every", "log_every", "processes", "workers", "timeout", "unreadable"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class TrainingSettings:
             each core (on a GPU: one). The losses stay the same but for rounding.
         workers: processes that make batches ahead of time; 0 for none.
         timeout: the longest to wait for one batch, or for the other processes' shares of it, in seconds.
+        unreadable: share of the images that may turn out to be unreadable (one at least) before the run
+            stops; each is named, and another takes its place. At 0 the first stops it.
 
     Raises:
         InputError: a value is of the wrong kind or out of range; names the field.
@@ -68,6 +72,7 @@ class TrainingSettings:
     processes: int = 1
     workers: int = 1
     timeout: float = 120.0
+    unreadable: float = 0.01
 
     def __post_init__(self) -> None:
         for name, kind in kinds_of(type(self)).items():
@@ -111,6 +116,14 @@ _LEAST = {
     "processes": (0, True),
     "workers": (0, True),
     "timeout": (0, False),
+    "unreadable": (0, True),
+}
+
+#: Largest allowed value: of shares, and of counts of which a slip of the finger would have the machine
+#: busy for ever.
+_MOST = {
+    **dict.fromkeys(("warmup_factor", "gamma", "final_fraction", "flip", "crop", "unreadable"), 1),
+    **{"batch_size": 10_000, "processes": 1_000, "workers": 1_000},
 }
 
 
@@ -119,8 +132,8 @@ def _check_range(name: str, value: Any) -> None:
         least, allowed = _LEAST[name]
         if value < least or (value == least and not allowed):
             refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
-    if name in ("warmup_factor", "gamma", "final_fraction", "flip", "crop") and value > 1:
-        refuse(name, value, "at most 1")
+    if name in _MOST and value > _MOST[name]:
+        refuse(name, value, f"at most {_MOST[name]}")
     if name == "momentum" and value >= 1:
         refuse(name, value, "less than 1")
     if name == "schedule" and value not in SCHEDULES:

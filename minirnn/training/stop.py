@@ -6,7 +6,10 @@ import contextlib
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
+
+from minirnn.errors import InputError, WorkerError
 
 #: Those that ask a program to end; Windows has no SIGHUP.
 _SIGNALS = [
@@ -50,3 +53,23 @@ class StopRequest:
         self.requested = True
         with contextlib.suppress(OSError):  # print could be in the middle of a line of its own
             os.write(2, b"\nstopping after this step; once more stops at once\n")
+
+
+def explain_how_to_go_on(error: BaseException, checkpoint: Path, step: int) -> None:
+    """Add to an error that ends a run what is kept, and how to go on; its type stays.
+
+    Args:
+        error: it is changed.
+        checkpoint: the file.
+        step: the number of steps that it holds.
+    """
+    advice = (
+        f"{checkpoint} holds the weights after {step} steps. To go on once this is mended, run the same "
+        "again with --resume (in Python: train(..., resume=True))."
+    )
+    if isinstance(error, OSError):
+        error.strerror = f"{error.strerror or error}. {advice}"
+    elif isinstance(error, InputError | WorkerError):
+        error.args = (f"{error}\n{advice}",)
+    elif isinstance(error, Exception):
+        error.add_note(advice)

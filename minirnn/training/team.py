@@ -35,15 +35,17 @@ import numpy as np
 from minirnn.autograd import Tensor
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.data.workers import WorkerPool
-from minirnn.errors import InputError
+from minirnn.errors import InputError, WorkerLost
 from minirnn.kernels import limited_to, thread_count
 from minirnn.kernels.cpu.memory import keep_freed, keeps_freed
 from minirnn.ops.arithmetic import add
+from minirnn.progress import tell
 from minirnn.record import recording
 from minirnn.structures import Target
 from minirnn.training.shares import HEARD, Counts, added, counts_of
 
 _ALIGNED = 64  # bytes: arrays begin where a cache line begins
+RENEWED = 20  # times that a run replaces processes that were lost, before it gives up
 
 
 class Team:
@@ -73,17 +75,25 @@ class Team:
                 f"processes is {processes}, but the model is on {model.device}; there it should be 1"
             )
         self._timeout = timeout
+        self._model = model
+        self._processes = processes
         self._tensors = _trained(model)
         self._threads = max(thread_count() // processes, 1)
+        self._own = _Share(model)
+        self._factors: list[dict[str, float]] = []
+        self.counts: Counts = {}
+        self._renewals = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make the memory, and start the other processes."""
+        model, processes = self._model, self._processes
         self._memory = _Memory([tensor.data for tensor in self._tensors], processes)
         self._pools: list[WorkerPool] = []
         # Also when nobody calls `close`: processes should not wait for a team that is gone.
         self._end = weakref.finalize(self, _end, self._pools, self._memory)
         self._weights = self._memory.arrays(0)
         self._gradients = [self._memory.arrays(number) for number in range(1, processes)]
-        self._own = _Share(model)
-        self._factors: list[dict[str, float]] = []
-        self.counts: Counts = {}
         trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
         fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
         build = getattr(model, "builder", type(model))
@@ -158,6 +168,19 @@ class Team:
             if tensor.data is shared:
                 tensor.data = shared.copy(order="K")
 
+    def renew(self, error: WorkerLost) -> None:
+        """Replace the other processes, of which one was lost; what they have computed is gone.
+
+        Raises:
+            WorkerLost: the same error: it has happened too often.
+        """
+        self._renewals += 1
+        if self._renewals > RENEWED:
+            raise error
+        self.close()
+        self._begin()
+        tell(f"{error}. New processes take this step again; nothing is lost.")
+
     def __enter__(self) -> Team:
         return self
 
@@ -219,6 +242,17 @@ def _with_counts(counted: bool, losses: Callable[..., Any], *batch: Any) -> tupl
     with recording(*HEARD) as seen:
         found = losses(*batch)
     return found, counts_of(seen)
+
+
+def twice(compute: Callable[[], Any], team: Team | None) -> Any:
+    """compute(), and if processes of its team are lost meanwhile, once more with new ones."""
+    try:
+        return compute()
+    except WorkerLost as error:
+        if team is None:
+            raise
+        team.renew(error)
+    return compute()
 
 
 class _Share:

@@ -32,8 +32,8 @@ from minirnn.data.convert.found import (
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.voc_masks import labelled, names_in, numbers_in, objects_in
 from minirnn.data.convert.xml import read_xml
-from minirnn.data.images import image_size
 from minirnn.errors import InputError
+from minirnn.images import image_size
 from minirnn.masks import boxes_of_masks, encode
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
