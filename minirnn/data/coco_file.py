@@ -197,7 +197,7 @@ class CocoFile:
             path = path_inside(self.folder, name)
         except InputError as error:
             raise Rejected("file name that leads out of the folder", str(error)) from error
-        if not path.is_file():
+        if not os.path.isfile(path):  # which a name that is too long cannot be, either
             raise Rejected("missing image file", f"{self.folder / name}: there is no such file")
         return path
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from minirnn.errors import InputError
 from minirnn.masks import rle
-from minirnn.masks.checks import are_finite, is_finite
+from minirnn.masks.checks import are_finite, is_finite, is_whole
 from minirnn.masks.polygons import segmentation_to_rle
 
 _BOX_NUMBERS = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
@@ -50,8 +50,8 @@ def check_ground_truth(
     for part in ("images", "annotations", "categories"):
         if not isinstance(ground_truth, Mapping) or not isinstance(ground_truth.get(part), list):
             raise InputError(f"the ground truth has no list {part!r}: it is not COCO's format")
-    images = {_get(image, "id", "an image"): image for image in ground_truth["images"]}
-    categories = {_get(c, "id", "a category"): c for c in ground_truth["categories"]}
+    images = {_id(image, "id", "an image"): image for image in ground_truth["images"]}
+    categories = {_id(c, "id", "a category"): c for c in ground_truth["categories"]}
     if len(images) < len(ground_truth["images"]):
         raise InputError("two images of the ground truth have the same id")
     if image_ids is not None:
@@ -61,11 +61,11 @@ def check_ground_truth(
     wanted = images if image_ids is None else {i: images[i] for i in image_ids}
     annotations = []
     for annotation in ground_truth["annotations"]:
-        who = f"annotation {_get(annotation, 'id', 'an annotation')}"
-        image_id = _get(annotation, "image_id", who)
+        who = f"annotation {_id(annotation, 'id', 'an annotation')}"
+        image_id = _id(annotation, "image_id", who)
         if image_id not in images:
             raise InputError(f"{who} is of image {image_id}, which is not in the ground truth")
-        if _get(annotation, "category_id", who) not in categories:
+        if _id(annotation, "category_id", who) not in categories:
             raise InputError(f"{who} is of category {annotation['category_id']}, which is unknown")
         if image_id in wanted:
             annotations.append(_repaired(annotation, images[image_id], kinds, who))
@@ -105,7 +105,7 @@ def check_results(
     checked = []
     for i, result in enumerate(results):
         who = f"result {i}"
-        image_id, category_id = _get(result, "image_id", who), _get(result, "category_id", who)
+        image_id, category_id = _id(result, "image_id", who), _id(result, "category_id", who)
         if image_id not in images:
             raise InputError(f"{who} is of image {image_id}, which is not in the ground truth")
         if category_id not in categories:
@@ -157,6 +157,8 @@ def _region(owner: Mapping[str, Any], kind: str, image: Mapping[str, Any], who: 
     length = 4 if kind == "bbox" else _KEYPOINT_VALUES
     if not are_finite(region, count=length):
         raise InputError(f"{who} has {FIELDS[kind]} {region!r}; it should be {length} numbers")
+    if kind == "bbox" and min(region[2:]) < 0:
+        raise InputError(f"{who} has bbox {region!r}; its width and height should be 0 or more")
     return [float(value) for value in region]
 
 
@@ -164,3 +166,11 @@ def _get(owner: Any, key: str, who: str) -> Any:
     if not isinstance(owner, Mapping) or key not in owner:
         raise InputError(f"{who} has no {key!r}")
     return owner[key]
+
+
+def _id(owner: Any, key: str, who: str) -> int | str:
+    """An id: a whole number, as COCO's are, or a text."""
+    value = _get(owner, key, who)
+    if not isinstance(value, str) and not is_whole(value):
+        raise InputError(f"{who} has {key} {value!r}; it should be a whole number")
+    return value
