@@ -362,12 +362,13 @@ def test_all_processes_killed_at_once_and_a_half_written_checkpoint(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(RUN)
     command = [sys.executable, str(script), str(HERE), str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    for line in process.stdout:
-        if int(line) == 7:
-            break
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        for line in process.stdout:
+            if int(line) == 7:
+                break
+        os.killpg(process.pid, signal.SIGKILL)
     time.sleep(0.2)
     step = read_checkpoint(folder / CHECKPOINT)[1]["step"]
     assert step == 6

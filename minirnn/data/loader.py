@@ -247,13 +247,15 @@ class Loader:
                     )
                 return
             except WorkerLost as error:
-                if (replaced and k == start) or replaced == REPLACED:
+                closed = pool not in self._pools
+                if closed or (replaced and k == start) or replaced == REPLACED:
                     raise
                 tell(f"{error}. New processes make batch {k} again; nothing is lost.")
                 start, replaced = k, replaced + 1
             finally:
                 pool.close()
-                self._pools.remove(pool)
+                if pool in self._pools:
+                    self._pools.remove(pool)
 
     def _looked_at(self, batch: Batch) -> Batch:
         """The batch, after its images that were left out are named, once, and if they are not too many."""
@@ -277,8 +279,8 @@ class Loader:
 
     def close(self) -> None:
         """End the processes of every iteration that is still open."""
-        for pool in self._pools:
-            pool.close()
+        while self._pools:
+            self._pools.pop().close()
 
     def __enter__(self) -> Loader:
         return self
