@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_cases import TINY, succeed
 from PIL import Image
 from test_training_loop import TinyData, metrics, outcome, run
 from test_training_team import Scenes, model_of
 
 from minirnn.data import CocoDataset, Loader
 from minirnn.errors import InputError, WorkerError
+from minirnn.evaluation import Evaluation
 from minirnn.files import Reserve, write_whole
 from minirnn.training import TrainingSettings, read_checkpoint, train
 
@@ -303,6 +305,26 @@ def test_the_stand_in_is_the_next_of_the_order_and_changes_no_other_image(tmp_pa
         assert two == (epoch[(place + 1) % 8] if one == 3 else one)
     assert 3 in row
     assert 3 not in other
+
+
+def test_an_image_of_the_evaluation_that_is_spoilt_does_not_end_the_run(tmp_path, monkeypatch):
+    """A blank one stands for it; it is named once."""
+    data = tmp_path / "data"
+    succeed("data", "shapes", "--out", data, "--train", 4, "--val", 3, "--size", 64)
+    real, calls = Evaluation.summary, []
+
+    def spoil(self):
+        calls.append(self)
+        (data / "val/000002.jpg").unlink(missing_ok=True)
+        return real(self)
+
+    monkeypatch.setattr(Evaluation, "summary", spoil)
+    result = succeed(
+        *("train", "--data", data, "--preset", "maskrcnn_shapes", "--out", tmp_path / "run"),
+        *("--evaluate-every", 1, "--steps", 3, *TINY),
+    )
+    assert len(calls) == 3
+    assert result.err.count("000002.jpg: the image file is missing. A blank picture stands") == 1
 
 
 def test_too_many_images_that_cannot_be_read_end_the_run(tmp_path):

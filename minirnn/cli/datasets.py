@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minirnn.errors import InputError
+from minirnn.progress import tell
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset, Sample
@@ -22,16 +23,34 @@ WITHOUT_MASKS = (
 
 @dataclass(frozen=True)
 class Subset:
-    """Some images of a data set, in the order of `places`."""
+    """Some images of a data set, in the order of `places`.
+
+    Attributes:
+        dataset: the whole.
+        places: of the images in it.
+        lasting: an image that cannot be read is named, once, and a blank one stands for it: an evaluation
+            in the middle of a run of hours should not end the run. What is to be found in it is missed.
+    """
 
     dataset: CocoDataset
     places: list[int]
+    lasting: bool = False
+    _named: set[int] = field(default_factory=set, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, index: int) -> Sample:
-        return self.dataset[self.places[index]]
+        place = self.places[index]
+        try:
+            return self.dataset[place]
+        except InputError as error:
+            if not self.lasting:
+                raise
+            if place not in self._named:
+                self._named.add(place)
+                tell(f"{error}. A blank picture stands for it in evaluations, so their AP is lower")
+            return self.dataset.blank(place)
 
     def describe(self, index: int) -> str:
         """What to call image number `index` in a message."""
@@ -81,19 +100,21 @@ def proposals_wanted(file: Path | None, model: RCNN) -> None:
         )
 
 
-def subset_of(dataset: CocoDataset, image_ids: Sequence[int] | None) -> Subset:
-    """The images with these ids (None: all).
+def subset_of(
+    dataset: CocoDataset, image_ids: Sequence[int] | None, *, lasting: bool = False
+) -> Subset:
+    """The images with these ids (None: all); `lasting` is `Subset`'s.
 
     Raises:
         InputError: an id is not in the data set.
     """
     if image_ids is None:
-        return Subset(dataset, list(range(len(dataset))))
+        return Subset(dataset, list(range(len(dataset))), lasting)
     place = {image_id: i for i, image_id in enumerate(dataset.image_ids)}
     for image_id in image_ids:
         if image_id not in place:
             raise InputError(f"{dataset.file}: there is no image {image_id} (from --image-ids)")
-    return Subset(dataset, [place[image_id] for image_id in image_ids])
+    return Subset(dataset, [place[image_id] for image_id in image_ids], lasting)
 
 
 def open_dataset(

@@ -241,7 +241,7 @@ def train(
         held_out = open_dataset(
             folder, "val", skip_invalid=skip_invalid, say=say, model=model, only=only
         )
-        measured = with_proposals(subset_of(held_out, None), val_proposals, model)
+        measured = with_proposals(subset_of(held_out, None, lasting=True), val_proposals, model)
         if best_by and BEST_BY[best_by] not in kinds_of(model, held_out):
             raise click.UsageError(f"--best-by {best_by}: nothing measures its AP here")
         callback = evaluator(held_out, measured, live)

@@ -133,7 +133,7 @@ def _check_polygons(polygons: list, box: np.ndarray, height: int, width: int) ->
 
 
 def is_line(points: np.ndarray) -> bool:
-    """Whether all points (N, 2) of a polygon are within a hundredth of a pixel of one line, or in one place."""
+    """Whether all points (N, 2) are within a hundredth of a pixel of one line, or in one place."""
     return bool(np.linalg.svd(points - points.mean(axis=0), compute_uv=False)[1] < 0.01)
 
 

@@ -114,6 +114,20 @@ class CocoDataset(CocoFile):
         )
         return Sample(image, target)
 
+    def blank(self, index: int) -> Sample:
+        """A grey picture without objects in place of image number `index`, where that cannot be read."""
+        record = self._images[self.image_ids[index]]
+        height, width = record["height"], record["width"]
+        target = Target(
+            boxes=np.zeros((0, 4), np.float32),
+            labels=np.zeros(0, np.intp),
+            masks=np.zeros((0, height, width), bool) if self.has_masks else None,
+            is_crowd=np.zeros(0, bool),
+            image_id=record["id"],
+            file_name=record["file_name"],
+        )
+        return Sample(np.full((height, width, 3), 127, np.uint8), target)
+
     def describe(self, index: int) -> str:
         """What to call image number `index` in a message."""
         image_id = self.image_ids[index]
