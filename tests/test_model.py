@@ -167,16 +167,17 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
     whole = Image.fromarray(scene(0)[0])
     whole.save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:2000])
-    model = _tiny()
+    model, cut = _tiny(), Image.open(tmp_path / "cut.png")
     for bad, message in [
         (tmp_path / "text.jpg", r"text\.jpg: not a readable image"),
         (str(tmp_path / "none.jpg"), r"none\.jpg: the image file is missing"),
-        (Image.open(tmp_path / "cut.png"), r"image 1: not a readable image"),
+        (cut, r"image 1: not a readable image"),
         (Image.fromarray(np.zeros((4, 4), np.float32)), r"image 1: the image has 32-bit pixels"),
         (None, r"image 1 has shape NoneType"),
     ]:
         with pytest.raises(InputError, match=message):
             model.predict([whole, bad])
+    cut.close()
     for alone in (str(tmp_path / "text.jpg"), whole):
         with pytest.raises(InputError, match="it should be a list of images"):
             model.predict(alone)
