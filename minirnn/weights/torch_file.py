@@ -169,7 +169,7 @@ def _open_zip(data: bytes) -> tuple[Any, NumbersOf]:
     except Exception as error:  # zipfile raises almost anything on damaged bytes
         raise InputError(f"its zip archive is cut short or damaged ({error})") from error
     # Parts may lie over each other, so that a small file holds a lot.
-    if sum(info.file_size for info in names.values()) > len(data):
+    if sum(info.compress_size for info in names.values()) > len(data):
         raise InputError("its parts are larger than the file")
     roots = [name.removesuffix("data.pkl") for name in names if name.count("/") == 1]
     roots = [root for root in roots if f"{root}data.pkl" in names]
