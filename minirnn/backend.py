@@ -84,10 +84,14 @@ def library_of(device: str) -> Any:
         import cupy
     except ImportError as error:
         raise InputError(
-            "device 'cuda' needs CuPy: pip install 'minirnn[cuda12]' or 'minirnn[cuda13]'"
+            "device 'cuda' needs CuPy: pip install '.[cuda12]' or '.[cuda13]' in the folder of the clone; "
+            "`minirnn devices` says which, and what else is missing"
         ) from error
     if not cupy.cuda.is_available():
-        raise InputError("device 'cuda': CuPy is installed, but finds no NVIDIA GPU and driver")
+        raise InputError(
+            "device 'cuda': CuPy is installed, but finds no NVIDIA GPU and driver; "
+            "`minirnn devices` says what is missing"
+        )
     return cupy
 
 

@@ -38,7 +38,7 @@ def _why_no_gpu() -> str | None:
     try:
         import cupy
     except ImportError:
-        return "CuPy is not installed (pip install 'minirnn[cuda12]' or 'minirnn[cuda13]')"
+        return "CuPy is not installed (`minirnn devices` says how)"
     if not cupy.cuda.is_available():
         return "CuPy finds no NVIDIA GPU and driver"
     return None

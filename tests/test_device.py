@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from cuda_shim import on_host, why_not
 from standin import counted, standin
 from test_model import scene
 
@@ -13,6 +14,7 @@ from minirnn import boxes as box_ops
 from minirnn import matching
 from minirnn.backend import to_host
 from minirnn.errors import InputError
+from minirnn.models import build_model
 from minirnn.ops.losses import cross_entropy
 from minirnn.proposals import rpn
 from minirnn.require import gathered, require
@@ -147,6 +149,56 @@ def test_the_input_is_blamed_and_not_what_came_of_it():
         require(standin.asarray(np.array(True)), lambda: InputError("never"))
 
 
+# ------------------------------------------------------ waiting, of whole networks
+
+#: How often the host may wait for the device, in one inference and one training step of R-18-FPN. Each is
+#: something that the host has to know: how many there are (of boxes left over, of boxes kept), which are
+#: drawn, or what is handed out.
+MOST_WAITS = {"inference": 12, "step": 7}
+SMALL = {
+    "fpn_channels": 16, "box_width": 32, "mask_width": 16, "mask_convolutions": 1, "min_size": (64,),
+    "max_size": 96, "rpn_pre_nms_train": 100, "rpn_post_nms_train": 40, "roi_samples": 16,
+    "rpn_samples": 32, "rpn_pre_nms_test": 100, "rpn_post_nms_test": 40, "box_score_threshold": 0.0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small():
+    """ResNet-18 with a pyramid, as wide as it is, and narrow heads."""
+    return build_model("maskrcnn_resnet18_fpn", num_classes=4, **SMALL).to_library(standin)
+
+
+@pytest.fixture
+def _by_kernels():
+    if why_not():
+        pytest.skip(str(why_not()))
+    with on_host():
+        yield
+
+
+@pytest.mark.usefixtures("_by_kernels")
+def test_waits_of_an_inference_are_few(small):
+    small.predict([scene(0)[0]])  # compiles
+    with counted() as work:
+        (found,) = small.predict([scene(0)[0]])
+    assert len(found.boxes)
+    assert work.waits.total() <= MOST_WAITS["inference"], work.waits
+
+
+@pytest.mark.usefixtures("_by_kernels")
+def test_waits_of_a_training_step_are_few(small):
+    image, target = scene(0)
+    target.is_crowd[-1] = True
+    optimiser = SGD(small)
+    with counted() as work:
+        losses, backward, *_ = losses_of(small, None, [image], [target], np.random.default_rng(0))
+        backward()
+        clip_gradients(optimiser.parameters(), 10.0)
+        optimiser.step(0.001)
+    assert set(losses) == {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "mask"}
+    assert work.waits.total() <= MOST_WAITS["step"], work.waits
+
+
 def test_a_training_step_stays_in_its_thread(monkeypatch):
     """CuPy's device and stream are per thread: with several threads allowed, all work is still in one."""
     from test_model import _tiny
@@ -154,7 +206,7 @@ def test_a_training_step_stays_in_its_thread(monkeypatch):
     monkeypatch.setenv("MINIRNN_THREADS", "4")
     model = _tiny().to_library(standin)
     image, target = scene(0)
-    losses, backward = losses_of(model, None, [image], [target], np.random.default_rng(0))
+    losses, backward, *_ = losses_of(model, None, [image], [target], np.random.default_rng(0))
     backward()
     clip_gradients(SGD(model).parameters(), 1.0)
     SGD(model).step(0.01)

@@ -24,7 +24,7 @@ MEANT = {
     "files/safetensors_file.py",
     "weights/torch_file.py",
 }
-ELSEWHERE = ("verify/", "bench/", "textbook/", "draw/")
+ELSEWHERE = ("kernels/cuda/", "verify/", "bench/", "textbook/", "draw/")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from minirnn import __version__
 from minirnn.cli.bench import bench
 from minirnn.cli.data import data
 from minirnn.cli.demo import demo
+from minirnn.cli.devices import devices
 from minirnn.cli.evaluate import evaluate
 from minirnn.cli.explain import explain
 from minirnn.cli.options import printable
@@ -107,7 +108,10 @@ def cli() -> None:
     """
 
 
-for _command in (demo, data, train, report, evaluate, predict, explain, weights, verify, bench):
+for _command in (
+    *(demo, data, train, report, evaluate, predict, explain),
+    *(weights, verify, bench, devices),
+):
     cli.add_command(_command)
 
 

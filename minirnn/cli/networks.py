@@ -40,11 +40,18 @@ def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> RC
 
 
 def make_ready(model: RCNN, device: str) -> None:
-    """Move a network to where it works, and have this process keep the memory that its maps free."""
+    """Move a network to where it works, and have this process keep the memory that its maps free.
+
+    On a GPU it is said (on standard error) whether what follows repeats bit for bit.
+    """
     from minirnn.kernels.cpu.memory import keep_freed
 
     keep_freed()
     model.to(device)
+    if device == "cuda":
+        from minirnn.devices import order_of_gradients
+
+        click.echo(f"On the GPU, gradients of regions are {order_of_gradients()}.", err=True)
 
 
 def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> RCNN:

@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 from minirnn.kernels.table import OPERATIONS, Operation
 
-#: Importing these enters every operation of the library, and every kernel for NumPy arrays.
-MODULES = ("minirnn.ops", "minirnn.boxes", "minirnn.masks", "minirnn.roi", "minirnn.kernels.cpu")
+#: Importing these enters every operation of the library, and every kernel.
+MODULES = (
+    *("minirnn.ops", "minirnn.boxes", "minirnn.masks", "minirnn.roi"),
+    *("minirnn.kernels.cpu", "minirnn.kernels.cuda"),
+)
 
 
 def every_operation() -> dict[str, Operation]:
@@ -84,7 +87,7 @@ def as_markdown() -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, entry in table.items():
-        for kernel in entry.kernels:
+        for kernel in sorted(entry.kernels, key=lambda kernel: kernel.device):
             if not kernel.function.__module__.startswith("minirnn."):
                 continue
             where = f"`{kernel.function.__module__.removeprefix('minirnn.')}.{kernel.name}`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from minirnn.backend import Array
@@ -49,3 +50,21 @@ def sgd_step(
     velocity *= momentum
     velocity += weight_decay * parameter + gradient
     parameter -= learning_rate * velocity
+
+
+@operation
+def sgd_steps(
+    *arrays: Array, learning_rate: float, momentum: float, weight_decays: Sequence[float]
+) -> None:
+    """`sgd_step` for several parameters.
+
+    Args:
+        arrays: parameter, gradient and velocity of the first, then of the second, and so on.
+        learning_rate: as in `sgd_step`, like the next.
+        momentum: see there.
+        weight_decays: of each parameter.
+    """
+    rates = {"learning_rate": learning_rate, "momentum": momentum}
+    triples = zip(arrays[0::3], arrays[1::3], arrays[2::3], weight_decays, strict=True)
+    for parameter, gradient, velocity, weight_decay in triples:
+        sgd_step(parameter, gradient, velocity, weight_decay=weight_decay, **rates)

@@ -11,7 +11,9 @@ import numpy as np
 from minirnn.autograd import Tensor
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
-from minirnn.ops.sgd import sgd_step
+from minirnn.ops.sgd import sgd_step, sgd_steps
+
+__all__ = ["SGD", "clip_gradients", "gradient_norm", "sgd_step"]
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:
@@ -109,16 +111,15 @@ class SGD:
 
     def step(self, learning_rate: float) -> None:
         """Change all parameters by their `grad`."""
+        arrays: list[Array] = []
+        decays = []
         for name, tensor in self.named_parameters().items():
             if tensor.grad is not None:
-                sgd_step(
-                    tensor.data,
-                    tensor.grad,
-                    self._velocity(name),
-                    learning_rate=learning_rate,
-                    momentum=self.momentum,
-                    weight_decay=self.weight_decay if self._decays[name] else 0.0,
-                )
+                arrays += [tensor.data, tensor.grad, self._velocity(name)]
+                decays.append(self.weight_decay if self._decays[name] else 0.0)
+        sgd_steps(
+            *arrays, learning_rate=learning_rate, momentum=self.momentum, weight_decays=decays
+        )
 
     def zero_grad(self) -> None:
         """Forget all gradients, those of frozen parameters too."""

@@ -1,0 +1,8 @@
+"""Kernels for CuPy arrays, in CUDA C: one .cu file each, and what starts them.
+
+Importing this enters them into the table, and needs no CuPy; `docs/gpu.md` has what is known of them.
+"""
+
+from minirnn.kernels.cuda import convolution, masks, nms, normalisation, roi, sgd
+
+__all__ = ["convolution", "masks", "nms", "normalisation", "roi", "sgd"]
