@@ -209,6 +209,11 @@ def smaller_file(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).resize((WIDTH // 2, HEIGHT // 2)).save(path)
 
 
+def squeezed_file(path: Path, pixels: np.ndarray) -> None:
+    """Too small for the annotations, and of another proportion: nobody knows what was done to it."""
+    Image.fromarray(pixels).resize((WIDTH // 2, HEIGHT)).save(path)
+
+
 def twice_the_file(path: Path, pixels: np.ndarray) -> None:
     """Twice the size: the annotations could be of either."""
     Image.fromarray(pixels).resize((2 * WIDTH, 2 * HEIGHT)).save(path)
@@ -390,6 +395,7 @@ FAULTS: dict[str, Case] = {
         replace(3, larger_file), "image of another size", 3, None, "128 x 116 .* should be 128 x 96"
     ),
     "size halved": Case(replace(3, smaller_file), "image of another size", 3),
+    "size halved and squeezed": Case(replace(3, squeezed_file), "image of another size", 3),
     "size doubled": Case(replace(3, twice_the_file), "image of another size", 3),
     "no size": Case(change_image(3, width=None), "image without a size", 3),
     "no file name": Case(rename_image(""), "image without a file", 3),

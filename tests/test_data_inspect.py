@@ -170,6 +170,7 @@ def test_a_size_is_corrected_where_it_is_certain_and_the_image_left_out_where_no
         ("size of another proportion", "a"),
         ("size halved", "b"),
         ("size doubled", "c"),
+        ("size halved and squeezed", "d"),
     ):
         again = Set(tmp_path / f"data_{out}")
         FAULTS[name].spoil(again)
@@ -238,6 +239,13 @@ def test_of_two_equal_files_the_one_with_more_annotations_stays(data, tmp_path):
     data.train["annotations"] = [a for a in data.train["annotations"] if a["image_id"] != 3]
     content = repaired(data, tmp_path / "out2")
     assert [r["id"] for r in content["images"]] == [1, 2, 4, 5, 6]
+
+
+def test_two_records_of_one_file_become_one_with_the_objects_of_both(data, tmp_path):
+    FAULTS["file name twice"].spoil(data)
+    content = repaired(data, tmp_path / "out")
+    assert [r["id"] for r in content["images"]] == [1, 2, 3, 4, 5]
+    assert {a["id"] for a in content["annotations"] if a["image_id"] == 3} == {31, 32}
 
 
 def test_a_repair_refuses_a_place_where_something_is(data, tmp_path):
