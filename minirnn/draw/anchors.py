@@ -137,14 +137,14 @@ def matching_figure(
         "ignored": (matches == IGNORE, None),
         "negative": (matches == BACKGROUND, None),
     }
-    for axes, (name, (chosen, colours)) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
+    for axes, (name, (chosen, each)) in zip(figure.subplots(1, 3), kinds.items(), strict=True):
         members = np.flatnonzero(chosen)
         spread = np.linspace(0, max(len(members) - 1, 0), min(most, len(members)))
         drawn = members[spread.round().astype(int)]
         part = "" if len(drawn) == len(members) else f" ({len(drawn)} drawn)"
         show_image(axes, image, f"{name}: {len(members)}{part}", faded=0.5)
         add_boxes(
-            axes, anchors[drawn], "#333333" if colours is None else list(colours[drawn]), width=1.0
+            axes, anchors[drawn], "#333333" if each is None else list(each[drawn]), width=1.0
         )
         add_boxes(axes, truth, list(own), width=2.8, dashed=True)
     figure.supxlabel("dashed: the objects; each positive anchor in its object's colour", fontsize=9)
