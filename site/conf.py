@@ -28,6 +28,7 @@ html_theme = "furo"
 html_title = "minirnn"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 exclude_patterns = ["_build", "_ext", "lessons/*.md"]

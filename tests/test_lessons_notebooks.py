@@ -76,6 +76,17 @@ def test_the_course_is_whole_and_the_readme_leads_to_each_lesson():
     assert len(asked) >= 30
 
 
+def test_no_answer_becomes_a_list():
+    """A paragraph that begins with "8. " is shown as number 8 of a list."""
+    for path in texts([NOTEBOOKS]):
+        last = 0
+        for line in path.read_text(encoding="utf-8").splitlines():
+            begins = re.match(r"(\d+)\. ", line)
+            if begins:
+                assert int(begins[1]) in (1, last + 1), f"{path.name}: {line[:40]}"
+                last = int(begins[1])
+
+
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lessons")

@@ -41,6 +41,11 @@ def test_what_is_wrong_is_named(tmp_path, problems, link, told):
     assert told in found
 
 
+def test_a_formula_that_was_not_understood_is_named(tmp_path, problems):
+    (tmp_path / "a.html").write_text(r"<p>\alpha in text</p><math><mi>\Big</mi><mi>x</mi></math>")
+    assert problems(tmp_path) == [r"a.html: a formula shows \Big as text"]
+
+
 def test_no_pages_is_no_site(tmp_path, problems):
     assert "has no pages" in problems(tmp_path)[0]
 

@@ -143,9 +143,7 @@ def matching_figure(
         drawn = members[spread.round().astype(int)]
         part = "" if len(drawn) == len(members) else f" ({len(drawn)} drawn)"
         show_image(axes, image, f"{name}: {len(members)}{part}", faded=0.5)
-        add_boxes(
-            axes, anchors[drawn], "#333333" if each is None else list(each[drawn]), width=1.0
-        )
+        add_boxes(axes, anchors[drawn], "#333333" if each is None else list(each[drawn]), width=1.0)
         add_boxes(axes, truth, list(own), width=2.8, dashed=True)
     figure.supxlabel("dashed: the objects; each positive anchor in its object's colour", fontsize=9)
     return figure

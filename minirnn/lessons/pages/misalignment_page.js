@@ -58,7 +58,7 @@
       element("line", { class: "grid", x1: at, x2: at, y1: 0, y2: SIZE }, svg);
       element("line", { class: "grid", y1: at, y2: at, x1: 0, x2: SIZE }, svg);
     }
-    element("rect", { class: "frame", ...rectangle(state.box) }, svg);
+    for (const part of ["halo", "frame"]) element("rect", { class: part, ...rectangle(state.box) }, svg);
     const [x1, y1, x2, y2] = state.box;
     [[x1, y1, [0, 1]], [x2, y1, [2, 1]], [x1, y2, [0, 3]], [x2, y2, [2, 3]]].forEach(([x, y, edges]) => {
       const handle = element("circle", { class: "handle", cx: x, cy: y, r: 7 * perScreenPixel() }, svg);
