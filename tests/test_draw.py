@@ -675,6 +675,13 @@ def test_the_report_says_what_happened(tmp_path: Path):
     assert lines.count("–") == 2  # no large masks
 
 
+def test_the_report_names_what_looked_wrong(tmp_path: Path):
+    sign = {"name": "anchors", "text": "The anchors do not fit.", "advice": "Try <others>."}
+    metrics = [{**record(1), "step": 1, "signs": [sign]}, {"step": 2, "signs": "?"}]
+    reader, _ = report(tmp_path / "report.html", metrics=metrics)
+    assert reader.text.count("The anchors do not fit.\nTry <others>.\n(step 1)") == 1
+
+
 def test_the_report_needs_no_network_and_runs_nothing(tmp_path: Path):
     reader, page = report(tmp_path / "report.html")
     tags = {tag for tag, _ in reader.tags}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -430,6 +431,23 @@ def test_no_proposals_and_no_objects_are_counted():
     targets = [Target(boxes, None, None, np.zeros(len(boxes), bool)) for boxes in (box, none, box)]
     counts = counts_of({"truth": targets, "proposals": [none, box, box]})
     assert counts["objects_proposed"] == (1, 2)
+
+
+def test_counts_on_a_device(xp):
+    model = build_model("maskrcnn_shapes", seed=0, **TINY)
+    with recording(*HEARD) as seen:
+        model.losses(*batch(2), np.random.default_rng(0))
+    expected = counts_of(seen)
+    seen["truth"] = [
+        dataclasses.replace(t, boxes=xp.asarray(t.boxes), is_crowd=xp.asarray(t.is_crowd))
+        for t in seen["truth"]
+    ]
+    for name in ("anchors", "proposals"):
+        seen[name] = [xp.asarray(each) for each in seen[name]]
+    for each in seen["sampled_regions"]:
+        each.boxes, each.labels = xp.asarray(each.boxes), xp.asarray(each.labels)
+    seen["taken_for_background"] = xp.asarray(seen["taken_for_background"])
+    assert counts_of(seen) == expected
 
 
 def test_recording_keeps_what_is_asked_for():

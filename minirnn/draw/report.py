@@ -105,6 +105,7 @@ def write_report(
         settings=flat(settings),
         steps=len(records),
         groups=groups,
+        signs=course.signs,
         kinds=[KINDS.get(kind, kind) for kind in results],
         table=_table(results),
         examples=_examples(samples, detections, names, min_score, skeleton, left),
