@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_cases import TINY, call, fail, succeed
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_draw import Reader
 
@@ -173,6 +173,8 @@ def test_of_many_evaluations_a_few_are_shown():
 numbers = st.floats(-1e9, 1e9, allow_nan=False)
 
 
+@example([16384.0, 1e-12], True, False)  # whose running mean rounds to 0
+@example([5e-324], True, False)
 @given(st.lists(numbers, min_size=1, max_size=500), st.booleans(), st.booleans())
 def test_every_line_stays_in_its_chart(values, log, dots):
     steps = np.arange(1.0, len(values) + 1)

@@ -59,6 +59,7 @@ def chart_svg(chart: Chart, steps: float) -> str:
         return _LEFT + x / max(steps, 1) * (WIDTH - _LEFT - _RIGHT)
 
     def place_y(y: np.ndarray) -> np.ndarray:
+        y = np.clip(y, bottom, top)  # a running mean may round to 0, which has no logarithm
         y, low, high = (np.log10(v) if log else np.asarray(v) for v in (y, bottom, top))
         share = np.clip((y - low) / max(float(high - low), 1e-12), 0, 1)
         return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
@@ -117,7 +118,7 @@ def _range(
     mean = max(float(mean.max()) for _, mean, _, _ in drawn.values())
     if log:
         lowest = min(float(low.min()) for _, _, low, _ in drawn.values())
-        return lowest / 1.2, max(highest, 1.5 * lowest) * 1.2
+        return max(lowest / 1.2, 1e-300), max(highest, 1.5 * lowest) * 1.2
     if chart.share:
         return 0.0, min(max(1.15 * highest, 0.05), 1.0)
     return 0.0, 1.1 * max(min(highest, 2.5 * mean), 1e-9)
