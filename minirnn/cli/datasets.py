@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minirnn.errors import InputError
-from minirnn.progress import tell
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset, Sample
@@ -48,6 +47,8 @@ class Subset:
             if not self.lasting:
                 raise
             if place not in self._named:
+                from minirnn.progress import tell
+
                 self._named.add(place)
                 tell(f"{error}. A blank picture stands for it in evaluations, so their AP is lower")
             return self.dataset.blank(place)

@@ -20,6 +20,7 @@ from minirnn.files.whole import ENDING, prefix_of
 #: The errors of a disk, or of a person's share of it, that has no room left.
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _ZEROS = bytes(1 << 20)
+_BLOCK = 4096  # bytes: a disk gives no less to a file
 
 
 class Reserve:
@@ -81,12 +82,13 @@ class Reserve:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def hold(self, size: int) -> None:
-        """Hold so many bytes. `write` holds as many as the file has then.
+    def hold(self, size: int, times: int = 1) -> None:
+        """Hold room for so many files of so many bytes. `write` holds that of the file as it is then.
 
         Raises:
             OSError: the disk is full. (Where a file system has no such room to give, nothing is held.)
         """
+        size = times * -(-size // _BLOCK) * _BLOCK
         if self._held.exists() and self._held.stat().st_size == size:
             return
         self._held.unlink(missing_ok=True)

@@ -183,8 +183,8 @@ def train(
             stack.callback(room.close)
         if not resume:
             save(0)  # the initial weights; a disk that is full or closed shows now, not in an hour
-        if callback_every:
-            rooms[True].hold(path.stat().st_size)
+        if callback_every:  # for the first best weights, and for those that will replace them
+            rooms[True].hold(path.stat().st_size, times=2)
         saved, whole, cause = done, True, None
 
         log = MetricsLog(folder / METRICS, done, witness.remember)
