@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER_COUNT" in os.environ:  # processes share the cores: one 
 
 import numpy as np
 import pytest
+import through_device
 from hypothesis import HealthCheck, settings
 from standin import standin
 
@@ -66,3 +67,22 @@ def coco_subset() -> Path:
     if not (folder / "annotations").is_dir():
         pytest.skip(f"no COCO subset in {folder} (set MINIRNN_COCO_SUBSET to the folder)")
     return folder
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The traps of the stages run on the stand-in as well, unless they ask for a library themselves."""
+    is_trap = metafunc.function.__name__.startswith("test_trap_")
+    is_drawn = hasattr(metafunc.function, "hypothesis")
+    if is_trap and not is_drawn and metafunc.module.__name__ in through_device.FILES:
+        if "xp" in metafunc.fixturenames:
+            return
+        metafunc.fixturenames.append("_device")
+        metafunc.parametrize("_device", ["numpy", "standin"], indirect=True)
+
+
+@pytest.fixture
+def _device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the functions that a test file has imported compute."""
+    if request.param == "standin":
+        for name, value in through_device.patches(request.module).items():
+            monkeypatch.setattr(request.module, name, value)

@@ -317,6 +317,15 @@ def test_sources_say_what_they_equal():
             assert (HERE.parent / path).exists(), path
 
 
+def test_places_are_counted_in_64_bits():
+    """An array may have more than 2³¹ numbers, and a grid more than 2³² threads."""
+    for file in launch.sources():
+        text = launch.source_of(file)
+        assert not re.search(r"blockIdx\.x \* (?!\(long long\))", text), file
+        for heads in re.findall(r"__global__ void \w+\((.*?)\) \{", text, re.DOTALL):
+            assert not re.search(r"\b(int|unsigned|size_t) \w+(,|$)", heads), (file, heads)
+
+
 def test_every_source_is_built_and_every_kernel_used():
     used = "".join(path.read_text("utf-8") for path in Path(launch.__file__).parent.glob("*.py"))
     for file in launch.sources():

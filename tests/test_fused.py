@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minirnn.autograd.tensor import Tensor
+from minirnn.backend import to_host, xp_of
 from minirnn.nn import Conv2d, FrozenBatchNorm2d, GroupNorm
 from minirnn.nn.layers import convolve_and_normalise
 from minirnn.ops.activation import relu
@@ -35,32 +36,34 @@ CASES = {
 }
 
 
-def _tensors(shapes, dtype=np.float64):
+def _tensors(shapes, dtype=np.float64, xp=np):
     rng = np.random.default_rng(0)
-    return [Tensor(rng.standard_normal(s).astype(dtype), requires_grad=True) for s in shapes]
+    arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
+    return [Tensor(xp.asarray(array), requires_grad=True) for array in arrays]
 
 
 def _gradients(y, tensors):
     rng = np.random.default_rng(1)
-    y.backward(rng.standard_normal(y.shape).astype(y.data.dtype))
-    return [tensor.grad for tensor in tensors]
+    gradient = rng.standard_normal(y.shape).astype(y.data.dtype)
+    y.backward(xp_of(y.data).asarray(gradient))
+    return [to_host(tensor.grad) for tensor in tensors]
 
 
 @pytest.mark.parametrize("with_residual", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_equals_one_after_the_other(name, with_residual):
+def test_equals_one_after_the_other(name, with_residual, xp):
     operation, shapes, residual, settings = CASES[name]
     if with_residual and residual is None:
         pytest.skip("takes no residual")
     shapes = [*shapes, residual] if with_residual else shapes
-    apart, fused = _tensors(shapes), _tensors(shapes)
+    apart, fused = _tensors(shapes, xp=xp), _tensors(shapes, xp=xp)
     expected = operation(*apart[:3], **settings)
     if with_residual:
         expected = expected + apart[3]
     expected = relu(expected)
     found = operation(*fused, relu=True, **settings)
-    assert 0 < (found.data > 0).mean() < 1
-    np.testing.assert_allclose(found.data, expected.data, atol=1e-13)
+    assert 0 < float((found.data > 0).mean()) < 1
+    np.testing.assert_allclose(to_host(found.data), to_host(expected.data), atol=1e-13)
     for a, b in zip(_gradients(found, fused), _gradients(expected, apart), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
@@ -85,18 +88,20 @@ def test_a_residual_of_another_shape_is_refused(operation):
 
 
 @pytest.mark.parametrize("kind", ["frozen", "group"])
-def test_convolution_and_normalisation_equal_one_after_the_other(kind):
+def test_convolution_and_normalisation_equal_one_after_the_other(kind, xp):
     rng = np.random.default_rng(0)
     convolution = Conv2d(3, 8, 3, bias=False, rng=rng)
     norm = FrozenBatchNorm2d(8) if kind == "frozen" else GroupNorm(8, 4)
     if kind == "frozen":
         for name in ("weight", "bias", "running_mean", "running_var"):
             setattr(norm, name, rng.uniform(0.5, 2, 8).astype(np.float32))
-    x, residual = (rng.standard_normal((2, c, 6, 7)).astype(np.float32) for c in (3, 8))
+    x, residual = (xp.asarray(rng.standard_normal((2, c, 6, 7)).astype(np.float32)) for c in (3, 8))
+    for layer in (convolution, norm):
+        layer.to_library(xp)
     expected = relu(norm(convolution(Tensor(x))) + residual)
     expected.sum().backward()
     wanted, convolution.weight.grad = convolution.weight.grad, None
     found = convolve_and_normalise(convolution, norm, Tensor(x), Tensor(residual), relu=True)
     found.sum().backward()
-    np.testing.assert_allclose(found.data, expected.data, atol=1e-5)
-    np.testing.assert_allclose(convolution.weight.grad, wanted, atol=2e-4)
+    np.testing.assert_allclose(to_host(found.data), to_host(expected.data), atol=1e-5)
+    np.testing.assert_allclose(to_host(convolution.weight.grad), to_host(wanted), atol=2e-4)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from minirnn.backend import to_host
 from minirnn.kernels.cpu import im2col, layout
 from minirnn.kernels.cpu.correlation import Geometry
 from minirnn.nn import Conv2d, Linear
@@ -47,6 +48,28 @@ def test_operations_hand_on_channels_last(operation):
     there = layout.nchw_of(layout.nhwc_of(planes))
     np.testing.assert_array_equal(operation(there), operation(planes))
     assert operation(there).transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+#: Operations on maps, given a library's maker of arrays.
+OPERATIONS = {
+    "3x3": lambda x, array: conv2d(x, array(np.ones((5, 4, 3, 3))), None, padding=1),
+    "1x1": lambda x, array: conv2d(x, array(np.ones((5, 4, 1, 1))), None),
+    "transposed": lambda x, array: conv_transpose2d(
+        x, array(np.ones((4, 5, 2, 2))), None, stride=2
+    ),
+    "pooling": lambda x, array: max_pool2d(x, kernel=3, stride=2, padding=1),
+    "nearest": lambda x, array: nearest(x, size=(12, 14)),
+    "relu": lambda x, array: relu(x),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_any_order_in_memory_is_taken_on_every_device(name, xp):
+    planes = xp.asarray(np.random.default_rng(0).standard_normal((2, 4, 6, 7)))
+    there = xp.ascontiguousarray(planes.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    assert not there.flags.c_contiguous
+    found, expected = (OPERATIONS[name](maps, xp.asarray) for maps in (there, planes))
+    np.testing.assert_allclose(to_host(found), to_host(expected), atol=1e-12)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 4), st.integers(1, 4))
