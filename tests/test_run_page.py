@@ -356,8 +356,7 @@ def test_a_run_that_goes_on_keeps_the_course_and_the_pictures(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "mine.webp").write_text("")
     (tmp_path / "pictures" / "99-0.webp").write_text("of an earlier run")
-    with live_in(tmp_path) as live:
-        steps(live, 1, 4)
+    steps(live_in(tmp_path), 1, 4)  # and is killed
     assert {p.name for p in (tmp_path / "pictures").iterdir()} == {
         *("mine.webp", "truth-0.webp", "2-0.webp", "4-0.webp")
     }
@@ -453,7 +452,7 @@ def test_the_same_command_with_resume_goes_on(shapes, run, tmp_path):
     out = tmp_path / "run"
     command = [*training(shapes, out), "--evaluate-every", 2]
     first = succeed(*command, "--stop-at", 3)
-    assert "stopped: after step 3 of 4, as --stop-at says." in read(page_in(out)).text.replace(
+    assert "stopped: at step 3 of 4, as --stop-at says." in read(page_in(out)).text.replace(
         "\n", ""
     )
     assert f"--out {out} --steps 4" in first.out

@@ -89,7 +89,7 @@ class Live:
         from minirnn.draw.run_page import Pictures
 
         self._begin()
-        begun = self._clock()
+        begun, known = self._clock(), len(self._pictures)
         for number, (sample, detections) in enumerate(zip(samples, found, strict=True)):
             truth, guess = pair_of_pictures(
                 sample,
@@ -111,6 +111,8 @@ class Live:
             self._pictures[number].guesses.append((step, data_url(kept, "webp")))
             if self._board:
                 self._board.add_picture(f"seen/{self._pictures[number].name}", guess, step)
+        if len(self._pictures) > known:  # their names: this process may be killed at any time
+            self._write_facts("going")
         self.spent += self._clock() - begun
 
     def __enter__(self) -> Live:
@@ -150,7 +152,7 @@ class Live:
         if early := self._facts.get("early"):
             return "early", early
         if step < self._steps:
-            return "stopped", f"after step {step} of {self._steps}, as --stop-at says."
+            return "stopped", f"at step {step} of {self._steps}, as --stop-at says."
         return "finished", ""
 
     def _begin(self) -> None:

@@ -77,7 +77,8 @@ class Witness:
         best = self._best
         early = best.why_stopped(step) if best.exhausted and step < steps else ""
         if early:
-            self._tell(early)
+            with contextlib.suppress(OSError):
+                self._tell(early)
         if best.score is None:
             return {"stopped_early": early}
         return {
