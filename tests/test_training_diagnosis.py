@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from standin import counted, standin
 from test_model import TINY, scene
 from test_training_loop import Spoiled, Stopped, TinyModel, make_settings, metrics, outcome, run
 
@@ -448,6 +449,10 @@ def test_counts_on_a_device(xp):
         each.boxes, each.labels = xp.asarray(each.boxes), xp.asarray(each.labels)
     seen["taken_for_background"] = xp.asarray(seen["taken_for_background"])
     assert counts_of(seen) == expected
+    if xp is standin:
+        with counted() as work:
+            counts_of(seen)
+        assert (work.waits.total(), work.copies) == (1, 0), work
 
 
 def test_recording_keeps_what_is_asked_for():

@@ -7,12 +7,12 @@ many, of how many), which can be added up over the processes of a team before th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minirnn.backend import to_host
+from minirnn.backend import to_host, xp_of
 from minirnn.boxes import iou
 
 #: What is listened to.
@@ -40,17 +40,22 @@ def counts_of(seen: Mapping[str, Any]) -> Counts:
         pairs = seen["sampled_anchors"]
         positive = sum(len(p) for p, _ in pairs)
         counts["positive_anchors"] = positive, positive + sum(len(n) for _, n in pairs)
+    truth, proposals = seen.get("truth", []), seen.get("proposals", [])
+    missed = [seen["taken_for_background"]] if "taken_for_background" in seen else []
+    boxes, crowds, proposals, shapes, missed = _on_host(
+        [each.boxes for each in truth],
+        [each.is_crowd for each in truth],
+        proposals,
+        [level[:_SHAPES] for level in seen.get("anchors", [])],
+        missed,
+    )
     if "sampled_regions" in seen:
-        counts |= _of_regions(seen["sampled_regions"], seen.get("taken_for_background"))
-    if "truth" in seen:
-        objects = [each.boxes[~each.is_crowd] for each in seen["truth"]]
-        counts |= _of_objects(objects, seen.get("anchors", ()))
+        counts |= _of_regions(seen["sampled_regions"], missed)
+    if truth:
+        objects = [each[crowd == 0] for each, crowd in zip(boxes, crowds, strict=True)]
+        counts |= _of_objects(objects, shapes)
         if "proposals" in seen:
-            found = 0
-            for boxes, proposals in zip(objects, seen["proposals"], strict=True):
-                if len(boxes) and len(proposals):
-                    found += int((iou(boxes, proposals).max(axis=1) >= FITS).sum())
-            counts["objects_proposed"] = found, sum(map(len, objects))
+            counts["objects_proposed"] = _proposed(objects, proposals), sum(map(len, objects))
     return counts
 
 
@@ -88,11 +93,24 @@ def added(parts: Iterable[Counts]) -> Counts:
     return total
 
 
-def _of_regions(regions: Any, missed: Any) -> Counts:
+def _on_host(*groups: Sequence[Any]) -> list[list[np.ndarray]]:
+    """Lists of arrays on the host; a GPU's in one copy, so that it is waited for once."""
+    arrays = [array for group in groups for array in group]
+    xp = xp_of(*arrays)
+    if xp is not np and arrays:
+        flat = to_host(xp.concatenate([a.reshape(-1).astype(np.float32) for a in arrays]))
+        parts = np.split(flat, np.cumsum([a.size for a in arrays])[:-1])
+        arrays = [part.reshape(a.shape) for part, a in zip(parts, arrays, strict=True)]
+    rest = iter(arrays)
+    return [[next(rest) for _ in group] for group in groups]
+
+
+def _of_regions(regions: Any, missed: Sequence[np.ndarray]) -> Counts:
+    """How many regions lie on objects; and of those, how many are `missed`, if that is known."""
     positive, drawn = sum(r.positives for r in regions), sum(len(r.boxes) for r in regions)
     counts: Counts = {"positive_regions": (positive, drawn)}
-    if missed is not None:
-        background, start, count = to_host(missed), 0, 0
+    for background in missed:
+        start, count = 0, 0
         for each in regions:  # its positives stand first
             count += int(background[start : start + each.positives].sum())
             start += len(each.boxes)
@@ -100,13 +118,22 @@ def _of_regions(regions: Any, missed: Any) -> Counts:
     return counts
 
 
-def _of_objects(objects: Any, levels: Any) -> Counts:
+def _proposed(objects: Sequence[np.ndarray], proposals: Sequence[np.ndarray]) -> int:
+    """How many objects some proposal of their image has found."""
+    found = 0
+    for boxes, proposed in zip(objects, proposals, strict=True):
+        if len(boxes) and len(proposed):
+            found += int((iou(boxes, proposed).max(axis=1) >= FITS).sum())
+    return found
+
+
+def _of_objects(objects: Sequence[np.ndarray], levels: Sequence[np.ndarray]) -> Counts:
     """How large the objects are, and how many have the size and shape of an anchor."""
     sides = np.concatenate([_sides(boxes) for boxes in objects])
     sides = sides[(sides > 0).all(axis=1)]
     logs = float(np.log2(sides).mean(axis=1).sum()) if len(sides) else 0.0
     counts: Counts = {"object_size": (logs, len(sides))}
-    shapes = np.concatenate([_sides(level[:_SHAPES]) for level in levels] or [np.zeros((0, 2))])
+    shapes = np.concatenate([_sides(level) for level in levels] or [np.zeros((0, 2))])
     if not len(shapes):
         return counts
     # The IoU of two boxes with one centre: the best that the anchor could ever have.
@@ -119,7 +146,7 @@ def _of_objects(objects: Any, levels: Any) -> Counts:
     return counts
 
 
-def _sides(boxes: Any) -> np.ndarray:
-    """(N, 4) → (N, 2) widths and heights, on the host."""
-    corners = to_host(boxes).astype(np.float64)
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    """(N, 4) → (N, 2) widths and heights."""
+    corners = boxes.astype(np.float64)
     return corners[:, 2:] - corners[:, :2]
