@@ -11,11 +11,11 @@ TEST_FLAGS ?= -n logical --maxprocesses 8 --dist worksteal
 ONE_THREAD := MINIRNN_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint references verify parity notebooks lessons site upgrade clean
+.PHONY: help env demo test test-gpu lint references verify parity notebooks lessons site upgrade clean
 
 help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 env: $(STAMP)  ## make the environment in .venv (about 430 MB, a minute or two)
 
@@ -41,6 +41,9 @@ demo: env  ## train, evaluate and draw a Mask R-CNN on shapes, in runs/demo (abo
 
 test: env  ## run the tests, but those of `make parity` (about 2 minutes on 2 cores)
 	$(ONE_THREAD) $(BIN)/python -m pytest $(TEST_FLAGS) --ignore tests/reference
+
+test-gpu: env  ## run the tests that need an NVIDIA GPU and CuPy, where they are there
+	$(BIN)/python -m pytest -m gpu
 
 lint: env  ## check style, formatting, types, and that nothing imports upwards
 	$(BIN)/ruff check .

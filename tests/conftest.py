@@ -34,7 +34,7 @@ settings.register_profile(
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
-def _why_no_gpu() -> str | None:
+def why_no_gpu() -> str | None:
     """Why tests on CuPy cannot run here; None where they can."""
     try:
         import cupy
@@ -52,7 +52,7 @@ def xp(request: pytest.FixtureRequest) -> Any:
         return np
     if request.param == "standin":
         return standin
-    reason = _why_no_gpu()
+    reason = why_no_gpu()
     if reason:
         pytest.skip(reason)
     import cupy

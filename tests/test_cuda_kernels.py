@@ -1,6 +1,7 @@
 """The CUDA kernels, run on the host (tests/cuda_shim): each equals the plain form of its operation.
 
-What this cannot see: races between threads, and how fast they are. Nothing here needs a GPU.
+What this cannot see: races between threads, and how fast they are. Where there is a GPU, the same is
+compared there, too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import kernel_cases_ops
 import kernel_cases_regions
 import numpy as np
 import pytest
+from conftest import why_no_gpu
 from cuda_shim import SANITIZE, HostModule, on_host, why_not
-from standin import DeviceArray, standin
+from standin import standin
 from test_model import _tiny, scene
 
 from minirnn import kernels
@@ -28,8 +30,6 @@ from minirnn.kernels import report
 from minirnn.kernels.cuda import launch, winograd
 from minirnn.roi.levels import pyramid_roi
 from minirnn.training import SGD
-
-pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 HERE = Path(__file__).parent
 DRAWS = 25
@@ -87,12 +87,12 @@ CASES = {
 }
 
 
-def on_device(x):
-    """The same with arrays of the stand-in, sides of regions among them."""
+def on_device(x, xp=standin):
+    """The same with arrays of a library, sides of regions among them."""
     if isinstance(x, np.ndarray):
-        return standin.asarray(x)
+        return xp.asarray(x)
     if isinstance(x, tuple) and hasattr(x, "_fields"):
-        return type(x)(*map(on_device, x))
+        return type(x)(*(on_device(part, xp) for part in x))
     return x
 
 
@@ -101,21 +101,21 @@ def computed(function, arrays, settings, seed, device=lambda x: x):
     result = function(*arrays, **settings)
     if not isinstance(result, tuple):
         found = [] if result is None else [result]
-        return [to_host(x) for x in [*found, *arrays] if isinstance(x, np.ndarray | DeviceArray)]
+        return [to_host(x) for x in [*found, *arrays] if hasattr(x, "strides")]
     value, vjps = result
     dy = device(np.random.default_rng(seed).standard_normal(value.shape).astype(value.dtype))
     vjps = vjps if isinstance(vjps, tuple) else (vjps,)
     return [to_host(x) for x in (value, *(vjp(dy) for vjp in vjps if vjp is not None))]
 
 
-def compare(name, seed):
+def compare(name, seed, xp=standin):
     """One drawn call by the kernel and by the plain form; returns whether a kernel was taken."""
     arrays, settings = CASES[name](np.random.default_rng(seed))
-    ours = [on_device(array) for array in arrays]
+    ours = [on_device(array, xp) for array in arrays]
     with kernels.plain():
         slow = computed(TABLE[name].plain, arrays, settings, seed)
     taken = TABLE[name].chosen(tuple(ours), settings)
-    fast = computed(taken, ours, settings, seed, on_device)
+    fast = computed(taken, ours, settings, seed, partial(on_device, xp=xp))
     assert len(fast) == len(slow)
     for a, b in zip(fast, slow, strict=True):
         where = f"seed {seed}, {settings}"
@@ -132,14 +132,27 @@ def compare(name, seed):
 
 
 @pytest.fixture(autouse=True)
-def _on_host():
+def _on_host(request):
+    if "library" in request.fixturenames:
+        request.getfixturevalue("library")
+    elif why_not():
+        pytest.skip(str(why_not()))
     with on_host():
         yield
 
 
+@pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def library(request):
+    """Whose arrays: the stand-in's, with kernels built by g++, or CuPy's on a GPU."""
+    reason = why_no_gpu() if request.param == "cupy" else why_not()
+    if reason:
+        pytest.skip(reason)
+    return standin if request.param == "standin" else pytest.importorskip("cupy")
+
+
 @pytest.mark.parametrize("name", sorted(OF_CUDA))
-def test_kernel_equals_the_plain_form(name):
-    taken = [compare(name, seed) for seed in range(DRAWS)]
+def test_kernel_equals_the_plain_form(name, library):
+    taken = [compare(name, seed, library) for seed in range(DRAWS)]
     assert sum(taken) > DRAWS // 3
 
 
@@ -164,17 +177,18 @@ def test_3x3_goes_by_winograd(shape):
             np.testing.assert_allclose(a, b, rtol=0, atol=3e-5 * np.abs(b).max())
 
 
-def test_gradients_may_be_added_in_any_order(monkeypatch):
+def test_gradients_may_be_added_in_any_order(monkeypatch, library):
     monkeypatch.setenv(launch.ATOMICS, "1")
     for name in ("pyramid_roi", "sample_regions"):
-        assert sum(compare(name, seed) for seed in range(DRAWS)) > DRAWS // 2
+        assert sum(compare(name, seed, library) for seed in range(DRAWS)) > DRAWS // 2
 
 
-def test_the_gathered_gradient_repeats_bit_for_bit():
+def test_the_gathered_gradient_repeats_bit_for_bit(library):
     arrays, settings = for_pyramid(np.random.default_rng(3))
-    ours = [on_device(array) for array in arrays]
+    ours = [on_device(array, library) for array in arrays]
     pooled, back = pyramid_roi.raw(*ours, **settings)
-    dy = on_device(np.random.default_rng(0).standard_normal(pooled.shape).astype(pooled.dtype))
+    dy = np.random.default_rng(0).standard_normal(pooled.shape).astype(pooled.dtype)
+    dy = on_device(dy, library)
     for vjp in back[:3]:
         np.testing.assert_array_equal(to_host(vjp(dy)), to_host(vjp(dy)))
 

@@ -14,6 +14,7 @@ import pytest
 from cli_cases import succeed
 
 from minirnn import devices as module
+from minirnn.cli.networks import make_ready
 from minirnn.devices import Gpu, devices, install_line
 
 ROOT = Path(__file__).parent.parent
@@ -141,3 +142,13 @@ def test_no_driver(monkeypatch):
 
     monkeypatch.setattr(ctypes, "CDLL", refuse)
     assert module._Driver.ask() == module._Driver(None, [])
+
+
+def test_a_run_on_a_gpu_says_whether_it_repeats(monkeypatch, capsys):
+    model = SimpleNamespace(to=lambda device: None)
+    monkeypatch.delenv("MINIRNN_ATOMICS", raising=False)
+    monkeypatch.setattr("minirnn.kernels.cpu.memory.keep_freed", lambda: True)
+    make_ready(model, "cpu")
+    assert capsys.readouterr().err == ""
+    make_ready(model, "cuda")
+    assert "gathered in a fixed order, so that runs repeat" in capsys.readouterr().err
