@@ -44,18 +44,24 @@ class Picture:
 
 
 def pictures(count: int = 4, *, one_piece: bool = False, size: int = SIZE) -> list[Picture]:
-    """Scenes whose objects have no holes (a polygon has none), the first in several pieces if it may."""
+    """Scenes, wider than high, whose objects have no holes (a polygon has none).
+
+    The first has an object in several pieces, unless `one_piece`.
+    """
+    height = size * 5 // 6
     found: list[Picture] = []
     for seed in range(10_000):
         scene = make_scene(np.random.default_rng(seed), "hard", size)
-        masks = [instance.mask for instance in scene.instances]
+        scene.instances = [i for i in scene.instances if i.mask[:height].sum() >= 30]
+        masks = [instance.mask[:height] for instance in scene.instances]
         pieces = [components(mask)[1] for mask in masks]
         if not masks or any(components(~mask, np.ones((3, 3)))[1] > 1 for mask in masks):
             continue
         if max(pieces) > 1 if one_piece or found else max(pieces) == 1:
             continue
-        things = [Thing(NAMES[i.category_id - 1], i.mask) for i in scene.instances]
-        found.append(Picture(f"p{len(found)}.png", scene.image, things))
+        names = [NAMES[instance.category_id - 1] for instance in scene.instances]
+        things = [Thing(name, mask) for name, mask in zip(names, masks, strict=True)]
+        found.append(Picture(f"p{len(found)}.png", scene.image[:height], things))
         if len(found) == count:
             return found
     raise AssertionError("no such scenes")
@@ -286,13 +292,13 @@ def cvat_mask(thing: Thing) -> str:
 
 
 def cvat_xml(folder: Path, scenes: list[Picture]) -> None:
-    """Polygons (grouped where there are several), and masks in the first picture."""
+    """Polygons (grouped where there are several), and masks in the second picture."""
     images = ""
     for number, picture in enumerate(scenes):
         save(picture, folder / "images")
         shapes = ""
         for k, thing in enumerate(picture.things, start=1):
-            if number == 0:
+            if number == 1:
                 shapes += cvat_mask(thing)
                 continue
             group = f'group_id="{k}"' if len(thing.polygons) > 1 else ""

@@ -426,6 +426,16 @@ def test_yolo_score_and_keypoints_after_a_box(tmp_path):
     assert summary.notes == ["keypoints are not taken, boxes and outlines are"]
 
 
+def test_yolo_entries_lead_to_nothing_outside_of_the_data_set(tmp_path):
+    yolo(tmp_path / "in", "train: images/train\nval: ../others\ntest: list.txt\nnames: [cup]\n")
+    save(one("secret.png"), tmp_path / "others")
+    (tmp_path / "in" / "list.txt").write_text(
+        f"{tmp_path}/others/secret.png\n../others/secret.png\n"
+    )
+    run(tmp_path / "in", tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").rglob("*.png")] == ["p0.png"]
+
+
 def test_yolo_entries_and_labels_that_lead_nowhere_are_named(tmp_path):
     yolo(tmp_path / "in", "train: images/train\nval: images/val\nnames: [cup]\n")
     (tmp_path / "in" / "labels" / "train" / "gone.txt").write_text("0 0.5 0.5 0.1 0.1\n" * 3)
@@ -544,6 +554,11 @@ def test_voc_masks_that_belong_to_no_object_are_named(tmp_path):
     Image.fromarray(numbered).save(path)
     left = run(tmp_path / "in", tmp_path / "out").left_out
     assert [str(each.what) for each in left] == ["mask 77"]
+    numbered[:] = 0
+    numbered[-2:, -2:] = 1
+    Image.fromarray(numbered).save(path)
+    (left,) = run(tmp_path / "in", tmp_path / "again", boxes_only=True).left_out
+    assert (left.what, left.reason) == ("mask 1", "it does not lie in the box of object 1")
 
 
 def test_voc_pictures_in_no_list_and_files_of_another_form_are_named(tmp_path):

@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,7 +89,7 @@ def _picture(content: dict, file: Path, pictures: Pictures) -> Path:
     if not isinstance(name, str):
         raise Unusable(f"its imagePath is {name!r}")
     try:
-        return pictures.find(PureWindowsPath(name).as_posix(), file.parent)
+        return pictures.find(name, file.parent)
     except Unusable as problem:
         if content.get("imageData"):
             raise Unusable(
