@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import convert_cases as cases
 import numpy as np
@@ -700,8 +701,22 @@ def test_label_studio_takes_one_annotation_of_several_people(tmp_path):
     summary = run(tmp_path / "in", tmp_path / "out")
     assert list(summary.categories) == ["cup"]
     assert reasons(summary) == [
-        "task 1, annotation 2 with 2 results: annotation 1 of the same picture is taken"
+        "task 1, annotation 2 with 2 results: annotation 1 of the same picture is taken",
+        "task 1, annotation 3 with 2 results: it was cancelled",
     ]
+
+
+def test_label_studio_task_that_nobody_labelled_is_no_picture_without_objects(tmp_path):
+    value = {"x": 50, "y": 50, "width": 25, "height": 10, "rotation": 0}
+    results = [cases.ls_result(one(), "rectanglelabels", "cup", value)]
+    tasks = [cases.ls_task(one(), results)]
+    tasks += [cases.ls_task(one("empty.png"), []), cases.ls_task(one("q.png"), [], annotations=[])]
+    for name in ("p0.png", "empty.png", "q.png"):
+        save(one(name), tmp_path / "in")
+    cases.write_json(tmp_path / "in" / "export.json", tasks)
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert summary.splits["all"] == {"images": 2, "without_objects": 1, "objects": 1}
+    assert reasons(summary) == ["task 1 (q.png): nobody has labelled it"]
 
 
 @pytest.mark.parametrize(
@@ -916,6 +931,79 @@ def test_categories_that_differ_in_capitals_are_pointed_out(tmp_path):
     summary = run(tmp_path / "in", tmp_path / "out")
     assert list(summary.categories) == ["Cup", "cup", "plate"]
     assert len(summary.notes) == 2
+
+
+# ---------------------------------------------------------------- damaged files
+
+
+ALL_WRITERS = [writer for _, writer, _ in WITH_OUTLINES] + [writer for _, writer in WITH_BOXES]
+NONSENSE = [
+    None,
+    True,
+    -1,
+    1e308,
+    float("nan"),
+    10**400,
+    "",
+    "\0",
+    "a" * 999,
+    [],
+    [[]],
+    {},
+    {"a": 1},
+]
+
+
+def places_in(content: Any, path: tuple = ()) -> list[tuple]:
+    """Where something stands in a JSON file's content."""
+    inner: Any = []
+    if isinstance(content, dict):
+        inner = content.items()
+    elif isinstance(content, list):
+        inner = list(enumerate(content))[:3]
+    return [p for key, value in inner for p in [(*path, key), *places_in(value, (*path, key))]]
+
+
+def damage(file: Path, rng: np.random.Generator) -> None:
+    """Put nonsense somewhere into a file of labels."""
+    text = file.read_text()
+    if file.suffix != ".json":
+        start, stop = sorted(rng.integers(0, len(text) + 1, 2).tolist())
+        stop = min(stop, start + 5)
+        new = ["", "<", '"', "nan", "-5", "1e999", "[", ": ", "\0", text[:start]][rng.integers(10)]
+        file.write_text(text[:start] + new + text[stop:])
+        return
+    content = json.loads(text)
+    places = places_in(content)
+    *path, last = places[rng.integers(len(places))]
+    inner = content
+    for key in path:
+        inner = inner[key]
+    inner[last] = NONSENSE[rng.integers(len(NONSENSE))]
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("writer", ALL_WRITERS, ids=[w.__name__ for w in ALL_WRITERS])
+def test_damaged_files_are_named_and_never_a_traceback(writer, tmp_path):
+    """Either they are converted, and can be trained on, or there is a message."""
+    scenes = pictures(2, one_piece=True)
+    for seed in range(15):
+        rng = np.random.default_rng(seed)
+        source, out = tmp_path / f"in{seed}", tmp_path / f"out{seed}"
+        writer(source, scenes)
+        files = [
+            p for p in sorted(source.rglob("*")) if p.suffix in (".json", ".xml", ".txt", ".yaml")
+        ]
+        damage(files[rng.integers(len(files))], rng)
+        try:
+            summary = run(source, out)
+        except InputError:
+            assert not out.exists()
+            continue
+        for split, counts in summary.splits.items():
+            if counts["objects"]:
+                dataset = CocoDataset.from_folder(out, split)
+                assert sum(len(dataset[i].target.boxes) for i in range(len(dataset))) > 0
 
 
 # ---------------------------------------------------------------- shapes

@@ -26,6 +26,7 @@ from minirnn.data.convert.found import (
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.errors import InputError
+from minirnn.masks.checks import is_whole
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
@@ -84,6 +85,9 @@ def read_file(
         crowds_are_masks: the tool marks every mask that is no polygon as a crowd.
     """
     content = read_json(file)
+    if not is_coco_content(content):
+        found.leave(file, "the file", "it has no lists of images, annotations and categories")
+        return
     names = _categories(file, content, found)
     photos: dict[Any, Photo | None] = {}
     for position, record in enumerate(content["images"]):
@@ -125,7 +129,7 @@ def _categories(file: Path, content: dict, found: Found) -> dict[Any, str]:
         for a in content["annotations"]
         if isinstance(a, dict) and _is_key(a.get("category_id"))
     }
-    parents = {r.get("supercategory") for r in records if r.get("supercategory") != r["name"]}
+    parents = {str(r.get("supercategory")) for r in records if r.get("supercategory") != r["name"]}
     names = {}
     for record in records:
         name = record["name"].strip()
@@ -146,7 +150,7 @@ def _photo(record: Any, file: Path, split: str, pictures: Pictures, near: Path) 
     if not isinstance(record.get("file_name"), str):
         raise Unusable("the image has no file_name")
     size = record.get("height"), record.get("width")
-    whole = all(isinstance(side, int) and side > 0 for side in size)
+    whole = all(is_whole(side) and side > 0 for side in size)
     path = pictures.find(record["file_name"], near)
     return Photo(path, file, split, size if whole else None)  # type: ignore[arg-type]
 

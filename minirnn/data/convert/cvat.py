@@ -55,8 +55,10 @@ def read(folder: Path, images: Path | None = None) -> Found:
         cocojson.read_file(file, split, found, pictures, near=near, crowds_are_masks=True)
     for file in label_files(folder, "*.xml"):
         root = read_xml(file)
-        if root is not None and root.tag == "annotations":
-            _read_xml(root, file, found, pictures)
+        if root is None or root.tag != "annotations":
+            found.leave(file, "the file", "it is not XML of CVAT's form (<annotations>)")
+            continue
+        _read_xml(root, file, found, pictures)
     return found
 
 

@@ -135,6 +135,23 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not a JSON file: {error}") from error
 
 
+def lines_of(path: Path) -> list[str]:
+    """The lines of a text file, without spaces around them, those that are empty too.
+
+    In UTF-8, or in UTF-16 with its mark, as Windows' PowerShell writes it.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    text = data.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+    return [line.strip() for line in text.splitlines()]
+
+
 def numbers(values: Sequence[Any], count: int | None = None) -> list[float]:
     """Finite numbers, from numbers or from text.
 
@@ -143,7 +160,7 @@ def numbers(values: Sequence[Any], count: int | None = None) -> list[float]:
     """
     try:
         result = [float(value) for value in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Unusable(f"its coordinates are no numbers: {str(values)[:60]}") from None
     if not all(abs(value) < 1e9 for value in result):  # false for NaN, too
         raise Unusable("its coordinates are not finite")

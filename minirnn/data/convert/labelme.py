@@ -37,7 +37,7 @@ from minirnn.data.convert.found import (
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
 from minirnn.errors import InputError
-from minirnn.masks.checks import MOST_PIXELS
+from minirnn.masks.checks import MOST_PIXELS, is_whole
 
 #: Names that LabelMe's label lists have for "no object".
 NO_OBJECT = {"_background_", "__ignore__"}
@@ -101,7 +101,7 @@ def _picture(content: dict, file: Path, pictures: Pictures) -> Path:
 
 def _size(content: dict) -> tuple[int, int] | None:
     size = content.get("imageHeight"), content.get("imageWidth")
-    return size if all(isinstance(side, int) and side > 0 for side in size) else None  # type: ignore
+    return size if all(is_whole(side) and side > 0 for side in size) else None  # type: ignore
 
 
 def _objects(shapes: list, photo: Photo, found: Found) -> list[Labelled]:
@@ -127,6 +127,8 @@ def _piece(shape: dict, where: str, photo: Photo) -> Labelled:
     label = label_of(shape.get("label"))
     kind = shape.get("shape_type") or "polygon"
     points = shape.get("points")
+    if not isinstance(kind, str):
+        raise Unusable(f"its kind is {kind!r}")
     if label in NO_OBJECT:
         raise Unusable("the label stands for no object")
     if kind in FLAT:

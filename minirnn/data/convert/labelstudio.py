@@ -84,12 +84,15 @@ def _read_task(task: Any, file: Path, found: Found, pictures: Pictures) -> None:
         found.leave(file, name, f"{problem}; --images DIR says where the pictures are")
         return
     results = _results(task, name, file, found)
+    if results is None:
+        found.leave(file, f"{name} ({path.name})", "nobody has labelled it")
+        return
     photo = Photo(path, file)
-    named = {r.get("id") for r in results if _kind(r) is not None and r.get("id")}
+    named = {str(r.get("id")) for r in results if _kind(r) is not None and r.get("id")}
     for number, result in enumerate(results, start=1):
         what = f"{name} ({path.name}), result {number}"
         kind = _kind(result)
-        if kind is None and result.get("id") in named:
+        if kind is None and str(result.get("id")) in named:
             continue  # the same region again: its bare shape, or an attribute of it
         try:
             if kind is None:
@@ -120,8 +123,8 @@ def _find(task: dict, file: Path, pictures: Pictures) -> Path:
     raise problem if names else Unusable("it names no picture")
 
 
-def _results(task: dict, name: str, file: Path, found: Found) -> list[dict]:
-    """The regions of the one annotation that is taken."""
+def _results(task: dict, name: str, file: Path, found: Found) -> list[dict] | None:
+    """The regions of the one annotation that is taken; None where there is none."""
     annotations = task.get("annotations", task.get("completions"))
     if annotations is None:  # JSON-MIN: a list of values for each control
         return [
@@ -131,18 +134,25 @@ def _results(task: dict, name: str, file: Path, found: Found) -> list[dict]:
             for value in entry
             if isinstance(value, dict)
         ]
-    whole = [a for a in annotations if isinstance(a, dict) and not a.get("was_cancelled")]
+    whole = [a for a in _dicts(annotations) if not a.get("was_cancelled")]
     if not whole:
-        return []
+        return None
     chosen = max(whole, key=lambda a: (bool(a.get("ground_truth")), str(a.get("updated_at", ""))))
-    for other in whole:
-        if other is not chosen:
-            found.leave(
-                file,
-                f"{name}, annotation {other.get('id')} with {len(other.get('result') or [])} results",
-                f"annotation {chosen.get('id')} of the same picture is taken",
-            )
-    return [result for result in chosen.get("result") or [] if isinstance(result, dict)]
+    for other in _dicts(annotations):
+        what = (
+            f"{name}, annotation {other.get('id')} with {len(_dicts(other.get('result')))} results"
+        )
+        if other.get("was_cancelled"):
+            found.leave(file, what, "it was cancelled")
+        elif other is not chosen:
+            reason = f"annotation {chosen.get('id')} of the same picture is taken"
+            found.leave(file, what, reason)
+    return _dicts(chosen.get("result"))
+
+
+def _dicts(values: Any) -> list[dict]:
+    """What of a list is a JSON object; of something else, nothing."""
+    return [v for v in values if isinstance(v, dict)] if isinstance(values, list) else []
 
 
 def _kind(result: dict) -> str | None:
@@ -175,7 +185,10 @@ def _labelled(result: dict, kind: str, where: str, photo: Photo) -> Labelled:
         return Labelled(label, where, outline=encode(decode_brush(value.get("rle"), *photo.size)))
     if kind == "polygonlabels":
         points = value.get("points")
-        if not isinstance(points, list) or len(points) < 3 or any(len(p) != 2 for p in points):
+        pairs = isinstance(points, list) and all(
+            isinstance(p, list) and len(p) == 2 for p in points
+        )
+        if not pairs or len(points) < 3:
             raise Unusable("its points are no list of three x, y or more")
         flat = numbers([number for point in points for number in point])
         sides = (width, height)

@@ -68,8 +68,12 @@ class Pictures:
             raise Unusable(f"it names no picture: {name!r}")
         places = [near, *self.roots, *(root / "images" for root in self.roots)]
         for place in places:
-            path = Path(os.path.realpath(place / "/".join(parts)))
-            if path.is_file() and any(path.is_relative_to(root) for root in self.roots):
+            try:
+                path = Path(os.path.realpath(place / "/".join(parts)))
+                there = path.is_file()
+            except (OSError, ValueError) as error:  # too long, or with a null character
+                raise Unusable(f"{name[:60]!r} is no file name ({error})") from None
+            if there and any(path.is_relative_to(root) for root in self.roots):
                 return path
         # With as many of its folders as are there: "train/7.jpg" is not "val/7.jpg".
         tails = ["/".join(parts[i:]).lower() for i in range(len(parts)) if parts[i] != ".."]

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.data.convert.found import Unusable
 from minirnn.masks import boxes_of_masks, decode, encode, polygons_to_mask
+from minirnn.masks.checks import MOST_PIXELS
 
 #: How far a circle's polygon may lie from it, in pixels.
 CIRCLE_ERROR = 0.1
@@ -90,7 +92,12 @@ def placed(window: np.ndarray, left: int, top: int, size: tuple[int, int]) -> di
         left: the column of the window's first pixel.
         top: its row.
         size: (height, width) of the image.
+
+    Raises:
+        Unusable: no mask is made for an image that large.
     """
+    if size[0] * size[1] >= MOST_PIXELS:
+        raise Unusable(f"it is in an image of {size[1]} x {size[0]} pixels, which is too large")
     mask = np.zeros(size, bool)
     rows = slice(max(0, top), max(0, min(size[0], top + window.shape[0])))
     columns = slice(max(0, left), max(0, min(size[1], left + window.shape[1])))

@@ -26,6 +26,7 @@ from minirnn.data.convert.found import (
     Unusable,
     label_files,
     label_of,
+    lines_of,
     numbers,
     split_of,
 )
@@ -85,9 +86,7 @@ def _splits(folder: Path) -> dict[str, str]:
         for name in ("trainval", "test", "val", "train"):
             for path in folder.rglob(f"ImageSets/{kind}/{name}.txt"):
                 split = "train" if name == "trainval" else split_of(name)
-                splits |= {
-                    line.split()[0]: split for line in path.read_text().splitlines() if line.split()
-                }
+                splits |= {line.split()[0]: split for line in lines_of(path) if line}
     return splits
 
 

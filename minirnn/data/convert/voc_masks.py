@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minirnn.data.convert.found import Labelled, Unusable
+from minirnn.data.convert.found import Labelled, Unusable, lines_of
 from minirnn.masks import encode
 
 SEAM = 255
@@ -75,8 +75,8 @@ def names_in(folder: Path) -> dict[int, str]:
     """The category of each number, from `labelmap.txt`; empty where there is none."""
     names: dict[int, str] = {}
     for file in sorted(folder.rglob("labelmap.txt"))[:1]:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-        for line, text in enumerate(t for t in lines if t.strip() and not t.startswith("#")):
+        lines = [text for text in lines_of(file) if text and not text.startswith("#")]
+        for line, text in enumerate(lines):
             name, _, rest = text.partition(":")
             colour = [int(part) for part in rest.split(":")[0].split(",") if part.strip().isdigit()]
             names[number_of(*colour) if len(colour) == 3 else line] = name.strip()

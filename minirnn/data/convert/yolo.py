@@ -26,6 +26,7 @@ from minirnn.data.convert.found import (
     Photo,
     Unusable,
     label_files,
+    lines_of,
     numbers,
     split_of,
 )
@@ -67,7 +68,7 @@ def read(folder: Path, images: Path | None = None) -> Found:
     for path in label_files(folder, "*.txt"):
         inside = "labels" in [folder.name, *path.relative_to(folder).parts[:-1]]
         if inside and path.resolve() not in used:
-            count = sum(1 for line in path.read_text(errors="replace").splitlines() if line.strip())
+            count = sum(1 for line in lines_of(path) if line)
             found.leave(path, f"its {count} lines", "there is no picture of this name")
     bare = sum(not photo.labels.is_file() for photo in found.photos)
     if bare:
@@ -109,8 +110,7 @@ def _names(folder: Path, file: Path | None, content: dict) -> tuple[list[str], d
     if file is None:
         for name in NAME_FILES:
             for path in sorted(folder.rglob(name)):
-                lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-                names = dict(enumerate(line for line in lines if line))
+                names = dict(enumerate(line for line in lines_of(path) if line))
                 break
             if names:
                 break
@@ -171,8 +171,12 @@ def _place(entry: str, folder: Path, root: Any) -> Path | None:
     tries = [folder / str(root or "") / entry, folder / entry]
     tries += [folder.joinpath(*parts[i:]) for i in range(len(parts))]
     for path in tries:
-        path = path.resolve()
-        if path.exists() and path.is_relative_to(folder.resolve()) and path != folder.resolve():
+        try:
+            path = path.resolve()
+            there = path.exists()
+        except (OSError, ValueError):  # too long, or with a null character
+            continue
+        if there and path.is_relative_to(folder.resolve()) and path != folder.resolve():
             return path
     return None
 
@@ -184,8 +188,7 @@ def _listed(place: Path, folder: Path) -> list[Path]:
         return sorted(p for p in place.rglob("*") if is_picture(p)) or (
             pictures_in(inner) if inner.is_dir() else []
         )
-    lines = [line.strip() for line in place.read_text(encoding="utf-8-sig").splitlines()]
-    found = (_place(line, folder, None) for line in lines if line)
+    found = (_place(line, folder, None) for line in lines_of(place) if line)
     return [path for path in found if path is not None]
 
 
@@ -202,8 +205,8 @@ def _labels_of(picture: Path) -> Path:
 
 
 def _objects(photo: Photo, names: dict[int, str], keypoints: int, found: Found) -> list[Labelled]:
-    lines = photo.labels.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    if not any(line.strip() for line in lines):
+    lines = lines_of(photo.labels)
+    if not any(lines):
         return []
     try:
         photo.size = height, width = image_size(photo.path)
@@ -212,7 +215,7 @@ def _objects(photo: Photo, names: dict[int, str], keypoints: int, found: Found) 
         return []
     objects = []
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if not line:
             continue
         try:
             objects.append(_object(line.split(), f"line {number}", names, keypoints, height, width))
