@@ -23,10 +23,10 @@ from minirnn.data.convert.found import (
     numbers,
     read_json,
     split_of,
+    stated_size,
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.errors import InputError
-from minirnn.masks.checks import is_whole
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
@@ -149,10 +149,8 @@ def _photo(record: Any, file: Path, split: str, pictures: Pictures, near: Path) 
         raise Unusable("the image has no id")
     if not isinstance(record.get("file_name"), str):
         raise Unusable("the image has no file_name")
-    size = record.get("height"), record.get("width")
-    whole = all(is_whole(side) and side > 0 for side in size)
     path = pictures.find(record["file_name"], near)
-    return Photo(path, file, split, size if whole else None)  # type: ignore[arg-type]
+    return Photo(path, file, split, stated_size(record.get("height"), record.get("width")))
 
 
 def _annotations(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.errors import InputError
+from minirnn.masks.checks import is_whole
 
 #: The split of data that its tool has not split. `minirnn data split` makes train and val of it.
 WHOLE = "all"
@@ -167,6 +168,12 @@ def numbers(values: Sequence[Any], count: int | None = None) -> list[float]:
     if count is not None and len(result) != count:
         raise Unusable(f"it has {len(result)} coordinates in place of {count}")
     return result
+
+
+def stated_size(height: Any, width: Any) -> tuple[int, int] | None:
+    """The size that a file gives for a picture, or None where it gives none that can be."""
+    sides = [int(side) for side in (height, width) if is_whole(side) and side > 0]
+    return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
 def label_of(value: Any) -> str:

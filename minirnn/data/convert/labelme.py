@@ -33,11 +33,12 @@ from minirnn.data.convert.found import (
     label_of,
     numbers,
     read_json,
+    stated_size,
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
 from minirnn.errors import InputError
-from minirnn.masks.checks import MOST_PIXELS, is_whole
+from minirnn.masks.checks import MOST_PIXELS
 
 #: Names that LabelMe's label lists have for "no object".
 NO_OBJECT = {"_background_", "__ignore__"}
@@ -60,7 +61,9 @@ def read(folder: Path, images: Path | None = None) -> Found:
             continue
         try:
             path = _picture(content, file, pictures)
-            photo = Photo(path, file, size=_size(content))
+            photo = Photo(
+                path, file, size=stated_size(content.get("imageHeight"), content.get("imageWidth"))
+            )
         except Unusable as problem:
             found.leave(file, f"all {len(content['shapes'])} shapes", str(problem))
             continue
@@ -97,11 +100,6 @@ def _picture(content: dict, file: Path, pictures: Pictures) -> Path:
                 "`labelme_export_json` of LabelMe writes it out"
             ) from None
         raise
-
-
-def _size(content: dict) -> tuple[int, int] | None:
-    size = content.get("imageHeight"), content.get("imageWidth")
-    return size if all(is_whole(side) and side > 0 for side in size) else None  # type: ignore
 
 
 def _objects(shapes: list, photo: Photo, found: Found) -> list[Labelled]:
