@@ -72,7 +72,7 @@ class TrainingSettings:
     processes: int = 1
     workers: int = 1
     timeout: float = 120.0
-    unreadable: float = 0.01
+    unreadable: float = 0.05
 
     def __post_init__(self) -> None:
         for name, kind in kinds_of(type(self)).items():
