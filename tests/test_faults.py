@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -179,3 +180,31 @@ def test_a_picture_of_one_row_is_trained_on_like_any_other(tmp_path):
     weights = out / "checkpoint.safetensors"
     succeed("predict", tmp_path / "train", "--weights", weights, "--out", tmp_path / "found")
     assert len(list((tmp_path / "found").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_in_data_shapes_is_one_line_that_names_the_file(tmp_path, workers):
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is missing: there is no way to a small disk")
+    mount = f"mount -t tmpfs -o size=48k tmpfs {tmp_path}"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("this system lets nobody mount a small disk")
+    script = f"""if True:
+        from minirnn.cli import cli
+        from minirnn.data import synthetic
+        real = synthetic._made
+        synthetic._made = lambda maker, chunks, _: real(maker, chunks, {workers})
+        if __name__ == "__main__":
+            cli.main(["data", "shapes", "--out", r"{tmp_path}/d", "--train", "60", "--size", "64"])
+    """
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", f'{mount} && exec "$@"', "sh", sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [x for x in done.stderr.splitlines() if x.startswith("minirnn: error: ")]
+    assert str(tmp_path) in line
+    assert "No space left on device" in line

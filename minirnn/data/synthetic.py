@@ -85,7 +85,9 @@ def generate(
         The folder.
 
     Raises:
-        InputError: an argument is out of range, or the folder holds something else.
+        InputError: an argument is out of range, the folder holds something else, or a picture cannot be
+            written.
+        OSError: another file cannot be written.
     """
     folder = Path(folder)
     settings = Settings(level, train, val, size, seed)
@@ -101,6 +103,9 @@ def generate(
         try:
             _write(unfinished, settings, thread_count() if workers is None else workers, progress)
             _put_in_place(unfinished, folder)
+        except OSError as error:
+            error.filename = error.filename or os.fspath(folder)  # a full disk names no file
+            raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
@@ -234,7 +239,12 @@ class _ChunkMaker:
         image_id = number + 1
         name = f"{image_id:06d}.jpg"
         # 4:4:4 (subsampling 0): at half the resolution, colours would run over the small shapes.
-        Image.fromarray(scene.image).save(self.folder / split / name, quality=95, subsampling=0)
+        path = self.folder / split / name
+        try:
+            Image.fromarray(scene.image).save(path, quality=95, subsampling=0)
+        except OSError as error:  # from a helper process, only an InputError comes as it is
+            message = f"{path}: cannot be written: {error.strerror or error}"
+            raise InputError(message) from error
         image = {"id": image_id, "file_name": name, "height": size, "width": size}
         return image, _annotations(scene, image_id)
 
