@@ -240,6 +240,34 @@ def test_what_an_interrupt_leaves_does_not_keep_this_thread_from_walking(four_th
     assert len(threads_of()) == 1
 
 
+@pytest.mark.parametrize("counts", [(1, 1), (1, 2), (2, 1), (1, 2, 1)])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_limits_that_overlap_leave_nothing_behind(monkeypatch, counts, backwards):
+    """Two trainings in threads of one program: who came first may leave first."""
+
+    class Library:
+        count = 4
+
+        def get_num_threads(self):
+            return self.count
+
+        def set_num_threads(self, count):
+            self.count = count
+
+    library = Library()
+    monkeypatch.setattr(threads, "_blas_libraries", lambda: (library,))
+    monkeypatch.setenv("MINIRNN_THREADS", "3")
+    limits = [threads.limited_to(count) for count in counts]
+    for limit in limits:
+        limit.__enter__()
+    assert threads.thread_count() == counts[-1]
+    assert library.count == counts[-1]
+    for limit in limits[::-1] if backwards else limits:
+        limit.__exit__(None, None, None)
+    assert threads.thread_count() == 3
+    assert library.count == 4
+
+
 def test_an_interrupt_while_blas_is_given_its_threads_back(monkeypatch):
     class Library:
         def __init__(self):

@@ -13,54 +13,70 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-_limit: int | None = None
-_of_blas: int | None = None  # BLAS's threads, where `blas_on` has set them
+# Several threads of a program may be inside of the two functions below at once, and leave them in any
+# order. So each has an entry of its own, which it takes away when it leaves; the last entry counts.
+_limits: list[list[int]] = []
+_of_blas: list[list[int]] = []
+_blas_before: list[int] = []  # BLAS's own numbers of threads, from before the first entry
 
 
 def thread_count() -> int:
     """Threads in use: MINIRNN_THREADS, or as many cores as this process may run on."""
     allowed = _allowed(os.environ.get("MINIRNN_THREADS", ""))
-    return min(allowed, _limit or allowed)
+    limit = _last(_limits)
+    return allowed if limit is None else min(allowed, limit)
 
 
 @contextmanager
 def limited_to(count: int) -> Iterator[None]:
     """Inside, at most so many threads are in use, whichever thread asks; for BLAS's own, just as many."""
-    global _limit
-    before, _limit = _limit, count
+    own = [count]
     try:
+        _limits.append(own)
         with blas_on(count):
             yield
     finally:
-        _limit = before
+        _remove(_limits, own)
 
 
 @contextmanager
 def blas_on(count: int) -> Iterator[None]:
     """Inside, matrix products take so many threads of BLAS's own."""
-    global _of_blas
-    if _of_blas == count:  # asking the libraries takes some microseconds
+    if _last(_of_blas) == count:  # asking the libraries takes some microseconds
         yield
         return
-    libraries = _blas_libraries()
-    outer, before = _of_blas, [library.get_num_threads() for library in libraries]
-    interrupt = None
+    libraries, own, interrupt = _blas_libraries(), [count], None
+    if not _of_blas:
+        _blas_before[:] = [library.get_num_threads() for library in libraries]
     try:
-        _of_blas = count
+        _of_blas.append(own)
         for library in libraries:
             library.set_num_threads(count)
         yield
     finally:
         while True:  # Ctrl-C in here must not leave the process with one thread for good
             try:
-                for library, threads in zip(libraries, before, strict=True):
-                    library.set_num_threads(threads)
-                _of_blas = outer
+                _remove(_of_blas, own)
+                still = _last(_of_blas)
+                for library, threads in zip(libraries, _blas_before, strict=True):
+                    library.set_num_threads(threads if still is None else still)
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
         if interrupt is not None:
             raise interrupt
+
+
+def _last(entries: list[list[int]]) -> int | None:
+    """The number that counts; None if there is none. (A slice, since another thread may take it away.)"""
+    for (count,) in entries[-1:]:
+        return count
+    return None
+
+
+def _remove(entries: list[list[int]], own: list[int]) -> None:
+    """Take this very entry away, if it is there, and none that looks like it."""
+    entries[:] = [entry for entry in entries if entry is not own]
 
 
 @cache
