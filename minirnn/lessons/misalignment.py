@@ -91,8 +91,8 @@ def embedded(height: int = 900) -> Embedded:
         height: of the page's frame, in pixels; it scrolls.
     """
     subject = photograph()
-    helmet = subject.boxes[subject.names.index("helmet")]
-    return Embedded(photo_regions_figure(subject.image, helmet, 32), height)
+    tag = subject.boxes[subject.names.index("name tag")]
+    return Embedded(photo_regions_figure(subject.image, tag, 32), height)
 
 
 @click.command()
