@@ -392,16 +392,17 @@ def test_weights_between_two_steps_are_never_saved(tmp_path, whole, monkeypatch)
     from minirnn.training import loop, optimiser
 
     count = 0
-    real = optimiser.sgd_step
+    real = optimiser.sgd_steps
 
-    def fail(*arrays, **formula):
+    def fail(*arrays, weight_decays, **formula):
         nonlocal count
         count += 1
-        real(*arrays, **formula)
-        if count == 13:  # two parameters a step: the first one of step 7
+        if count == 7:  # of step 7 the first parameter, and no more
+            real(*arrays[:3], weight_decays=weight_decays[:1], **formula)
             raise KeyboardInterrupt
+        real(*arrays, weight_decays=weight_decays, **formula)
 
-    monkeypatch.setattr(optimiser, "sgd_step", fail)
+    monkeypatch.setattr(optimiser, "sgd_steps", fail)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     monkeypatch.undo()
