@@ -63,6 +63,8 @@ def test_split_prints_a_table_and_json(tmp_path):
     text = succeed("data", "split", tmp_path / "set", "--out", tmp_path / "a", "--val", "0.4").out
     assert text.splitlines()[0].split() == ["train", "val"]
     assert "images" in text
+    text = succeed("data", "split", tmp_path / "set", "--out", tmp_path / "c").out
+    assert re.search("note: [a-z]+ is not in val; more images of it help", text)
     result = succeed(
         "data", "split", tmp_path / "set", "--out", tmp_path / "b", "--val", 0.4, "--json"
     )

@@ -116,6 +116,7 @@ def split(
     Whole images are dealt out, rare categories first. The same images and seed give the same split. FOLDER
     is in COCO's layout and is not changed.
     """
+    from minirnn.data.split import NOTHING
     from minirnn.data.split import split as split_folder
 
     made = split_folder(
@@ -133,6 +134,12 @@ def split(
         return
     for line in _table(made.categories, list(made.images), {"images": made.images}):
         click.echo(line)
+    for name, counts in made.categories.items():
+        missing = [part for part, count in counts.items() if count == 0]
+        if missing and sum(counts.values()) and name != NOTHING:
+            click.echo(
+                f"note: {name} is not in {' and '.join(missing)}; more images of it help, or another --val"
+            )
     click.echo(f"\nTrain on it:\n    minirnn train --data {out} --preset … --out runs/NAME")
 
 
@@ -168,10 +175,11 @@ def _lines(summary: Summary) -> list[str]:
     lines += [*_table(summary.categories, list(summary.splits), totals), ""]
     lines += [f"note: {note}" for note in summary.notes]
     if summary.boxes_filled:
+        files = [Path(name).name for name in summary.boxes_filled]
+        shown = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
         lines.append(
-            f"note: {summary.boxes_filled.total()} objects have only a box, taken as their outline "
-            f"({', '.join(Path(name).name for name in list(summary.boxes_filled)[:3])}, …). "
-            "If most are such, --boxes-only leaves outlines away"
+            "note: objects with only a box, which is taken as their outline: "
+            f"{summary.boxes_filled.total()} ({shown}). If most are such, --boxes-only leaves outlines away"
         )
     if not summary.has_masks:
         lines.append(f"note: boxes and no masks: {WITHOUT_MASKS}")

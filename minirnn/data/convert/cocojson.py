@@ -106,8 +106,8 @@ def read_file(
     crowds = _annotations(content, file, names, photos, found, crowds_are_masks)
     if crowds:
         found.notes.append(
-            f"{file.name}: {crowds} masks that are marked as crowds, as the tool marks every mask made "
-            "with a brush, are taken as one object each"
+            f"{file.name}: masks that are marked as crowds, as the tool marks each made with a brush, "
+            f"and are taken as one object each: {crowds}"
         )
 
 

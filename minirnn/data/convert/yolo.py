@@ -72,7 +72,9 @@ def read(folder: Path, images: Path | None = None) -> Found:
             found.leave(path, f"its {count} lines", "there is no picture of this name")
     bare = sum(not photo.labels.is_file() for photo in found.photos)
     if bare:
-        found.notes.append(f"{bare} pictures have no label file: taken as pictures without objects")
+        found.notes.append(
+            f"pictures without a label file, taken as pictures without objects: {bare}"
+        )
     if keypoints:
         found.notes.append("keypoints are not taken, boxes and outlines are")
     return found
