@@ -54,7 +54,9 @@ def bytes_bar(what: str, **settings: Any) -> Iterator[Callable[[int, int | None]
 def tell(text: str) -> None:
     """Tell a person something in the middle of long work, on standard error; a bar makes room for it.
 
-    Nothing is raised where nobody listens: a closed terminal is no reason to end the work.
+    Nothing is raised where nobody listens: a closed terminal is no reason to end the work. Characters that
+    a terminal obeys are written out: names of files are somebody else's.
     """
+    text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
     with contextlib.suppress(OSError, ValueError), Bar.external_write_mode(file=sys.stderr):
         print(text, file=sys.stderr, flush=True)

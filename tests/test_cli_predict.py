@@ -375,6 +375,16 @@ def test_frames_keep_their_names_order_and_format(album, predict, tmp_path):
         assert moving.info["duration"] == 100
 
 
+def test_a_frame_of_a_format_that_cannot_be_written_becomes_a_png(shapes, predict, tmp_path):
+    """As a HEIC is, which is told by what is in it, and never by its name."""
+    (tmp_path / "clip").mkdir()
+    shutil.copy(shapes / "val/000001.jpg", tmp_path / "clip/IMG_1.HEIC")
+    succeed(*predict(tmp_path / "clip", "--frames"))
+    assert names(tmp_path / "out") == ["IMG_1.detections.json", "IMG_1.png"]
+    with Image.open(tmp_path / "out/IMG_1.png") as picture:
+        assert picture.format == "PNG"
+
+
 def test_frames_are_never_written_over(album, predict):
     """With --frames the results have the names of the photos: not in the photos' own folder."""
     before = {path: path.read_bytes() for path in album.iterdir() if path.is_file()}

@@ -16,6 +16,7 @@ from test_model import _tiny, scene
 from minirnn.data import CocoDataset
 from minirnn.errors import InputError
 from minirnn.evaluation import evaluate_results
+from minirnn.progress import tell
 from minirnn.training.log import MetricsLog
 
 
@@ -208,3 +209,8 @@ def test_a_full_disk_in_data_shapes_is_one_line_that_names_the_file(tmp_path, wo
     (line,) = [x for x in done.stderr.splitlines() if x.startswith("minirnn: error: ")]
     assert str(tmp_path) in line
     assert "No space left on device" in line
+
+
+def test_what_is_told_in_the_middle_of_long_work_has_nothing_that_a_terminal_obeys(capsys):
+    tell("\x1b[2Jname\udc80.jpg\tcannot be\nread: Größe")
+    assert capsys.readouterr().err == "\\x1b[2Jname\\udc80.jpg\tcannot be\nread: Größe\n"

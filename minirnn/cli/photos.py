@@ -13,7 +13,10 @@ from pathlib import Path
 from minirnn.errors import InputError
 
 #: How files of the formats end that `minirnn.images` reads. In a folder, all else is passed over.
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
+ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"),
+    *(".heic", ".heif"),  # where the reader for them is installed
+)
 #: What `minirnn predict` writes must not be its own input when it looks at the folder again.
 DRAWN = ".detections.png"
 

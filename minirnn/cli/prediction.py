@@ -113,9 +113,8 @@ class Predictor:
 
     def _places(self, photo: Photo) -> tuple[Path, Path]:
         """Where a photo's picture and its data go."""
-        picture = (
-            f"{photo.name}{photo.path.suffix or '.png'}" if self._frames else photo.name + DRAWN
-        )
+        own = photo.path.suffix if _format_of(photo.path) else ".png"
+        picture = photo.name + (own if self._frames else DRAWN)
         return self._out / picture, self._out / f"{photo.name}.detections.json"
 
     def _drawn(self, image: np.ndarray, found: Detections) -> np.ndarray:
@@ -158,7 +157,13 @@ def _write_png(path: Path, pixels: np.ndarray) -> str:
 
 def _encoded(pixels: np.ndarray, path: Path) -> bytes:
     """A picture in the format that its name asks for."""
-    kind = Image.registered_extensions().get(path.suffix.lower(), "PNG")
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format=kind, quality=92)
+    picture = Image.fromarray(np.ascontiguousarray(pixels))
+    picture.save(file, format=_format_of(path) or "PNG", quality=92)
     return file.getvalue()
+
+
+def _format_of(path: Path) -> str | None:
+    """The format that a file's name asks for; None where Pillow cannot write it."""
+    name = Image.registered_extensions().get(path.suffix.lower())
+    return name if name in Image.SAVE else None
