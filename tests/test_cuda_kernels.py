@@ -245,6 +245,18 @@ def test_a_network_takes_every_kernel_that_there_is_and_learns_the_same():
     } <= seen
 
 
+@pytest.mark.parametrize("operation", ["warp", "pool"])
+def test_networks_of_the_other_roi_operations_learn_the_same(operation):
+    found = []
+    for xp in (np, standin):
+        model = _tiny(roi_operation=operation).to_library(xp)
+        losses = model.losses(*map(list, zip(scene(0), strict=True)))
+        sum(losses.values(), start=0.0).backward()
+        found.append([to_host(tensor.grad) for tensor in SGD(model).parameters()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(b, a, atol=2e-3 * max(float(np.abs(a).max()), 1e-3))
+
+
 def test_blocks_that_wait_at_different_places_are_found():
     """The shim itself: a barrier that half of the threads pass by is an error, not a wrong number."""
     text = 'extern "C" __global__ void odd(float *x) { if (threadIdx.x % 2) __syncthreads(); ' \
