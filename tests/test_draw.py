@@ -470,7 +470,7 @@ def test_anchors_figure_shows_all_locations_and_one_in_full():
 @pytest.mark.parametrize("levels", [1, 2])
 def test_the_line_below_the_anchors_is_not_wider_than_the_figure(levels):
     figure = draw.anchors_figure(noise(64, 64), [grid(8)] * levels)
-    render(figure)
+    figure.draw_without_rendering()
     box = figure._supxlabel.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
