@@ -256,12 +256,15 @@ def test_a_run_goes_on_with_the_same_numbers(tmp_path):
         assert array.tobytes() == parts[name].tobytes(), name
 
 
-def test_one_process_and_two_learn_the_same(tmp_path):
-    one, _ = run(tmp_path / "one", processes=1, model=model_of())
-    two, metadata = run(tmp_path / "two", processes=2, model=model_of())
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_one_process_and_two_learn_the_same(tmp_path, seed):
+    # Three steps: with more of them a rounding error has time to tip something over (a region at an IoU of
+    # a half, a maximum), and the two part for good reasons. Here they are 5e-7 apart.
+    one, _ = run(tmp_path / "one", processes=1, model=model_of(seed), steps=3, seed=seed)
+    two, metadata = run(tmp_path / "two", processes=2, model=model_of(seed), steps=3, seed=seed)
     assert metadata["settings"]["processes"] == 2
     for name, array in one.items():
-        assert apart(two[name], array) < 1e-5, name
+        assert apart(two[name], array) < 2e-6, name
 
 
 def test_the_number_of_processes(tmp_path, monkeypatch):
