@@ -160,4 +160,4 @@ def _rows(text: str, height: int, width: int) -> np.ndarray:
     if height <= 0 or width <= 0 or min(runs, default=0) < 0 or sum(runs) != height * width:
         raise Unusable(f"its runs add up to {sum(runs):g} pixels in place of {width} x {height}")
     on = np.arange(len(runs)) % 2 == 1
-    return np.repeat(on, np.array(runs, np.int64)).reshape(height, width)
+    return np.repeat(on, np.array(runs, np.intp)).reshape(height, width)

@@ -57,13 +57,13 @@ def numbers_in(file: Path, size: tuple[int, int]) -> np.ndarray:
             f"it has {pixels.shape[1]} x {pixels.shape[0]} pixels, the picture {size[1]} x {size[0]}"
         )
     if mode in ("P", "L"):
-        return pixels.astype(np.int64)
+        return pixels.astype(np.intp)
     if mode not in ("RGB", "RGBA"):
         raise Unusable(f"its pixels are of the kind {mode}; they should have a palette, or be RGB")
-    red, green, blue = (pixels[..., i].astype(np.int64) for i in range(3))
+    red, green, blue = (pixels[..., i].astype(np.intp) for i in range(3))
     colours, where = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
     known = [number_of(c >> 16, c >> 8 & 255, c & 255) for c in colours.tolist()]
-    return np.array(known, np.int64)[where].reshape(size)
+    return np.array(known, np.intp)[where].reshape(size)
 
 
 def objects_in(numbered: np.ndarray) -> dict[int, np.ndarray]:
