@@ -52,6 +52,7 @@ WITHOUT: dict[str, str] = {
     "ops.normalisation.scale_and_shift": "a part of frozen_batch_norm",
     "boxes.match.decided": "a part of match",
     "masks.paste.place": "a part of paste",
+    "ops.sgd.sgd_steps": "sgd_step for each parameter",
     "masks.paste.weights_of": "a part of paste",
     "masks.paste.weights_within": "a part of paste",
     "masks.paste.with_border": "a part of paste",

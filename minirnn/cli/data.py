@@ -10,7 +10,7 @@ from minirnn.cli.data_coco import coco
 from minirnn.cli.data_convert import COMMANDS
 from minirnn.cli.data_inspect import inspect
 from minirnn.cli.datasets import WITHOUT_MASKS
-from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
+from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter, sentence
 
 MOST_LINES = 50  # of single problems that are printed
 
@@ -120,12 +120,3 @@ def _count(dataset: object) -> dict[str, int]:
         "crowd_regions": sum(1 for a in annotations if a["iscrowd"]),
         "categories": len(truth["categories"]),
     }
-
-
-def sentence(figures: dict[str, int]) -> str:
-    """The figures for a person."""
-    return (
-        f"{figures['images']} images ({figures['without_instances']} without instances), "
-        f"{figures['instances']} instances ({figures['crowd_regions']} of them crowd regions), "
-        f"{figures['categories']} categories"
-    )

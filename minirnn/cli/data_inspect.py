@@ -166,7 +166,7 @@ def _fit(seen: Inspection, detector: Any) -> Fit | None:
 
 
 def _tell(seen: Inspection, fit: Fit | None, say: Any) -> None:
-    from minirnn.cli.data import sentence
+    from minirnn.cli.options import sentence
     from minirnn.data.inspection import SEVERITIES, kind_of
 
     for split in seen.splits:

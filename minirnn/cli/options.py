@@ -281,3 +281,12 @@ def finish(report: Any, as_json: bool, page: Path | None, picture: Path | None =
         reporter(as_json)(f"Drawn: {path}")
     if not report.agrees:
         raise click.exceptions.Exit(1)
+
+
+def sentence(figures: dict[str, int]) -> str:
+    """The figures for a person."""
+    return (
+        f"{figures['images']} images ({figures['without_instances']} without instances), "
+        f"{figures['instances']} instances ({figures['crowd_regions']} of them crowd regions), "
+        f"{figures['categories']} categories"
+    )

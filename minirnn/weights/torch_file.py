@@ -50,8 +50,8 @@ WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 #: A tensor can say that one number stands in many places (a stride of 0), and many tensors that they are
 #: the same one: a file of some bytes can describe any number of numbers. It may describe as many as it has
-#: bytes, and these beside them.
-_SPARE = 1 << 20
+#: bytes, and these beside them (half a gigabyte: more than the largest network that there is a file of).
+_SPARE = 1 << 27
 _MOST_AXES = 8
 _LONGEST_AXIS = 1 << 40
 
