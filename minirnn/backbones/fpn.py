@@ -10,7 +10,7 @@ Source: Lin et al., "Feature pyramid networks for object detection", 2017, secti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class FeaturePyramid(Module):
         inputs: channels of the incoming maps, finest first.
         channels: channels of the outgoing maps.
         extra_level: append a coarser map, which only the RPN uses.
+        norm: makes a normalisation layer behind each convolution, for so many channels; None for none,
+            as in the paper. It helps where a backbone's maps hold numbers of very different size.
         rng: draws the initial weights.
     """
 
@@ -38,15 +40,18 @@ class FeaturePyramid(Module):
         channels: int,
         *,
         extra_level: bool = True,
+        norm: Callable[[int], Module] | None = None,
         rng: np.random.Generator,
     ) -> None:
-        # A Sequential of one part around each convolution: it gives torchvision's names.
-        self.inner_blocks = Sequential(
-            *(Sequential(Conv2d(c, channels, 1, rng=rng, initial=kaiming_uniform)) for c in inputs)
-        )
-        self.layer_blocks = Sequential(
-            *(Sequential(Conv2d(channels, channels, 3, rng=rng, initial=kaiming_uniform)) for _ in inputs)
-        )  # fmt: skip
+        def block(inputs: int, kernel: int) -> Sequential:
+            # A Sequential around each convolution: it gives torchvision's names.
+            convolution = Conv2d(
+                inputs, channels, kernel, bias=norm is None, rng=rng, initial=kaiming_uniform
+            )
+            return Sequential(convolution, *([] if norm is None else [norm(channels)]))
+
+        self.inner_blocks = Sequential(*(block(c, 1) for c in inputs))
+        self.layer_blocks = Sequential(*(block(channels, 3) for _ in inputs))
         self.extra_level = extra_level
 
     def forward(self, maps: Sequence[Any]) -> list[Any]:
@@ -71,12 +76,17 @@ class BackboneWithFPN(Module):
     """
 
     def __init__(
-        self, body: Any, channels: int, *, extra_level: bool, rng: np.random.Generator
+        self,
+        body: Any,
+        channels: int,
+        *,
+        extra_level: bool,
+        norm: Callable[[int], Module] | None = None,
+        rng: np.random.Generator,
     ) -> None:
         self.body = body
-        self.fpn = FeaturePyramid(
-            list(body.channels.values()), channels, extra_level=extra_level, rng=rng
-        )
+        inputs = list(body.channels.values())
+        self.fpn = FeaturePyramid(inputs, channels, extra_level=extra_level, norm=norm, rng=rng)
         self.strides = {f"P{name[1:]}": stride for name, stride in body.strides.items()}
         self.region_levels = tuple(self.strides)  # the extra level is for the RPN only
         if extra_level:

@@ -152,7 +152,9 @@ def backbone(config: Config, rng: Rng) -> Features:
         )
     if c.maps != "fpn":
         return SingleMap(body)
-    return BackboneWithFPN(body, config.fpn.channels, extra_level=config.fpn.extra_level, rng=rng)
+    fpn = config.fpn
+    norm = None if fpn.norm == "none" else make_norm(fpn.norm)
+    return BackboneWithFPN(body, fpn.channels, extra_level=fpn.extra_level, norm=norm, rng=rng)
 
 
 def anchor_generator(config: Config) -> AnchorGenerator:

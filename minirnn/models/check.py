@@ -16,6 +16,7 @@ CHOICES = {
     "proposals": ("rpn", "given"),
     "backbone": ("resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0", "small"),
     "norm": ("frozen_batch_norm", "group_norm"),
+    "fpn_norm": ("none", "group_norm"),
     "roi_operation": ("align", "warp", "pool"),
     "roi_level_rule": ("floor", "round"),
     "mask_targets": ("as_features", "aligned", "unaligned"),

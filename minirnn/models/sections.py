@@ -72,10 +72,12 @@ class FPNConfig:
     Attributes:
         channels: channels of all pyramid maps.
         extra_level: a coarser map on top, for the RPN only.
+        norm: normalisation behind its convolutions: "none" or "group_norm".
     """
 
     channels: int = 256
     extra_level: bool = True
+    norm: str = "none"
 
 
 @dataclass(frozen=True)
