@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minirnn.data import CocoDataset, Loader, Sample, Target, WorkerError
-from minirnn.data.loader import AHEAD, BatchMaker
+from minirnn.data.batches import BatchMaker
+from minirnn.data.loader import AHEAD
 from minirnn.data.transforms import color_jitter
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError

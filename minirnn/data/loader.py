@@ -1,11 +1,7 @@
 """Batches for training, made ahead of time by other processes.
 
-Batch k depends on nothing but the data set, the seed and k. So it does not matter how many
-processes there are, and a run that goes on at step k gets the batches that it would have had.
-
-That holds for an image that cannot be read (any longer), too: the next of its epoch's order that can be
-stands in for it, whoever makes the batch and whenever. So as long as the same files can be read, a run
-that was stopped and one that was not see the same images.
+What batch k is, is said in `minirnn.data.batches`: it depends on nothing but the data set, the seed and k.
+So it does not matter how many processes there are, or whether one dies and its batch is made again.
 """
 
 from __future__ import annotations
@@ -14,15 +10,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from minirnn.data.people import KEYPOINTS
-from minirnn.data.transforms import horizontal_flip, random_crop
+from minirnn.data.batches import Batch, BatchMaker, Dataset
 from minirnn.data.workers import WorkerPool
-from minirnn.errors import InputError, WorkerError, WorkerLost
+from minirnn.errors import InputError, WorkerLost
 from minirnn.progress import tell
 from minirnn.structures import Sample
 
@@ -30,114 +24,6 @@ from minirnn.structures import Sample
 AHEAD = 2
 # How often processes that were lost are replaced before the loader gives up.
 REPLACED = 20
-
-
-class Dataset(Protocol):
-    """What the loader needs of a data set.
-
-    If it has `describe(index) -> str`, messages call an item by that; if it has `keypoint_names`,
-    flips exchange left and right by them; if it has `fingerprint`, a text that differs where the
-    data differ, a training is resumed with the same data only.
-    """
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def __getitem__(self, index: int) -> Sample:
-        """Sample `index`, from 0."""
-
-
-class Batch(list[Sample]):
-    """The samples of one batch.
-
-    Attributes:
-        left_out: images that could not be read and have a stand-in here: why, by what they are called.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left_out: dict[str, str] = {}
-
-
-@dataclass(frozen=True)
-class BatchMaker:
-    """The function from k to batch k.
-
-    Each epoch is a random order of all images, and the epochs stand in a row: batch k is places
-    k B to (k + 1) B - 1 of that row, where B is the batch size. Nothing is dropped at an
-    epoch's end; the batch goes on into the next one.
-    """
-
-    dataset: Dataset
-    batch_size: int
-    seed: int
-    flip: float
-    augment: Callable[[Sample, np.random.Generator], Sample] | None
-    crop: float = 1.0
-
-    def indices(self, k: int) -> list[int]:
-        """Which images batch k is made of, if all can be read."""
-        return [next(candidates) for candidates in self._candidates(k)]
-
-    def _candidates(self, k: int) -> Iterator[Iterator[int]]:
-        """For each place in batch k: its image, and those that stand in for it, in turn."""
-        count = len(self.dataset)
-        places = range(k * self.batch_size, (k + 1) * self.batch_size)
-        orders = {
-            epoch: np.random.default_rng([self.seed, 0, epoch]).permutation(count)
-            for epoch in {place // count for place in places}
-        }
-        for place in places:
-            order, start = orders[place // count], place % count
-            yield (int(order[(start + further) % count]) for further in range(count))
-
-    def __call__(self, k: int) -> Batch:
-        """Batch k.
-
-        Raises:
-            InputError: no image can be read at all.
-            WorkerError: the data set raised something else than an InputError; names the image.
-        """
-        rng = np.random.default_rng([self.seed, 1, k])
-        batch = Batch()
-        for candidates in self._candidates(k):
-            index = next(candidates)
-            try:
-                try:
-                    sample = self.dataset[index]
-                except InputError as error:
-                    batch.left_out[self._called(index)] = str(error)
-                    index, sample = self._stand_in(candidates, batch.left_out, error)
-                batch.append(self._changed(sample, rng))
-            except (InputError, MemoryError):
-                raise
-            except Exception as error:
-                message = f"{self._called(index)}: {type(error).__name__}: {error}"
-                raise WorkerError(message) from error
-        return batch
-
-    def _stand_in(
-        self, candidates: Iterator[int], left_out: dict[str, str], first: InputError
-    ) -> tuple[int, Sample]:
-        """The first of these images that can be read, and its number."""
-        for index in candidates:
-            try:
-                return index, self.dataset[index]
-            except InputError as error:
-                left_out[self._called(index)] = str(error)
-        raise InputError(f"none of the {len(self.dataset)} images can be read. {first}")
-
-    def _changed(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() < self.flip:
-            names = getattr(self.dataset, "keypoint_names", None) or KEYPOINTS
-            sample = horizontal_flip(sample, names)
-        if self.crop < 1:
-            sample = random_crop(sample, rng, self.crop)
-        return sample if self.augment is None else self.augment(sample, rng)
-
-    def _called(self, index: int) -> str:
-        describe = getattr(self.dataset, "describe", "item {}".format)
-        return describe(index)
 
 
 class Loader:
@@ -149,7 +35,8 @@ class Loader:
     `break` (once the iterator is let go of), on Ctrl-C, and on `close`.
 
     Args:
-        dataset: see `Dataset`; with workers, it must be picklable, and each has its own copy.
+        dataset: see `minirnn.data.batches.Dataset`; with workers, it must be picklable, and each has its
+            own copy.
         batch_size: samples in a batch; may be more than the data set has.
         steps: number of batches of the whole training.
         start_step: the first to make; more than 0 goes on with a training that was stopped.

@@ -87,7 +87,7 @@ class WithProposals:
     """A data set whose samples bring proposals.
 
     Attributes:
-        dataset: see `minirnn.data.loader.Dataset`.
+        dataset: see `minirnn.data.batches.Dataset`.
         proposals: of its images, by id.
     """
 
