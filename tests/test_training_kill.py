@@ -224,7 +224,7 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, whole):
 
 FORK = """
 import os, signal, time
-from minirnn.training.loop import StopRequest
+from minirnn.training.stop import StopRequest
 with StopRequest() as stop:
     child = os.fork()
     if child == 0:

@@ -23,7 +23,7 @@ from minirnn.errors import DivergenceError, InputError
 from minirnn.models import build_model
 from minirnn.training import TrainingSettings, loop, read_checkpoint, train
 from minirnn.training import team as team_module
-from minirnn.training.loop import _processes
+from minirnn.training.helpers import processes_of
 from minirnn.training.optimiser import SGD
 from minirnn.training.team import Team, _shares
 
@@ -283,14 +283,14 @@ def test_the_number_of_processes(tmp_path, monkeypatch):
 
     monkeypatch.setattr("minirnn.training.loop.Team", refuse)
     for cores in (3, 16):
-        monkeypatch.setattr("minirnn.training.loop.thread_count", lambda cores=cores: cores)
+        monkeypatch.setattr("minirnn.training.helpers.thread_count", lambda cores=cores: cores)
         with pytest.raises(Refused):
             run(tmp_path / f"cores-{cores}", processes=0)
     assert asked == [3, 4]  # one for each core, but none without an image
-    monkeypatch.setattr("minirnn.training.loop.thread_count", lambda: 1)
+    monkeypatch.setattr("minirnn.training.helpers.thread_count", lambda: 1)
     run(tmp_path / "one", processes=0)
     on_gpu = model_of().to_library(standin)
-    assert _processes(on_gpu, TrainingSettings(steps=1, processes=0)) == 1
+    assert processes_of(on_gpu, TrainingSettings(steps=1, processes=0)) == 1
     with pytest.raises(InputError, match="the model is on a GPU"):
         run(tmp_path / "gpu", model=on_gpu)
     assert asked == [3, 4]

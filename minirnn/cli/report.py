@@ -74,8 +74,9 @@ def gathered(folder: Path, going: bool) -> tuple[dict[str, Any], Course, list[st
         InputError: the folder holds no run at all.
     """
     from minirnn.draw.records import Course, read_what_is_there
+    from minirnn.training.checkpoint import CHECKPOINT
     from minirnn.training.diagnosis import Diagnosis
-    from minirnn.training.loop import CHECKPOINT, METRICS
+    from minirnn.training.log import METRICS
 
     if not any((folder / name).exists() for name in (CHECKPOINT, METRICS, run_folder.FACTS)):
         raise InputError(

@@ -173,7 +173,7 @@ def train(
     from minirnn.models.build import finds
     from minirnn.training import read_checkpoint
     from minirnn.training import train as train_network
-    from minirnn.training.loop import CHECKPOINT
+    from minirnn.training.checkpoint import CHECKPOINT
 
     say = reporter(as_json)
     if resume and overwrite:

@@ -26,7 +26,9 @@ from minirnn.files.finite import check_finite
 from minirnn.training.optimiser import SGD
 from minirnn.training.settings import FREE_ON_RESUME, TrainingSettings
 
-__all__ = ["read_checkpoint", "restore_checkpoint", "save_checkpoint"]
+CHECKPOINT = "checkpoint.safetensors"
+
+__all__ = ["CHECKPOINT", "read_checkpoint", "restore_checkpoint", "save_checkpoint"]
 
 
 def restore_checkpoint(

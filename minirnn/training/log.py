@@ -13,9 +13,16 @@ from minirnn.files import write_whole
 from minirnn.progress import Bar, tell
 from minirnn.training.lines import Lines
 
+METRICS = "metrics.jsonl"
+
 
 class MetricsLog:
     """A file of JSON objects, one a line, each there for others to read as soon as it is written.
+
+    A line holds step (steps taken), losses (by name), total, learning_rate, gradient_norm (before
+    clipping), seconds (a step), images_per_s, elapsed (seconds in all), shares and sizes
+    (`minirnn.training.shares.shares_of`), evaluation where a callback has returned something, and signs
+    where something looks wrong (`minirnn.training.diagnosis`).
 
     See `minirnn.training.lines` for what happens on a full disk, and when somebody removes the file.
 

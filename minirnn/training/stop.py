@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
-from minirnn.errors import InputError, WorkerError
+from minirnn.errors import InputError, TrainingInterrupted, WorkerError
 
 #: Those that ask a program to end; Windows has no SIGHUP.
 _SIGNALS = [
@@ -26,10 +27,12 @@ class StopRequest:
 
     Attributes:
         requested: whether such a signal has come.
+        cause: an error that it has led to, and that is no news (see `Keeper.saving`); else None.
     """
 
     def __init__(self) -> None:
         self.requested = False
+        self.cause: BaseException | None = None
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
@@ -53,6 +56,23 @@ class StopRequest:
         self.requested = True
         with contextlib.suppress(OSError):  # print could be in the middle of a line of its own
             os.write(2, b"\nstopping after this step; once more stops at once\n")
+
+
+def interruption(checkpoint: Path, step: int, steps: int) -> TrainingInterrupted:
+    """The error of a run that was asked to stop, after telling of it on standard error.
+
+    Args:
+        checkpoint: the file, which holds everything.
+        step: the number of steps taken.
+        steps: of the whole training.
+    """
+    message = (
+        f"stopped after step {step} of {steps}; {checkpoint} holds everything. To go on, "
+        "run the same again with --resume (in Python: train(..., resume=True))."
+    )
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(message, file=sys.stderr, flush=True)
+    return TrainingInterrupted(message, step=step)
 
 
 def explain_how_to_go_on(error: BaseException, checkpoint: Path, step: int) -> None:

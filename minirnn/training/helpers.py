@@ -1,0 +1,73 @@
+"""Who works for a run: the loader that makes its batches, and the processes that share them out.
+
+How those that die are replaced is theirs to know: `minirnn.data.loader`, `minirnn.training.team`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from minirnn.errors import InputError
+from minirnn.kernels import thread_count
+from minirnn.structures import Sample
+from minirnn.training.settings import TrainingSettings
+
+
+def processes_of(model: Any, settings: TrainingSettings) -> int:
+    """How many processes share out a batch, see `minirnn.training.team`.
+
+    Raises:
+        InputError: more are wanted than a batch has images, or more than one for a model on a GPU.
+    """
+    count = settings.processes
+    if count == 0:
+        count = 1 if model.device != "cpu" else thread_count()
+    elif count > settings.batch_size:
+        raise InputError(
+            f"processes is {count}, but a batch has {settings.batch_size} images; it should not be more"
+        )
+    elif count > 1 and model.device != "cpu":
+        raise InputError(f"processes is {count}, but the model is on a GPU; there it should be 1")
+    return min(count, settings.batch_size)
+
+
+def loader_of(
+    make_loader: Callable[..., Any] | None, dataset: Any, settings: TrainingSettings, done: int
+) -> Any:
+    """What iterates over batch `done` and those after it.
+
+    Args:
+        make_loader: takes and gives what `minirnn.data.loader.Loader` does; None for that.
+        dataset: of the run.
+        settings: of the run.
+        done: steps that were taken already.
+
+    Raises:
+        InputError: as `minirnn.data.loader.Loader`.
+    """
+    if make_loader is None:
+        from minirnn.data.loader import Loader
+
+        make_loader = functools.partial(Loader, unreadable=settings.unreadable)
+    # A loader that somebody wrote before there was a crop is asked for one only where it is wanted.
+    crop: dict[str, Any] = {"crop": settings.crop} if settings.crop < 1 else {}
+    return make_loader(
+        dataset,
+        settings.batch_size,
+        steps=settings.steps,
+        start_step=done,
+        seed=settings.seed,
+        flip=settings.flip,
+        workers=settings.workers,
+        timeout=settings.timeout,
+        **crop,
+    )
+
+
+def next_batch(batches: Iterator[list[Sample]], step: int) -> list[Sample]:
+    """The batch of the step that follows `step` others; a loader that has none is at fault."""
+    for batch in batches:
+        return batch
+    raise RuntimeError(f"the loader has no batch for step {step + 1}")
