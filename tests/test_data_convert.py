@@ -464,7 +464,7 @@ def test_yolo_that_cannot_be_read_says_why(text, lines, message, tmp_path):
 def test_yolo_without_pyyaml_names_what_to_install(tmp_path, monkeypatch):
     yolo(tmp_path / "in", "train: images/train\nnames: [cup]\n")
     monkeypatch.setitem(__import__("sys").modules, "yaml", None)
-    with pytest.raises(InputError, match=r"pip install 'minirnn\[convert\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[convert\]'"):
         run(tmp_path / "in", tmp_path / "out")
 
 

@@ -207,7 +207,7 @@ def test_heic_names_the_line_that_installs_its_reader(tmp_path, monkeypatch):
 
 
 def test_heic_is_read_where_its_reader_is_installed(tmp_path):
-    heif = pytest.importorskip("pillow_heif", reason="pip install 'minirnn[heic]'")
+    heif = pytest.importorskip("pillow_heif", reason="pip install '.[heic]'")
     pixels = np.kron([[30, 90], [150, 210]], np.ones((32, 48))).astype(np.uint8)
     heif.from_pillow(Image.fromarray(pixels).convert("RGB")).save(tmp_path / "a.heic", quality=90)
     assert (

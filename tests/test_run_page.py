@@ -589,6 +589,6 @@ def test_tensorboard_has_every_number(shapes, tmp_path):
 
 def test_tensorboard_that_is_not_installed(shapes, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    message = r"--tensorboard needs tensorboardX: pip install 'minirnn\[tensorboard\]'"
+    message = r"--tensorboard needs tensorboardX: pip install '\.\[tensorboard\]'"
     fail(1, message, *training(shapes, tmp_path / "run"), "--tensorboard")
     assert not (tmp_path / "run").exists()

@@ -63,7 +63,7 @@ def convert(
     SOURCE is the folder that the tool has written (unpack a .zip first), or its one file: LabelMe's JSON
     files, YOLO's text files, CVAT's "COCO 1.0" or "CVAT for images", Roboflow's or Label Studio's exports,
     Pascal VOC. Nothing in it is changed. What cannot be used is left out, and each such thing is named with
-    its file and the reason. Reading YOLO's data.yaml needs PyYAML: pip install 'minirnn[convert]'.
+    its file and the reason. Reading YOLO's data.yaml needs PyYAML: pip install '.[convert]'.
     """
     from minirnn.data.convert import convert as convert_folder
 

@@ -27,7 +27,7 @@ class Board:
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise InputError(
-                "--tensorboard needs tensorboardX: pip install 'minirnn[tensorboard]'"
+                "--tensorboard needs tensorboardX: pip install '.[tensorboard]' in the folder of minirnn"
             ) from error
         self._make, self._folder = SummaryWriter, folder / FOLDER
         self._resume = resume

