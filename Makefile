@@ -17,7 +17,7 @@ help:  ## show this list
 	@echo "minirnn: Mask R-CNN from scratch. What make can do:"
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-env: $(STAMP)  ## make the environment in .venv (about 460 MB, a minute or two)
+env: $(STAMP)  ## make the environment in .venv (about 800 MB, a minute or two)
 
 $(STAMP): pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \
@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 		$(PYTHON) -m venv --clear .venv || { \
 			echo "$(PYTHON) cannot make a virtual environment (on Debian and Ubuntu: apt install python3-venv)" >&2; \
 			exit 1; }; fi
-	@echo "Installing minirnn and the tools around it into .venv (about 460 MB, a minute or two)"
+	@echo "Installing minirnn and the tools around it into .venv (about 800 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
 	@touch $@
