@@ -21,6 +21,7 @@ from test_draw import Reader
 from minirnn.cli import run_folder
 from minirnn.cli.live import EVERY, SHARE, Live
 from minirnn.cli.options import reporter
+from minirnn.cli.tensorboard import Board
 from minirnn.draw.chart import Chart, _ticks, chart_svg
 from minirnn.draw.records import Course, read_what_is_there
 from minirnn.draw.run_page import Pictures, RunPage, run_page
@@ -585,6 +586,17 @@ def test_tensorboard_has_every_number(shapes, tmp_path):
     assert any(name.startswith("seen/") for name in found)
     succeed(*command, "--overwrite", "--stop-at", 1)
     assert [step for step, _ in events_of(out)["total"]] == [1]
+
+
+def test_two_starts_of_a_run_within_one_second_keep_both_their_events(tmp_path, monkeypatch):
+    """tensorboardX names a file by the second, and empties the one that has that name already."""
+    files = pytest.importorskip("tensorboardX.event_file_writer")
+    monkeypatch.setattr(files.time, "time", lambda: 1.8e9)
+    for step in (9, 10):
+        board = Board(tmp_path, resume=step == 10)
+        board.add({"step": step, "total": 1.0})
+        board.close()
+    assert events_of(tmp_path)["total"] == [(9, 1.0), (10, 1.0)]
 
 
 def test_tensorboard_that_is_not_installed(shapes, tmp_path, monkeypatch):

@@ -53,7 +53,10 @@ class Board:
             for path in self._folder.glob("events.out.tfevents.*") if not self._resume else ():
                 path.unlink()
             # A run that goes on takes some steps again: TensorBoard drops what it has of them.
-            self._writer = self._make(str(self._folder), purge_step=step)
+            # The file's name has the second, and one of that name would be emptied: so also the step.
+            self._writer = self._make(
+                str(self._folder), purge_step=step, filename_suffix=f".{step:09}"
+            )
         return self._writer
 
 
