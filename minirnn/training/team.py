@@ -18,16 +18,11 @@ Weights and gradients lie in memory that all processes see. The first alone chan
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import math
-import mmap
 import os
-import tempfile
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,9 +37,9 @@ from minirnn.ops.arithmetic import add
 from minirnn.progress import tell
 from minirnn.record import recording
 from minirnn.structures import Target
+from minirnn.training.shared_arrays import SharedArrays
 from minirnn.training.shares import HEARD, Counts, added, counts_of
 
-_ALIGNED = 64  # bytes: arrays begin where a cache line begins
 RENEWED = 20  # times that a run replaces processes that were lost, before it gives up
 
 
@@ -88,7 +83,7 @@ class Team:
     def _begin(self) -> None:
         """Make the memory, and start the other processes."""
         model, processes = self._model, self._processes
-        self._memory = _Memory([tensor.data for tensor in self._tensors], processes)
+        self._memory = SharedArrays([tensor.data for tensor in self._tensors], processes)
         self._pools: list[WorkerPool] = []
         # Also when nobody calls `close`: processes should not wait for a team that is gone.
         self._end = weakref.finalize(self, _end, self._pools, self._memory)
@@ -294,7 +289,7 @@ class _Member:
         build: Callable[..., Any],
         config: Any,
         fixed: Mapping[str, Array],
-        memory: _Memory,
+        memory: SharedArrays,
         threads: int,
         keep: bool,
     ) -> None:
@@ -356,7 +351,7 @@ def _shares(objects: Sequence[int], count: int) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-def _end(pools: Sequence[WorkerPool], memory: _Memory) -> None:
+def _end(pools: Sequence[WorkerPool], memory: SharedArrays) -> None:
     for pool in pools:
         pool.close()
     memory.remove()
@@ -366,62 +361,3 @@ def _trained(model: Any) -> list[Tensor]:
     """The parameters that training changes, each once, in the same order in every process."""
     found = {id(t): t for t in model.parameters() if t.requires_grad}
     return list(found.values())
-
-
-class _Memory:
-    """Room for several sets of the same arrays, which other processes see when it is sent to them.
-
-    A file that is mapped into memory. (What systems offer as shared memory is often limited to 64 MB
-    in containers, and who writes more is killed.) On Linux it is a file without a name, which ends with
-    the last process that has it open, whatever happens to them.
-    """
-
-    def __init__(self, arrays: Sequence[Array], sets: int) -> None:
-        kinds = {array.dtype for array in arrays}
-        if len(kinds) != 1:
-            raise InputError(f"the parameters are of several kinds: {sorted(map(str, kinds))}")
-        self.dtype = kinds.pop()
-        # Each lies in memory as its first does: axes by falling stride.
-        self._axes = [np.argsort([-stride for stride in a.strides], kind="stable") for a in arrays]
-        self._shapes = [
-            tuple(a.shape[k] for k in axes) for a, axes in zip(arrays, self._axes, strict=True)
-        ]
-        sizes = [-(-a.nbytes // _ALIGNED) * _ALIGNED for a in arrays]
-        self._starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        self._size = sum(sizes)
-        handle, self._path = _room()
-        self._handle: int | None = handle
-        os.truncate(self._path, self._size * sets)
-        if hasattr(os, "posix_fallocate"):  # a full disk shows now, not as a crash later
-            os.posix_fallocate(handle, 0, self._size * sets)
-
-    def arrays(self, number: int) -> list[Array]:
-        """The arrays of one set."""
-        with open(self._path, "r+b") as file:
-            space = mmap.mmap(file.fileno(), 0)
-        arrays = []
-        for shape, axes, start in zip(self._shapes, self._axes, self._starts, strict=True):
-            at = number * self._size + start
-            flat = np.frombuffer(space, self.dtype, math.prod(shape), at)
-            arrays.append(flat.reshape(shape).transpose(np.argsort(axes)))
-        return arrays
-
-    def remove(self) -> None:
-        """Let go of the file. The memory stays for those who have it in view."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-        with contextlib.suppress(OSError):  # without a name; Windows keeps a file that is mapped
-            self._path.unlink()
-
-
-def _room() -> tuple[int, Path]:
-    """An empty file, open, and the path at which other processes find it."""
-    if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("minirnn-team")
-        path = Path(f"/proc/{os.getpid()}/fd/{handle}")
-        if path.exists():
-            return handle, path
-        os.close(handle)  # a system without /proc
-    handle, name = tempfile.mkstemp(prefix="minirnn-team-")
-    return handle, Path(name)
