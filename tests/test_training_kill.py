@@ -187,7 +187,8 @@ def test_a_closed_terminal_loses_no_step(tmp_path, whole):
     os.close(ours)
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)
-    assert process.returncode == 130
+    # 120 is Python's own: at its end it could not write what was still to be written to the terminal.
+    assert process.returncode in (130, 120)
     step = read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"]
     assert 6 <= step < 12
     run(tmp_path, resume=True)
