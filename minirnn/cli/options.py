@@ -93,7 +93,11 @@ class PresetOption(click.Option):
         """What the help says of the option."""
         from minirnn.models import PRESETS
 
-        self.help = f"The kind of network: {', '.join(PRESETS)}."
+        self.help = (
+            "The kind of network: maskrcnn_shapes for made-up shapes, maskrcnn_efficientnet_lite0_fpn with "
+            "--weights imagenet for a few photographs on a laptop. All of them: "
+            f"{', '.join(PRESETS)}."
+        )
         return super().get_help_record(ctx)
 
 

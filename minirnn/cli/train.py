@@ -46,7 +46,9 @@ BEST_BY = {"mask": "segm", "keypoints": "keypoints", "box": "bbox"}
 @click.option(
     "--data", "folder", type=FOLDER, metavar="DIR", help="The data set, in COCO's layout."
 )
-@click.option("--split", default="train", show_default=True, help="The part to train on.")
+@click.option(
+    "--split", default="train", show_default=True, help="Which part to train on: train, val."
+)
 @preset_option
 @click.option("--out", type=FOLDER, metavar="DIR", help="The run's folder, for example runs/first.")
 @click.option(
@@ -55,9 +57,13 @@ BEST_BY = {"mask": "segm", "keypoints": "keypoints", "box": "bbox"}
     metavar="FILE",
     help="Start from these, not from random ones; imagenet for the backbone's own.",
 )
-@click.option("--steps", type=int, help=f"Batches to train on.  [default: {DEFAULT_STEPS}]")
+@click.option(
+    "--steps",
+    type=int,
+    help=f"Batches to train on (not passes over the images).  [default: {DEFAULT_STEPS}]",
+)
 @click.option("--batch-size", type=int, help="Images in a batch.  [default: 8]")
-@click.option("--learning-rate", type=float, help="After the warm-up.  [default: 0.02]")
+@click.option("--learning-rate", type=float, help="Step size after the warm-up.  [default: 0.02]")
 @click.option("--seed", type=int, help="Same seed, same numbers.  [default: 0]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
 @click.option(
@@ -152,10 +158,12 @@ def train(
     whatever its classes (torchvision's file, or a checkpoint of yours):
 
     \b
-        minirnn train … --preset maskrcnn_efficientnet_lite0_fpn --weights imagenet
+        minirnn train --data data/cups --preset maskrcnn_efficientnet_lite0_fpn \\
+            --weights imagenet --batch-size 2 --evaluate-every 200 --out runs/cups
         minirnn train … --preset maskrcnn_resnet50_fpn --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth
 
-    Every field can be set by name; --show lists them with their meaning:
+    A small network is quicker with a process for each core: --set processes=0. Every field can be set by
+    name; --show lists them with their meaning:
 
     \b
         minirnn train … --set roi_operation=pool --set 'anchor_ratios=(0.5, 1, 2)'
