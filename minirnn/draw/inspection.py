@@ -9,15 +9,14 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from minirnn.data.inspection import HARMS, NOTE, SEVERITIES, STOPS, Inspection, kind_of
 from minirnn.data.inspection.anchor_fit import ENOUGH, Fit, share
 from minirnn.draw.gallery import Card
+from minirnn.draw.pages import template
 from minirnn.errors import InputError
 from minirnn.files import write_whole
 
@@ -52,17 +51,10 @@ def write_inspection(
     Raises:
         InputError: it cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["severity_of"] = lambda problem: kind_of(problem.reason).severity
     splits = _used(inspection)
     categories, unused = _categories(inspection)
-    page = environment.get_template("inspection.html").render(
+    page = template("inspection.html").render(
+        severity_of=lambda problem: kind_of(problem.reason).severity,
         title=inspection.root.resolve().name or str(inspection.root),
         tiles=_tiles(inspection),
         groups=_groups(inspection),
