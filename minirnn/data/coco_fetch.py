@@ -149,16 +149,18 @@ def fetch_images(
             }
             for done in as_completed(work):
                 name = work[done]["file_name"]
-                in_a_row += 1
                 try:
                     size = done.result()
                     fetched.here.add(name)
                     fetched.came += size > 0
                     fetched.size += size
-                    in_a_row = 0
+                    if size:  # an image that was here already says nothing of the server
+                        in_a_row = 0
                 except NotThere:
+                    in_a_row += 1
                     fetched.missing.append(name)
                 except InputError as error:
+                    in_a_row += 1
                     fetched.failed[name] = str(error)
                 if in_a_row >= HOPELESS:
                     raise InputError(_hopeless(fetched, folder))
