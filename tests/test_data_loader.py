@@ -24,8 +24,8 @@ from PIL import Image
 
 from minirnn.data import CocoDataset, Loader, Sample, Target, WorkerError
 from minirnn.data.batches import BatchMaker
+from minirnn.data.colour import color_jitter
 from minirnn.data.loader import AHEAD
-from minirnn.data.transforms import color_jitter
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError
 from minirnn.kernels import thread_count

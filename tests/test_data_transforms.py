@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minirnn.data.people import KEYPOINTS
 from minirnn.data.sample import Sample, Target
-from minirnn.data.transforms import color_jitter, horizontal_flip, vertical_flip
+from minirnn.data.transforms import horizontal_flip, vertical_flip
 
 
 def random_sample(seed: int, count: int, height: int, width: int, masks: bool = True) -> Sample:
@@ -111,20 +111,3 @@ def test_flip_known_mask_and_other_names():
     np.testing.assert_array_equal(flipped.keypoints, [[[2, 0, 2], [1, 1, 2]]])
     with pytest.raises(ValueError, match=r"keypoints has shape \(1, 2, 3\)"):
         horizontal_flip(sample)
-
-
-def test_color_jitter():
-    sample = random_sample(1, 2, 6, 7)
-    same = color_jitter(sample, np.random.default_rng(0), brightness=0, contrast=0)
-    assert np.abs(same.image.astype(int) - sample.image).max() == 0
-    assert same.target is sample.target
-    a, b = (color_jitter(sample, np.random.default_rng(5)) for _ in range(2))
-    np.testing.assert_array_equal(a.image, b.image)
-    assert a.image.dtype == np.uint8
-    assert (a.image != sample.image).any()
-    flat = Sample(np.full((4, 4, 3), 100, np.uint8), sample.target)
-    lit = color_jitter(flat, np.random.default_rng(2), brightness=0.5, contrast=0.9).image
-    assert len(np.unique(lit)) == 1  # contrast changes nothing in an even picture
-    assert 50 <= lit[0, 0, 0] <= 150
-    with pytest.raises(ValueError, match="brightness is 2"):
-        color_jitter(sample, np.random.default_rng(0), brightness=2)

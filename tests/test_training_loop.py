@@ -708,16 +708,19 @@ def test_the_loader_is_closed_in_any_case(tmp_path):
     assert [loader.closed for loader in ListLoader.made] == [True, True, True]
 
 
-def test_a_loader_is_asked_for_a_crop_where_one_is_wanted(tmp_path):
+def test_a_loader_is_asked_for_changes_where_they_are_wanted(tmp_path):
+    from minirnn.training.helpers import CHANGES
+
     asked = []
 
     def make(*arguments, **settings):
-        asked.append(settings.pop("crop", None))
+        asked.append({name: settings.pop(name) for name in CHANGES if name in settings})
         return ListLoader(*arguments, **settings)
 
     run(tmp_path / "a", make_loader=make, steps=1)
     run(tmp_path / "b", make_loader=make, steps=1, crop=0.5)
-    assert asked == [None, 0.5]
+    run(tmp_path / "c", make_loader=make, steps=1, colour=0.4)
+    assert asked == [{}, {"crop": 0.5}, {"colour": 0.4}]
 
 
 def test_a_loader_that_runs_dry(tmp_path):

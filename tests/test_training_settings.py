@@ -61,6 +61,8 @@ def test_values_take_the_kind_of_their_field():
         ("flip", 1.1),
         ("crop", 0.0),
         ("crop", 1.1),
+        ("colour", -0.1),
+        ("colour", 1.5),
         ("seed", -1),
         ("seed", None),
         ("checkpoint_every", 0),

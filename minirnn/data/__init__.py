@@ -4,9 +4,10 @@ CocoDataset or generate → (horizontal_flip, random_crop, color_jitter) → Loa
 """
 
 from minirnn.data.coco import CocoDataset
+from minirnn.data.colour import color_jitter
 from minirnn.data.loader import Loader
 from minirnn.data.synthetic import generate, make_scene
-from minirnn.data.transforms import color_jitter, crop, horizontal_flip, random_crop, vertical_flip
+from minirnn.data.transforms import crop, horizontal_flip, random_crop, vertical_flip
 from minirnn.errors import WorkerError
 from minirnn.images import read_image
 from minirnn.structures import Detections, Sample, Target

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from minirnn.data.colour import amounts_of, color_jitter
 from minirnn.data.people import KEYPOINTS
 from minirnn.data.transforms import horizontal_flip, random_crop
 from minirnn.errors import InputError, WorkerError
@@ -64,6 +65,7 @@ class BatchMaker:
     flip: float
     augment: Callable[[Sample, np.random.Generator], Sample] | None
     crop: float = 1.0
+    colour: float = 0.0
 
     def indices(self, k: int) -> list[int]:
         """Which images batch k is made of, if all can be read."""
@@ -123,6 +125,8 @@ class BatchMaker:
             sample = horizontal_flip(sample, names)
         if self.crop < 1:
             sample = random_crop(sample, rng, self.crop)
+        if self.colour:
+            sample = color_jitter(sample, rng, **amounts_of(self.colour))
         return sample if self.augment is None else self.augment(sample, rng)
 
     def _called(self, index: int) -> str:

@@ -47,6 +47,8 @@ class Loader:
         augment: a further change to each sample, `augment(sample, rng)`; with workers, picklable.
         crop: each picture is cropped to a random window with at least this share of its sides, see
             `random_crop`; 1 leaves it whole.
+        colour: how much brightness, contrast and saturation of each picture change at most, see
+            `colour.amounts_of`; 0 leaves them.
         unreadable: share of the images that may turn out to be unreadable (one at least); others take
             their places, and each is named once. At 0, the first ends the iteration.
 
@@ -73,6 +75,7 @@ class Loader:
         timeout: float = 120.0,
         augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
         crop: float = 1.0,
+        colour: float = 0.0,
         unreadable: float = 0.0,
     ) -> None:
         for name, value, least in (
@@ -90,13 +93,15 @@ class Loader:
             raise InputError(f"flip is {flip}; it should be a probability, from 0 to 1")
         if not 0 < crop <= 1:
             raise InputError(f"crop is {crop}; it should be more than 0 and at most 1")
+        if not 0 <= colour <= 1:
+            raise InputError(f"colour is {colour}; it should be from 0 to 1")
         if not 0 <= unreadable <= 1:
             raise InputError(f"unreadable is {unreadable}; it should be a share, from 0 to 1")
         if not timeout > 0:
             raise InputError(f"timeout is {timeout}; it should be above 0 seconds")
         if len(dataset) == 0:
             raise InputError("the data set is empty; there is nothing to make batches of")
-        self.make = BatchMaker(dataset, batch_size, seed, flip, augment, crop)
+        self.make = BatchMaker(dataset, batch_size, seed, flip, augment, crop, colour)
         self.steps = steps
         self.start_step = start_step
         self.workers = workers

@@ -119,31 +119,6 @@ def random_crop(sample: Sample, rng: np.random.Generator, least: float = 0.5) ->
     return crop(sample, (left, top, right, bottom))
 
 
-def color_jitter(
-    sample: Sample, rng: np.random.Generator, *, brightness: float = 0.2, contrast: float = 0.2
-) -> Sample:
-    """The picture under other light: all values times one factor, and drawn to or from their mean.
-
-    out = mean + c (b in - mean), with mean the mean of b in
-
-    Args:
-        sample: its target is passed on as it is.
-        rng: draws b and c.
-        brightness: b is drawn from 1 - brightness to 1 + brightness.
-        contrast: c is drawn from 1 - contrast to 1 + contrast.
-
-    Raises:
-        ValueError: brightness or contrast is not in [0, 1].
-    """
-    for name, amount in (("brightness", brightness), ("contrast", contrast)):
-        if not 0 <= amount <= 1:
-            raise ValueError(f"{name} is {amount}; it should be from 0 to 1")
-    image = sample.image * np.float32(rng.uniform(1 - brightness, 1 + brightness))
-    mean = image.mean()
-    image = mean + np.float32(rng.uniform(1 - contrast, 1 + contrast)) * (image - mean)
-    return replace(sample, image=np.clip(np.rint(image), 0, 255).astype(np.uint8))
-
-
 def _flipped(sample: Sample, axis: int, keypoints: np.ndarray | None) -> Sample:
     """Flip image axis 0 (rows) or 1 (columns); `keypoints` is changed in place."""
     length = sample.image.shape[axis]

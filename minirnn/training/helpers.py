@@ -14,6 +14,9 @@ from minirnn.kernels import thread_count
 from minirnn.structures import Sample
 from minirnn.training.settings import TrainingSettings
 
+#: Settings that change images, and that are off if nothing is said.
+CHANGES = ("crop", "colour")
+
 
 def processes_of(model: Any, settings: TrainingSettings) -> int:
     """How many processes share out a batch, see `minirnn.training.team`.
@@ -52,7 +55,11 @@ def loader_of(
 
         make_loader = functools.partial(Loader, unreadable=settings.unreadable)
     # A loader that somebody wrote before there was a crop is asked for one only where it is wanted.
-    crop: dict[str, Any] = {"crop": settings.crop} if settings.crop < 1 else {}
+    changes = {
+        name: getattr(settings, name)
+        for name in CHANGES
+        if getattr(settings, name) != getattr(TrainingSettings, name)
+    }
     return make_loader(
         dataset,
         settings.batch_size,
@@ -62,7 +69,7 @@ def loader_of(
         flip=settings.flip,
         workers=settings.workers,
         timeout=settings.timeout,
-        **crop,
+        **changes,
     )
 
 

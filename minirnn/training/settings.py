@@ -38,7 +38,9 @@ class TrainingSettings:
         flip: probability that an image is mirrored left to right.
         crop: each image is cropped to a random window with at least this share of its width and of its
             height; 1 leaves it whole.
-        seed: decides the order of the images, flips, windows, scales, and the draw of anchors and regions.
+        colour: brightness, contrast and saturation of each image change by this share at most, and its hue
+            by an eighth of it (of the full circle); 0 leaves them.
+        seed: decides the order of the images, how they are changed, and the draw of anchors and regions.
         checkpoint_every: steps from one checkpoint to the next; there is always one at the end.
         log_every: steps from one line of metrics.jsonl to the next.
         processes: how many share out the images of each batch, see `minirnn.training.team`; 0 for one for
@@ -66,6 +68,7 @@ class TrainingSettings:
     clip_norm: float = 10.0
     flip: float = 0.5
     crop: float = 1.0
+    colour: float = 0.0
     seed: int = 0
     checkpoint_every: int = 500
     log_every: int = 1
@@ -110,6 +113,7 @@ _LEAST = {
     "clip_norm": (0, True),
     "flip": (0, True),
     "crop": (0, False),
+    "colour": (0, True),
     "seed": (0, True),
     "checkpoint_every": (1, True),
     "log_every": (1, True),
@@ -122,7 +126,8 @@ _LEAST = {
 #: Largest allowed value: of shares, and of counts of which a slip of the finger would have the machine
 #: busy for ever.
 _MOST = {
-    **dict.fromkeys(("warmup_factor", "gamma", "final_fraction", "flip", "crop", "unreadable"), 1),
+    **dict.fromkeys(("warmup_factor", "gamma", "final_fraction", "unreadable"), 1),
+    **dict.fromkeys(("flip", "crop", "colour"), 1),
     **{"batch_size": 10_000, "processes": 1_000, "workers": 1_000},
 }
 
