@@ -157,6 +157,17 @@ def for_sgd_step(rng: np.random.Generator) -> Case:
     return (parameter, *others), settings | {"weight_decay": float(rng.choice([0, 0.01]))}
 
 
+def for_adamw_step(rng: np.random.Generator) -> Case:
+    """A parameter, its gradient, and both running means; squares are not negative."""
+    parameter = _any_shape(rng)
+    gradient, mean, square = (
+        np.asarray(_drawn(rng, parameter.dtype, *parameter.shape)) for _ in range(3)
+    )
+    settings = {"step": int(rng.integers(1, 9)), "learning_rate": 0.1, "beta1": 0.9}
+    settings |= {"beta2": 0.999, "weight_decay": float(rng.choice([0, 0.01])), "eps": 1e-8}
+    return (parameter, gradient, mean, np.abs(square)), settings
+
+
 def for_flatten(rng: np.random.Generator) -> Case:
     """What has a first axis."""
     shapes = [shape for shape in _SHAPES if shape]
@@ -170,6 +181,7 @@ def for_arranged(rng: np.random.Generator) -> Case:
 
 
 CASES: dict[str, Callable[[np.random.Generator], Case]] = {
+    "adamw_step": for_adamw_step,
     "arranged": for_arranged,
     "conv2d": for_conv2d,
     "conv_transpose2d": for_conv_transpose2d,

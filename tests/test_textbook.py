@@ -41,6 +41,7 @@ TWINS = {
     "ops.pooling": "pooling",
     "ops.resize": "resize",
     "training.schedule": "training",
+    "ops.adamw": "training",
     "ops.sgd": "training",
     "training.optimiser": "training",
 }
@@ -53,6 +54,7 @@ WITHOUT: dict[str, str] = {
     "boxes.match.decided": "a part of match",
     "masks.paste.place": "a part of paste",
     "ops.sgd.sgd_steps": "sgd_step for each parameter",
+    "training.optimiser.optimiser_of": "a choice between two",
     "masks.paste.weights_of": "a part of paste",
     "masks.paste.weights_within": "a part of paste",
     "masks.paste.with_border": "a part of paste",

@@ -304,7 +304,7 @@ def test_weights_and_velocities_that_are_not_finite_are_refused_by_name(tmp_path
     if broken == "weight":
         model.weight.data[0, 1] = np.nan
     else:
-        optimiser._velocities["bias"][:] = np.inf
+        optimiser._state["bias"][:] = np.inf
     write(tmp_path / "c", model, optimiser)
     other = Net(value=5.0)
     momentum = SGD(other)

@@ -15,7 +15,16 @@ from minirnn.backend import to_host
 from minirnn.errors import InputError
 from minirnn.nn import Module, parameter
 from minirnn.textbook import training as textbook
-from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm, sgd_step
+from minirnn.training.optimiser import (
+    SGD,
+    AdamW,
+    adamw_step,
+    clip_gradients,
+    gradient_norm,
+    optimiser_of,
+    sgd_step,
+)
+from minirnn.training.settings import TrainingSettings
 
 shapes = st.sampled_from([(), (0, 3), (1,), (7,), (2, 3), (2, 3, 1, 2)])
 dtypes = st.sampled_from([np.float32, np.float64])
@@ -106,6 +115,50 @@ def test_sgd_step_refuses_other_shapes(wrong):
         sgd_step(np.zeros((2, 3)), **arrays, learning_rate=1, momentum=0, weight_decay=0)
 
 
+# ----------------------------------------------------------------- adamw_step
+
+ADAMW = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1, "eps": 1e-8}
+
+
+@given(shape=shapes, dtype=dtypes, seed=st.integers(0, 99))
+@fixed_xp
+def test_adamw_step_equals_the_textbook(xp, shape, dtype, seed):
+    rng = np.random.default_rng(seed)
+    start = rng.normal(size=shape).astype(dtype)
+    slow = [start.copy(), np.zeros_like(start), np.zeros_like(start)]
+    fast = [xp.asarray(array.copy()) for array in slow]
+    for step in range(1, 5):
+        gradient = np.asarray(rng.normal(size=shape), dtype)
+        textbook.adamw_step(slow[0], gradient, *slow[1:], step=step, **ADAMW)
+        adamw_step(fast[0], xp.asarray(gradient), *fast[1:], step=step, **ADAMW)
+    tolerance = 1e-5 if dtype == np.float32 else 1e-13
+    for ours, theirs in zip(fast, slow, strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(to_host(ours), theirs, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_the_first_step_of_adamw_is_as_long_as_the_rate_whatever_the_gradient(size):
+    w, mean, square = np.array([2.0]), np.zeros(1), np.zeros(1)
+    settings = ADAMW | {"weight_decay": 0.0, "eps": 0.0}
+    adamw_step(w, np.array([-size]), mean, square, step=1, **settings)
+    assert w == pytest.approx(2.1)
+
+
+def test_adamw_decays_the_parameter_and_not_the_gradient():
+    """Without a gradient, decay is rate · decay of the parameter; through Adam's root it would be 0.1."""
+    w, mean, square = np.array([2.0]), np.zeros(1), np.zeros(1)
+    adamw_step(w, np.zeros(1), mean, square, step=1, **ADAMW)
+    assert w == pytest.approx(2 * (1 - 0.1 * 0.1))
+
+
+@pytest.mark.parametrize("wrong", ["gradient", "mean", "square"])
+def test_adamw_step_refuses_other_shapes(wrong):
+    arrays = {name: np.zeros((2, 3)) for name in ("gradient", "mean", "square")}
+    with pytest.raises(InputError, match=rf"{wrong} has shape \(3,\); it should be \(2, 3\)"):
+        adamw_step(np.zeros((2, 3)), **arrays | {wrong: np.zeros(3)}, step=1, **ADAMW)
+
+
 # ------------------------------------------------------- norm and its limit
 
 
@@ -189,10 +242,11 @@ def test_trap_35_weight_decay_moves_frozen_layers(xp):
     assert (after["norm.weight"] != before["norm.weight"]).all()
 
 
-def test_a_layer_frozen_later_stops_at_once():
+@pytest.mark.parametrize("make", [SGD, AdamW])
+def test_a_layer_frozen_later_stops_at_once(make):
     """Momentum that was gathered before must not carry a frozen parameter on."""
     model = Net()
-    optimiser = SGD(model, momentum=0.9, weight_decay=0.1)
+    optimiser = make(model, momentum=0.9, weight_decay=0.1)
     model.give_gradients()
     optimiser.step(0.1)
     model.layer.freeze()
@@ -236,17 +290,25 @@ def test_a_shared_parameter_takes_one_step():
     assert (host(model)["layer.bias"] == 0.75).all()
 
 
-def test_state_goes_on_where_it_was(xp):
+@pytest.mark.parametrize("make", [SGD, AdamW])
+def test_state_goes_on_where_it_was(xp, make):
     model = Net(xp)
-    optimiser = SGD(model)
+    optimiser = make(model)
     model.give_gradients()
     optimiser.step(0.1)
     state = {name: to_host(array).copy() for name, array in optimiser.state_dict().items()}
-    assert set(state) == {"layer.bias", "norm.weight", "norm.inner.bias"}
+    names = {"layer.bias", "norm.weight", "norm.inner.bias"}
+    assert (
+        set(state)
+        == {
+            SGD: names,
+            AdamW: {f"{kept}.{name}" for kept in ("mean", "square") for name in names} | {"steps"},
+        }[make]
+    )
 
     other = Net(xp)
     other.load_state_dict(copy.deepcopy(host(model)))
-    continued = SGD(other)
+    continued = make(other)
     continued.load_state_dict(state)
     for net, sgd in ((model, optimiser), (other, continued)):
         net.give_gradients()
@@ -285,3 +347,24 @@ def test_a_state_of_another_model_is_refused(change, message):
         optimiser.load_state_dict(state)
     for name, array in optimiser.state_dict().items():
         assert array.tobytes() == before[name].tobytes()
+
+
+def test_the_state_of_one_optimiser_is_not_that_of_the_other():
+    model = Net()
+    for one, other, message in (
+        (SGD, AdamW, "none of AdamW"),
+        (AdamW, SGD, "unexpected: mean.layer.bias"),
+    ):
+        with pytest.raises(InputError, match=message):
+            other(model).load_state_dict(one(model).state_dict())
+
+
+@pytest.mark.parametrize(("name", "kind"), [("sgd", SGD), ("adamw", AdamW)])
+def test_the_settings_name_the_optimiser(name, kind):
+    settings = TrainingSettings(
+        steps=1, optimiser=name, momentum=0.5, beta2=0.75, weight_decay=0.25
+    )
+    optimiser = optimiser_of(Net(), settings)
+    assert type(optimiser) is kind
+    assert (optimiser.momentum, optimiser.weight_decay) == (0.5, 0.25)
+    assert getattr(optimiser, "beta2", 0.75) == 0.75

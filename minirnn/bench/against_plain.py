@@ -128,6 +128,7 @@ _OBJECTS = np.broadcast_to(
 )
 _ONE_MASK = np.pad(np.ones((200, 150), bool), ((100, 180), (90, 400)))
 _SGD = {"learning_rate": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+_ADAMW = {"step": 9, "learning_rate": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 
 CASES: dict[str, Call] = {
     "arranged": case(numbers(256, 256, 3, 3)),
@@ -160,6 +161,7 @@ CASES: dict[str, Call] = {
     "crop": case(_OBJECTS, crowds(60, _PICTURE), whole(0, 10, 60)),
     "paste": case(shares(60, 28, 28), crowds(60, _PICTURE), *_PICTURE),
     "run_lengths": case(_ONE_MASK),
+    "adamw_step": case(*[numbers(256, 12544)] * 3, shares(256, 12544), **_ADAMW, weight_decay=0.01),
     "sgd_step": case(*[numbers(256, 12544)] * 3, **_SGD),
     "nms": case(crowds(2000, _PICTURE), scores(2000), 0.7),
     "batched_nms": case(

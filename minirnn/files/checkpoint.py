@@ -55,7 +55,7 @@ def save_checkpoint(
         preset: the name of the configuration that the model was built from, if it has one.
         step: the number of steps taken.
         settings: the training's, a dataclass, or None outside training.
-        optimiser_state: of `SGD.state_dict()`, or None outside training.
+        optimiser_state: of `Optimiser.state_dict()`, or None outside training.
         images: how many images the data set has, or None.
         data: the fingerprint of the data set, or None.
 

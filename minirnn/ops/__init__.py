@@ -6,6 +6,7 @@ instead, unless MINIRNN_KERNELS=plain is set or the call is inside `kernels.plai
 
 from minirnn.ops import (  # importing them enters them into the table
     activation,
+    adamw,
     arithmetic,
     convolution,
     losses,
@@ -22,6 +23,7 @@ from minirnn.ops import (  # importing them enters them into the table
 
 __all__ = [
     "activation",
+    "adamw",
     "arithmetic",
     "convolution",
     "losses",

@@ -37,6 +37,49 @@ def sgd_step(
         parameter[place] = parameter[place] - learning_rate * velocity[place]
 
 
+def adamw_step(
+    parameter: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    *,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    eps: float,
+) -> None:
+    """One step of Adam with decoupled weight decay, in place.
+
+        m ← β₁ · m + (1 - β₁) · g,   s ← β₂ · s + (1 - β₂) · g²
+        w ← w - learning_rate · (m / (1 - β₁ᵗ) / (√(s / (1 - β₂ᵗ)) + eps) + weight_decay · w)
+
+    Args:
+        parameter: w, any shape; is changed.
+        gradient: g, of the loss by w, the same shape.
+        mean: m, the running mean of the gradients, the same shape; is changed.
+        square: s, the running mean of their squares, the same shape; is changed.
+        step: t, the number of this step, from 1.
+        learning_rate: how far a step goes.
+        beta1: how much of the mean is kept.
+        beta2: how much of the squares is kept.
+        weight_decay: how hard w is pulled towards 0.
+        eps: added to the root.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (arXiv 1711.05101),
+    algorithm 2, with the decay times the learning rate.
+    """
+    for place in np.ndindex(parameter.shape):
+        slope = gradient[place]
+        mean[place] = beta1 * mean[place] + (1 - beta1) * slope
+        square[place] = beta2 * square[place] + (1 - beta2) * slope * slope
+        usual = mean[place] / (1 - beta1**step)
+        size = math.sqrt(square[place] / (1 - beta2**step)) + eps
+        move = usual / size + weight_decay * parameter[place]
+        parameter[place] = parameter[place] - learning_rate * move
+
+
 def gradient_norm(parameters: list[Any]) -> float:
     """Length of the vector that all gradients, put in a row, make.
 

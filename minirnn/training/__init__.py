@@ -2,12 +2,13 @@
 
 from minirnn.training.checkpoint import read_checkpoint, restore_checkpoint, save_checkpoint
 from minirnn.training.loop import TrainingSummary, train
-from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm, sgd_step
+from minirnn.training.optimiser import SGD, AdamW, clip_gradients, gradient_norm, sgd_step
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
 
 __all__ = [
     "SGD",
+    "AdamW",
     "TrainingSettings",
     "TrainingSummary",
     "clip_gradients",

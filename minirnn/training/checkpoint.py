@@ -23,7 +23,7 @@ from minirnn.files.checkpoint import (
     save_checkpoint,
 )
 from minirnn.files.finite import check_finite
-from minirnn.training.optimiser import SGD
+from minirnn.training.optimiser import Optimiser
 from minirnn.training.settings import FREE_ON_RESUME, TrainingSettings
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -34,7 +34,7 @@ __all__ = ["CHECKPOINT", "read_checkpoint", "restore_checkpoint", "save_checkpoi
 def restore_checkpoint(
     path: str | os.PathLike[str],
     model: Any,
-    optimiser: SGD | None = None,
+    optimiser: Optimiser | None = None,
     settings: TrainingSettings | None = None,
     images: int | None = None,
     data: str | None = None,
@@ -44,7 +44,7 @@ def restore_checkpoint(
     Args:
         path: the file.
         model: has `config`, `state_dict()` and `load_state_dict()`.
-        optimiser: gets its velocities back; None to leave them.
+        optimiser: gets its memory back; None to leave them.
         settings: those that the training is to go on with; None if it is not.
         images: how many images the data set has; None to skip this check.
         data: the data set's fingerprint; None to skip this check.

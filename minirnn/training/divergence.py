@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from minirnn.errors import DivergenceError
 from minirnn.structures import Sample
-from minirnn.training.optimiser import SGD, gradient_norm
+from minirnn.training.optimiser import Optimiser, gradient_norm
 
 
 def refuse_losses(losses: Mapping[str, float], step: int, batch: Sequence[Sample]) -> None:
@@ -31,7 +31,7 @@ def refuse_losses(losses: Mapping[str, float], step: int, batch: Sequence[Sample
             _diverged(f"loss {name} is {value}", name, step, batch)
 
 
-def refuse_gradients(norm: float, optimiser: SGD, step: int, batch: Sequence[Sample]) -> None:
+def refuse_gradients(norm: float, optimiser: Optimiser, step: int, batch: Sequence[Sample]) -> None:
     """Go on only if all gradients are finite.
 
     Args:

@@ -21,7 +21,7 @@ from minirnn.progress import tell
 from minirnn.training.best import BEST
 from minirnn.training.checkpoint import CHECKPOINT, restore_checkpoint, save_checkpoint
 from minirnn.training.log import METRICS, MetricsLog
-from minirnn.training.optimiser import SGD
+from minirnn.training.optimiser import Optimiser
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.stop import StopRequest, explain_how_to_go_on
 
@@ -38,7 +38,7 @@ class Keeper:
     Args:
         folder: of the run; made if it is not there.
         model: whose weights.
-        optimiser: whose velocities.
+        optimiser: whose memory of the steps before.
         settings: of the training.
         dataset: to know it again when the run goes on.
         preset: the name of the model's configuration.
@@ -58,7 +58,7 @@ class Keeper:
         self,
         folder: str | os.PathLike[str],
         model: Any,
-        optimiser: SGD,
+        optimiser: Optimiser,
         settings: TrainingSettings,
         dataset: Any,
         preset: str | None,

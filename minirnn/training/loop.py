@@ -1,6 +1,6 @@
 """The training loop: batch, losses, backward, clip, step; and what keeps a run safe around it.
 
-A step is a function of the weights, the velocities, the settings and the step's number. Nothing
+A step is a function of the weights, the optimiser's memory, the settings and the step's number. Nothing
 else is remembered, so a run that was stopped anywhere, in whatever way, goes on from its checkpoint
 and ends with the same numbers as one that was not, bit for bit (on the same machine and number of
 threads).
@@ -28,7 +28,7 @@ from minirnn.training.divergence import refuse_gradients, refuse_losses
 from minirnn.training.helpers import loader_of, next_batch, processes_of
 from minirnn.training.keeper import Keeper
 from minirnn.training.log import Clock, losses_text, progress_bar
-from minirnn.training.optimiser import SGD, clip_gradients, gradient_norm
+from minirnn.training.optimiser import Optimiser, clip_gradients, gradient_norm, optimiser_of
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.shares import Counts, shares_of
@@ -105,7 +105,7 @@ def train(
     if callback_every < 0:
         raise InputError(f"callback_every is {callback_every}; it should be at least 0")
     witness = Witness(settings, best_by, patience)
-    optimiser = SGD(model, settings.momentum, settings.weight_decay)
+    optimiser = optimiser_of(model, settings)
     with (
         Keeper(folder, model, optimiser, settings, dataset, preset) as keeper,
         contextlib.ExitStack() as stack,
@@ -198,7 +198,7 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
 def _gradients(
     model: Any,
     team: Team | None,
-    optimiser: SGD,
+    optimiser: Optimiser,
     batch: Sequence[Sample],
     step: int,
     settings: TrainingSettings,

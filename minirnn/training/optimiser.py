@@ -1,19 +1,21 @@
-"""Stochastic gradient descent with momentum and weight decay, and limits on the gradient."""
+"""Who changes the weights: SGD with momentum, or AdamW; and a limit on the gradient."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minirnn.autograd import Tensor
 from minirnn.backend import Array, to_host, xp_of
 from minirnn.errors import InputError
+from minirnn.ops.adamw import adamw_step
 from minirnn.ops.sgd import sgd_step, sgd_steps
+from minirnn.training.settings import TrainingSettings
 
-__all__ = ["SGD", "clip_gradients", "gradient_norm", "sgd_step"]
+__all__ = ["SGD", "AdamW", "Optimiser", "adamw_step", "clip_gradients", "gradient_norm", "sgd_step"]
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:
@@ -70,8 +72,8 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> float:
     return norm
 
 
-class SGD:
-    """`sgd_step` for every parameter of a model.
+class Optimiser:
+    """What every optimiser does: it knows which parameters it may change, and keeps arrays beside them.
 
     Frozen parameters (`requires_grad` False) and those that no gradient has reached are not
     touched, not even by weight decay. Parameters of normalisation layers get no weight decay: a
@@ -79,12 +81,13 @@ class SGD:
 
     Args:
         model: has `named_parameters()` and `named_modules()`.
-        momentum: share of the velocity that is kept.
         weight_decay: pull towards 0.
     """
 
-    def __init__(self, model: Any, momentum: float = 0.9, weight_decay: float = 1e-4) -> None:
-        self.momentum = momentum
+    #: What is kept beside each parameter: the beginnings of names in `state_dict`.
+    KEPT: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, model: Any, weight_decay: float) -> None:
         self.weight_decay = weight_decay
         normalisations = tuple(
             f"{path}." if path else ""
@@ -99,7 +102,7 @@ class SGD:
                 seen.add(id(tensor))
                 self._tensors[name] = tensor
                 self._decays[name] = not name.startswith(normalisations)
-        self._velocities: dict[str, Array] = {}
+        self._state: dict[str, Array] = {}
 
     def parameters(self) -> list[Tensor]:
         """The tensors that are trained."""
@@ -111,51 +114,151 @@ class SGD:
 
     def step(self, learning_rate: float) -> None:
         """Change all parameters by their `grad`."""
-        arrays: list[Array] = []
-        decays = []
-        for name, tensor in self.named_parameters().items():
-            if tensor.grad is not None:
-                arrays += [tensor.data, tensor.grad, self._velocity(name)]
-                decays.append(self.weight_decay if self._decays[name] else 0.0)
-        sgd_steps(
-            *arrays, learning_rate=learning_rate, momentum=self.momentum, weight_decays=decays
-        )
+        raise NotImplementedError
 
     def zero_grad(self) -> None:
         """Forget all gradients, those of frozen parameters too."""
         for tensor in self._tensors.values():
             tensor.grad = None
 
-    def _velocity(self, name: str) -> Array:
-        if name not in self._velocities:
-            data = self._tensors[name].data
-            self._velocities[name] = xp_of(data).zeros_like(data)
-        return self._velocities[name]
-
     def state_dict(self) -> dict[str, Array]:
-        """The velocity of each trained parameter, by the parameter's name; see `Module.state_dict`."""
-        velocities = {name: self._velocity(name) for name in self.named_parameters()}
-        return {name: xp_of(v).ascontiguousarray(v) for name, v in velocities.items()}
+        """What is kept beside each trained parameter; see `Module.state_dict`."""
+        kept = {name: self._kept(name) for name in self._names()}
+        return {name: xp_of(array).ascontiguousarray(array) for name, array in kept.items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Take over velocities.
+        """Take over what was kept.
 
         Raises:
-            InputError: they are not those of the trained parameters; lists the differences. Nothing
+            InputError: it is not that of the trained parameters; lists the differences. Nothing
                 has been changed then.
         """
-        own = self.named_parameters()
+        own = self._names()
         problems = [f"missing: {name}" for name in own if name not in state]
         problems += [f"unexpected: {name}" for name in state if name not in own]
         problems += [
-            f"shape: {name} is {state[name].shape}, the model has {own[name].shape}"
-            for name in own
-            if name in state and state[name].shape != own[name].shape
+            f"shape: {name} is {state[name].shape}, the model has {tensor.shape}"
+            for name, tensor in own.items()
+            if name in state and state[name].shape != tensor.shape
         ]
         if problems:
             lines = "\n  ".join(problems)
             raise InputError(f"the optimiser's state does not fit the model:\n  {lines}")
         for name, tensor in own.items():
             array = xp_of(tensor.data).asarray(state[name])
-            self._velocities[name] = velocity = xp_of(array).empty_like(tensor.data)
-            velocity[...] = array
+            self._state[name] = kept = xp_of(array).empty_like(tensor.data)
+            kept[...] = array
+
+    def _with_gradients(self) -> Iterator[tuple[str, Tensor, float]]:
+        """Name, tensor and weight decay of each parameter that takes a step."""
+        for name, tensor in self.named_parameters().items():
+            if tensor.grad is not None:
+                yield name, tensor, self.weight_decay if self._decays[name] else 0.0
+
+    def _names(self) -> dict[str, Tensor]:
+        """The names of all that is kept, and the parameter that it stands beside."""
+        own = self.named_parameters()
+        return {kept + name: tensor for kept in self.KEPT for name, tensor in own.items()}
+
+    def _kept(self, name: str) -> Array:
+        """What is kept under this name, zeros before the first step."""
+        if name not in self._state:
+            kept = next(kept for kept in self.KEPT if name.startswith(kept))
+            data = self._tensors[name.removeprefix(kept)].data
+            self._state[name] = xp_of(data).zeros_like(data)
+        return self._state[name]
+
+
+class SGD(Optimiser):
+    """`sgd_step` for every parameter of a model.
+
+    Args:
+        model: see `Optimiser`.
+        momentum: share of the velocity that is kept.
+        weight_decay: pull towards 0.
+    """
+
+    KEPT = ("",)  # the velocities, under the parameters' own names
+
+    def __init__(self, model: Any, momentum: float = 0.9, weight_decay: float = 1e-4) -> None:
+        super().__init__(model, weight_decay)
+        self.momentum = momentum
+
+    def step(self, learning_rate: float) -> None:
+        """Change all parameters by their `grad`."""
+        arrays: list[Array] = []
+        decays = []
+        for name, tensor, decay in self._with_gradients():
+            arrays += [tensor.data, tensor.grad, self._kept(name)]
+            decays.append(decay)
+        sgd_steps(
+            *arrays, learning_rate=learning_rate, momentum=self.momentum, weight_decays=decays
+        )
+
+
+class AdamW(Optimiser):
+    """`adamw_step` for every parameter of a model.
+
+    Args:
+        model: see `Optimiser`.
+        momentum: β₁, share of the running mean of the gradients that is kept.
+        beta2: the same of their squares.
+        weight_decay: pull towards 0, times the learning rate.
+        eps: keeps a division by 0 away.
+    """
+
+    KEPT = ("mean.", "square.")
+    STEPS = "steps"  # under this name `state_dict` holds how many steps were taken
+
+    def __init__(
+        self,
+        model: Any,
+        momentum: float = 0.9,
+        beta2: float = 0.999,
+        weight_decay: float = 0.01,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(model, weight_decay)
+        self.momentum, self.beta2, self.eps = momentum, beta2, eps
+        self.steps = 0
+
+    def step(self, learning_rate: float) -> None:
+        """Change all parameters by their `grad`."""
+        self.steps += 1
+        for name, tensor, decay in self._with_gradients():
+            adamw_step(
+                tensor.data,
+                tensor.grad,
+                self._kept("mean." + name),
+                self._kept("square." + name),
+                step=self.steps,
+                learning_rate=learning_rate,
+                beta1=self.momentum,
+                beta2=self.beta2,
+                weight_decay=decay,
+                eps=self.eps,
+            )
+
+    def state_dict(self) -> dict[str, Array]:
+        """Both running means of each trained parameter, and how many steps were taken."""
+        return super().state_dict() | {self.STEPS: np.array([self.steps])}
+
+    def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
+        """Take them over.
+
+        Raises:
+            InputError: as for `Optimiser.load_state_dict`.
+        """
+        if self.STEPS not in state:
+            raise InputError(
+                "the optimiser's state does not say how many steps were taken: it is none of AdamW"
+            )
+        super().load_state_dict({name: a for name, a in state.items() if name != self.STEPS})
+        self.steps = int(state[self.STEPS][0])
+
+
+def optimiser_of(model: Any, settings: TrainingSettings) -> Optimiser:
+    """The optimiser that the settings name."""
+    if settings.optimiser == "adamw":
+        return AdamW(model, settings.momentum, settings.beta2, settings.weight_decay)
+    return SGD(model, settings.momentum, settings.weight_decay)

@@ -10,6 +10,7 @@ from minirnn.errors import InputError
 from minirnn.fields import fitting, kinds_of, refuse, suggestion
 
 SCHEDULES = ("constant", "step", "cosine")
+OPTIMISERS = ("sgd", "adamw")
 
 #: Settings that may change when a run is resumed: they do not enter into the steps taken so far
 #: (`steps` enters into those to come where the schedule is "cosine").
@@ -25,8 +26,11 @@ class TrainingSettings:
     Attributes:
         steps: steps of the whole run; each is one batch and one change of the weights.
         batch_size: images in a batch.
+        optimiser: "sgd", with momentum, or "adamw", whose steps are as long for small gradients as for
+            large ones; it wants a smaller learning_rate (0.001) and a larger weight_decay (0.01).
         learning_rate: the highest rate, after the warm-up.
-        momentum: share of the last step's velocity that is kept, at least 0 and below 1.
+        momentum: share of the last step's velocity that is kept, at least 0 and below 1; AdamW's β₁.
+        beta2: AdamW's β₂, at least 0 and below 1.
         weight_decay: pull of the weights towards 0 (not of frozen nor of normalisation parameters).
         warmup_steps: steps over which the rate rises to `learning_rate`; 0 for none.
         warmup_factor: the rate of the first of these, as a fraction of `learning_rate`.
@@ -56,8 +60,10 @@ class TrainingSettings:
 
     steps: int
     batch_size: int = 8
+    optimiser: str = "sgd"
     learning_rate: float = 0.02
     momentum: float = 0.9
+    beta2: float = 0.999
     weight_decay: float = 1e-4
     warmup_steps: int = 100
     warmup_factor: float = 0.001
@@ -105,6 +111,7 @@ _LEAST = {
     "batch_size": (1, True),
     "learning_rate": (0, False),
     "momentum": (0, True),
+    "beta2": (0, True),
     "weight_decay": (0, True),
     "warmup_steps": (0, True),
     "warmup_factor": (0, True),
@@ -139,9 +146,10 @@ def _check_range(name: str, value: Any) -> None:
             refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
     if name in _MOST and value > _MOST[name]:
         refuse(name, value, f"at most {_MOST[name]}")
-    if name == "momentum" and value >= 1:
+    if name in ("momentum", "beta2") and value >= 1:
         refuse(name, value, "less than 1")
-    if name == "schedule" and value not in SCHEDULES:
-        refuse(name, value, f"one of {', '.join(SCHEDULES)}")
+    for names, choices in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
+        if name == names and value not in choices:
+            refuse(name, value, f"one of {', '.join(choices)}")
     if name == "milestones" and not all(a < b for a, b in zip((0, *value), value, strict=False)):
         refuse(name, value, "growing numbers of steps, the first at least 1")

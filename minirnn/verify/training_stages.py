@@ -27,6 +27,17 @@ def take_steps(step: Any, parameter: np.ndarray, gradients: np.ndarray, **settin
     return parameter
 
 
+def take_adamw_steps(
+    step: Any, parameter: np.ndarray, gradients: np.ndarray, **settings: float
+) -> Any:
+    """The same with AdamW, which counts its steps from 1."""
+    parameter = np.array(parameter)
+    mean, square = np.zeros_like(parameter), np.zeros_like(parameter)
+    for number, gradient in enumerate(gradients, start=1):
+        step(parameter, gradient, mean, square, step=number, **settings)
+    return parameter
+
+
 def clip_with(clip: Any, *gradients: np.ndarray, max_norm: float) -> list[np.ndarray]:
     """The gradients of several parameters, clipped together by `clip`, a function of tensors."""
     tensors = [Tensor(np.zeros_like(gradient)) for gradient in gradients]
@@ -43,6 +54,7 @@ def learning_rates(rate: Any, **settings: Any) -> np.ndarray:
 
 
 _SGD = {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.01}
+_ADAMW = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1, "eps": 1e-8}
 _GRADIENTS = normal(3, 4), normal(5), normal(2, 1, 2)
 
 
@@ -59,6 +71,13 @@ TRAINING_STAGES: tuple[Subject, ...] = (
         case(normal(3, 4), normal(5, 3, 4), **{**_SGD, "weight_decay": 0.0}),
         case(normal(3, 4), normal(0, 3, 4), **_SGD),
         through=lambda of_one_step: partial(take_steps, of_one_step),
+    ),
+    stage(
+        "adamw_steps=training.optimiser.adamw_step",
+        case(normal(3, 4), normal(5, 3, 4), **_ADAMW),
+        case(normal(3, 4), normal(5, 3, 4), **{**_ADAMW, "weight_decay": 0.0}),
+        case(normal(3, 4), normal(1, 3, 4), **{**_ADAMW, "beta1": 0.0}),
+        through=lambda of_one_step: partial(take_adamw_steps, of_one_step),
     ),
     stage(
         "clipped_gradients=training.optimiser.clip_gradients",

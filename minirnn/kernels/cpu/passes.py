@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from minirnn.autograd.tensor import remembered
 from minirnn.backend import Array
 from minirnn.kernels.cpu.walk import BLOCK, PIECE, walk
 from minirnn.kernels.table import kernel
+from minirnn.ops.adamw import adamw_step
 from minirnn.ops.sgd import sgd_step
 
 
@@ -53,6 +55,43 @@ def sgd_step_in_blocks(
         parameter -= scratch
 
     element_by_element(step, parameter, gradient, velocity)
+
+
+@kernel(adamw_step, "cpu", reason="all steps on a block that stays in the cache, on all cores")
+def adamw_step_in_blocks(
+    parameter: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    *,
+    step: int,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    eps: float,
+) -> None:
+    """`minirnn.ops.adamw.adamw_step`."""
+    length = learning_rate / (1 - beta1**step)
+    root = math.sqrt(1 - beta2**step)
+
+    def work(parameter: Array, gradient: Array, mean: Array, square: Array) -> None:
+        scratch = np.multiply(gradient, 1 - beta1, out=np.empty_like(parameter))
+        mean *= beta1
+        mean += scratch
+        np.multiply(gradient, 1 - beta2, out=scratch)
+        scratch *= gradient
+        square *= beta2
+        square += scratch
+        spread = np.sqrt(square, out=scratch)
+        spread /= root
+        spread += eps
+        move = np.multiply(mean, length, out=np.empty_like(parameter))
+        move /= spread
+        parameter *= 1 - learning_rate * weight_decay
+        parameter -= move
+
+    element_by_element(work, parameter, gradient, mean, square)
 
 
 def sum_of_rows(rows: Array) -> Array:

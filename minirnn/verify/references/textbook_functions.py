@@ -80,6 +80,7 @@ FUNCTIONS: dict[str, Callable] = {
     "sample": seeded(matching.sample),
     "box_losses": _box_losses,
     "keypoint_loss": _keypoint_loss,
+    "adamw_steps": partial(training_stages.take_adamw_steps, training.adamw_step),
     "sgd_steps": partial(training_stages.take_steps, training.sgd_step),
     "clipped_gradients": partial(training_stages.clip_with, training.clip_gradients),
     "learning_rates": partial(training_stages.learning_rates, training.learning_rate),

@@ -160,6 +160,23 @@ def _sgd_steps(parameter: Tensor, gradients: Tensor, **settings: float) -> Tenso
     return parameter.detach()
 
 
+def _adamw_steps(
+    parameter: Tensor,
+    gradients: Tensor,
+    *,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    **rest: float,
+) -> Tensor:
+    parameter = parameter.clone().requires_grad_(True)
+    optimiser = torch.optim.AdamW([parameter], lr=learning_rate, betas=(beta1, beta2), **rest)
+    for gradient in gradients:
+        parameter.grad = gradient
+        optimiser.step()
+    return parameter.detach()
+
+
 def _clipped(*gradients: Tensor, max_norm: float) -> list[Tensor]:
     parameters = [torch.zeros_like(gradient, requires_grad=True) for gradient in gradients]
     for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -251,6 +268,7 @@ FUNCTIONS: dict[str, Callable] = {
     "mask_loss": _mask_loss,
     "mask_probabilities": lambda x, labels: torch.sigmoid(x[torch.arange(len(labels)), labels]),
     "scale_masks": _scale_masks,
+    "adamw_steps": _adamw_steps,
     "sgd_steps": _sgd_steps,
     "clipped_gradients": _clipped,
     "learning_rates": _learning_rates,
