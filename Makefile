@@ -33,6 +33,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing minirnn and the tools around it into .venv (about 800 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --no-deps stardist  # two pictures; its code is not run
 	@touch $@
 	@echo "The environment is ready: source .venv/bin/activate"
 
@@ -82,6 +84,7 @@ site: env  ## make the site from lessons, guide and docstrings, in site/_build/h
 
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
+	$(BIN)/python -m pip install --quiet --upgrade --no-deps stardist
 	@sed -n '/^#/p' constraints.txt > constraints.new
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' \
 		| sed 's/+.*//' >> constraints.new  # torch 2.13.0+cpu is pinned as 2.13.0: any build of it

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 INSTALLED_EXTRAS = ("convert", "lab", "test", "lint", "site", "tensorboard")
 EXTRAS = PROJECT["optional-dependencies"]
-REFERENCES = [*EXTRAS["reference"], *EXTRAS["imagenet"], "torchvision"]
+REFERENCES = [*EXTRAS["reference"], *EXTRAS["imagenet"], "torchvision", "stardist"]
 
 # In two parts, so that this file does not name them.
 REGISTRIES = [

@@ -9,6 +9,7 @@ import click
 from minirnn.cli.data_coco import coco
 from minirnn.cli.data_convert import COMMANDS
 from minirnn.cli.data_inspect import inspect
+from minirnn.cli.data_nuclei import nuclei
 from minirnn.cli.datasets import WITHOUT_MASKS
 from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter, sentence
 
@@ -17,10 +18,10 @@ MOST_LINES = 50  # of single problems that are printed
 
 @click.group(short_help="Make a data set, fetch a part of COCO, convert, split or check your own.")
 def data() -> None:
-    """Make a data set of shapes or of your own labels, fetch a part of COCO, split a set, check it."""
+    """Make a data set of shapes, nuclei or your own labels, fetch a part of COCO, split a set, check it."""
 
 
-for _command in (coco, *COMMANDS, inspect):
+for _command in (coco, *COMMANDS, inspect, nuclei):
     data.add_command(_command)
 
 
