@@ -22,7 +22,7 @@ def nuclei(out: Path, as_json: bool) -> None:
     The picture, seen by fluorescence, comes with the package stardist (pip install --no-deps stardist). The
     lower quarter is val and the rest train, in tiles of 128 x 128 pixels; those of train overlap by half. A
     nucleus is an object in one of the two only. Of a nucleus that a tile cuts, the piece is an object if it
-    is a quarter or more; what else can be seen of nuclei is a crowd region, neither right nor wrong to find.
+    is a quarter or more; what else can be seen of nuclei is a crowd region, neither right nor wrong.
     """
     from minirnn.data.nuclei import write_nuclei
 

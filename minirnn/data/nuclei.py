@@ -167,9 +167,8 @@ def content_of(labels: np.ndarray, split: str) -> dict:
 
     Each annotation also says which "nucleus" it is.
     """
-    height, width = labels.shape
     sizes = np.bincount(labels.ravel())
-    in_val = np.bincount(labels[height - TILE :].ravel(), minlength=len(sizes))
+    in_val = np.bincount(labels[-TILE:].ravel(), minlength=len(sizes))
     own = 2 * in_val > sizes if split == "val" else 2 * in_val <= sizes
     images: list[dict] = []
     annotations: list[dict] = []
