@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 			exit 1; }; fi
 	@echo "Installing minirnn and the tools around it into .venv (about 800 MB, a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
+		--constraint constraints.txt --editable '.[convert,imagenet,lab,test,lint,mpi,site,tensorboard]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--constraint constraints.txt --no-deps stardist  # two pictures; its code is not run
 	@touch $@
@@ -83,7 +83,7 @@ site: env  ## make the site from lessons, guide and docstrings, in site/_build/h
 	@echo "Open site/_build/html/index.html in a browser"
 
 upgrade: env  ## install the newest versions that pyproject.toml allows and write them to constraints.txt
-	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,imagenet,lab,test,lint,site,tensorboard]'
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[convert,imagenet,lab,test,lint,mpi,site,tensorboard]'
 	$(BIN)/python -m pip install --quiet --upgrade --no-deps stardist
 	@sed -n '/^#/p' constraints.txt > constraints.new
 	@$(BIN)/python -m pip freeze --exclude-editable --exclude minirnn | grep -E '^[A-Za-z0-9_.-]+==' \

@@ -16,7 +16,7 @@ import minirnn
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-INSTALLED_EXTRAS = ("convert", "lab", "test", "lint", "site", "tensorboard")
+INSTALLED_EXTRAS = ("convert", "lab", "test", "lint", "mpi", "site", "tensorboard")
 EXTRAS = PROJECT["optional-dependencies"]
 REFERENCES = [*EXTRAS["reference"], *EXTRAS["imagenet"], "torchvision", "stardist"]
 

@@ -1,0 +1,43 @@
+"""An exception on its way to other ranks: as plain text, since not every exception can be pickled."""
+
+from __future__ import annotations
+
+import traceback
+from typing import NamedTuple
+
+from minirnn.errors import InputError, WorkerError
+
+
+class Failure(NamedTuple):
+    """What ended a rank.
+
+    Attributes:
+        rank: which.
+        size: of how many.
+        host: where it was.
+        message: of the error.
+        is_input: whether it was an InputError.
+        trace: where it came from.
+    """
+
+    rank: int
+    size: int
+    host: str
+    message: str
+    is_input: bool
+    trace: str
+
+    @classmethod
+    def of(cls, error: BaseException, rank: int, size: int, host: str) -> Failure:
+        """The error of a rank."""
+        named = isinstance(error, InputError | WorkerError)
+        message = str(error) if named else f"{type(error).__name__}: {error}"
+        trace = "".join(traceback.format_exception(error))
+        return cls(rank, size, host, message, isinstance(error, InputError), trace)
+
+    def as_error(self) -> InputError | WorkerError:
+        """What another rank raises."""
+        text = f"rank {self.rank} of {self.size}, on {self.host}: {self.message}"
+        if self.is_input:
+            return InputError(text)
+        return WorkerError(f"{text}\n\nThere:\n{self.trace}")
