@@ -94,4 +94,5 @@ def _in_words(kind: Any) -> tuple[str, str]:
     if parts[-1] is Ellipsis:
         several = _in_words(parts[0])[1]
         return several, f"lists of {several}"
-    return "", "pairs of " + " and ".join(_in_words(part)[0] for part in parts)
+    words = " and ".join(_in_words(part)[0] for part in parts)
+    return f"a pair: {words}", f"pairs of {words}"

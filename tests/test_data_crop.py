@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minirnn.data.cropping import crop, random_crop
 from minirnn.data.loader import Loader
 from minirnn.data.people import KEYPOINTS
 from minirnn.data.sample import Sample, Target
-from minirnn.data.transforms import crop, horizontal_flip, random_crop
+from minirnn.data.transforms import horizontal_flip
 from minirnn.errors import InputError
 
 

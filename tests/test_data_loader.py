@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from minirnn.data import CocoDataset, Loader, Sample, Target, WorkerError
+from minirnn.data import Augmentation, CocoDataset, Loader, Sample, Target, WorkerError
 from minirnn.data.batches import BatchMaker
 from minirnn.data.colour import color_jitter
 from minirnn.data.loader import AHEAD
@@ -114,7 +114,7 @@ def no_children(timeout: float = 5) -> bool:
 )
 @settings(max_examples=40)
 def test_every_epoch_has_every_image_once(count, batch_size, seed, epochs):
-    maker = BatchMaker(Numbers(count), batch_size, seed, 0.5, None)
+    maker = BatchMaker(Numbers(count), batch_size, seed, Augmentation())
     steps = -(-count * epochs // batch_size)
     row = [index for k in range(steps) for index in maker.indices(k)]
     assert len(row) == steps * batch_size

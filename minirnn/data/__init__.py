@@ -1,18 +1,22 @@
 """Data: COCO files, made-up data sets, augmentation, and the loader.
 
-CocoDataset or generate → (horizontal_flip, random_crop, color_jitter) → Loader → a batch, list of Sample
+CocoDataset or generate → (Augmentation) → Loader → a batch, list of Sample
 """
 
+from minirnn.data.augmentation import Augmentation
 from minirnn.data.coco import CocoDataset
 from minirnn.data.colour import color_jitter
+from minirnn.data.cropping import crop, random_crop
 from minirnn.data.loader import Loader
 from minirnn.data.synthetic import generate, make_scene
-from minirnn.data.transforms import crop, horizontal_flip, random_crop, vertical_flip
+from minirnn.data.transforms import horizontal_flip, vertical_flip
+from minirnn.data.zoom import random_zoom
 from minirnn.errors import WorkerError
 from minirnn.images import read_image
 from minirnn.structures import Detections, Sample, Target
 
 __all__ = [
+    "Augmentation",
     "CocoDataset",
     "Detections",
     "Loader",
@@ -25,6 +29,7 @@ __all__ = [
     "horizontal_flip",
     "make_scene",
     "random_crop",
+    "random_zoom",
     "read_image",
     "vertical_flip",
 ]

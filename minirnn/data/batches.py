@@ -10,15 +10,13 @@ that was stopped and one that was not see the same images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from minirnn.data.colour import amounts_of, color_jitter
-from minirnn.data.people import KEYPOINTS
-from minirnn.data.transforms import horizontal_flip, random_crop
+from minirnn.data.augmentation import Augmentation
 from minirnn.errors import InputError, WorkerError
 from minirnn.structures import Sample
 
@@ -62,10 +60,7 @@ class BatchMaker:
     dataset: Dataset
     batch_size: int
     seed: int
-    flip: float
-    augment: Callable[[Sample, np.random.Generator], Sample] | None
-    crop: float = 1.0
-    colour: float = 0.0
+    augmentation: Augmentation
 
     def indices(self, k: int) -> list[int]:
         """Which images batch k is made of, if all can be read."""
@@ -120,14 +115,7 @@ class BatchMaker:
         raise InputError(f"none of the {len(self.dataset)} images can be read. {first}")
 
     def _changed(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() < self.flip:
-            names = getattr(self.dataset, "keypoint_names", None) or KEYPOINTS
-            sample = horizontal_flip(sample, names)
-        if self.crop < 1:
-            sample = random_crop(sample, rng, self.crop)
-        if self.colour:
-            sample = color_jitter(sample, rng, **amounts_of(self.colour))
-        return sample if self.augment is None else self.augment(sample, rng)
+        return self.augmentation(sample, rng, getattr(self.dataset, "keypoint_names", None))
 
     def _called(self, index: int) -> str:
         describe = getattr(self.dataset, "describe", "item {}".format)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.data.augmentation import Augmentation
 from minirnn.data.batches import Batch, BatchMaker, Dataset
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError, WorkerLost
@@ -41,16 +42,12 @@ class Loader:
         steps: number of batches of the whole training.
         start_step: the first to make; more than 0 goes on with a training that was stopped.
         seed: decides order, flips, crops and augmentation; 0 or more.
-        flip: probability of a horizontal flip.
         workers: number of processes; 0 makes each batch in this process when it is asked for.
         timeout: the longest to wait for one batch from a worker, in seconds.
         augment: a further change to each sample, `augment(sample, rng)`; with workers, picklable.
-        crop: each picture is cropped to a random window with at least this share of its sides, see
-            `random_crop`; 1 leaves it whole.
-        colour: how much brightness, contrast and saturation of each picture change at most, see
-            `colour.amounts_of`; 0 leaves them.
         unreadable: share of the images that may turn out to be unreadable (one at least); others take
             their places, and each is named once. At 0, the first ends the iteration.
+        changes: how pictures are changed: `flip`, `crop`, …, see `minirnn.data.augmentation.Augmentation`.
 
     A process that dies, or takes too long, is replaced with all others, once for a batch: the batch is
     made again, with the same samples.
@@ -70,13 +67,11 @@ class Loader:
         steps: int,
         start_step: int = 0,
         seed: int,
-        flip: float = 0.5,
         workers: int = 0,
         timeout: float = 120.0,
         augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
-        crop: float = 1.0,
-        colour: float = 0.0,
         unreadable: float = 0.0,
+        **changes: Any,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -89,19 +84,13 @@ class Loader:
                 raise InputError(f"{name} is {value}; it should be at least {least}")
         if start_step > steps:
             raise InputError(f"start_step is {start_step}; it should be at most steps, {steps}")
-        if not 0 <= flip <= 1:
-            raise InputError(f"flip is {flip}; it should be a probability, from 0 to 1")
-        if not 0 < crop <= 1:
-            raise InputError(f"crop is {crop}; it should be more than 0 and at most 1")
-        if not 0 <= colour <= 1:
-            raise InputError(f"colour is {colour}; it should be from 0 to 1")
         if not 0 <= unreadable <= 1:
             raise InputError(f"unreadable is {unreadable}; it should be a share, from 0 to 1")
         if not timeout > 0:
             raise InputError(f"timeout is {timeout}; it should be above 0 seconds")
         if len(dataset) == 0:
             raise InputError("the data set is empty; there is nothing to make batches of")
-        self.make = BatchMaker(dataset, batch_size, seed, flip, augment, crop, colour)
+        self.make = BatchMaker(dataset, batch_size, seed, Augmentation(further=augment, **changes))
         self.steps = steps
         self.start_step = start_step
         self.workers = workers

@@ -1,8 +1,8 @@
-"""Augmentation: a picture changed for training, and its boxes, masks and keypoints with it.
+"""Augmentation: a picture in a mirror, and its boxes, masks and keypoints with it.
 
 In continuous coordinates a picture of width W reaches from 0 to W, and flipping takes x to W - x.
 That is what happens to boxes. COCO's keypoints are numbers of pixels: the first is 0, the last
-W - 1, and flipping takes x to W - 1 - x. Cropping takes x to x - left for both.
+W - 1, and flipping takes x to W - 1 - x.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from dataclasses import replace
 import numpy as np
 
 from minirnn.data.people import KEYPOINTS
-from minirnn.errors import InputError
-from minirnn.masks import boxes_of_masks
 from minirnn.structures import Sample
 
 
@@ -51,74 +49,6 @@ def vertical_flip(sample: Sample) -> Sample:
     return _flipped(sample, axis=0, keypoints=None if keypoints is None else keypoints.copy())
 
 
-def crop(sample: Sample, window: tuple[int, int, int, int]) -> Sample:
-    """What a window shows of the picture.
-
-    Boxes, masks and given proposals are cut off at its edges. A keypoint outside is not labelled any
-    longer (0, 0, visibility 0). An object that the window cuts is only what is left of it: with a mask,
-    its box is drawn in to the mask's pixels in the window. Objects of which nothing is left are dropped,
-    and so are such proposals.
-
-    Args:
-        sample: left as it is; the result has arrays of its own.
-        window: left, top, right, bottom in whole pixels; pixel columns left … right - 1 are kept.
-
-    Raises:
-        InputError: the window has no pixels or reaches beyond the picture.
-    """
-    left, top, right, bottom = window
-    height, width = sample.image.shape[:2]
-    if not (0 <= left < right <= width and 0 <= top < bottom <= height):
-        raise InputError(
-            f"window is {window}; it should be left < right and top < bottom within {width} × {height}"
-        )
-    target = sample.target
-    rows, columns = slice(top, bottom), slice(left, right)
-    boxes = _in_window(target.boxes, window)
-    masks = None if target.masks is None else target.masks[:, rows, columns].copy()
-    if masks is not None:
-        outside = (target.boxes < [left, top, left, top]) | (target.boxes > [right, bottom] * 2)
-        cut = outside.any(axis=1)
-        seen = boxes_of_masks(masks[cut])
-        boxes[cut, :2] = np.maximum(boxes[cut, :2], seen[:, :2])
-        boxes[cut, 2:] = np.minimum(boxes[cut, 2:], seen[:, 2:])
-    left_over = _has_area(boxes)
-    proposals = None if target.proposals is None else _in_window(target.proposals, window)
-    return Sample(
-        sample.image[rows, columns].copy(),
-        replace(
-            target,
-            boxes=boxes[left_over],
-            labels=target.labels[left_over],
-            masks=None if masks is None else masks[left_over],
-            is_crowd=target.is_crowd[left_over],
-            keypoints=(
-                None
-                if target.keypoints is None
-                else _points_in_window(target.keypoints[left_over], window)
-            ),
-            proposals=None if proposals is None else proposals[_has_area(proposals)],
-        ),
-    )
-
-
-def random_crop(sample: Sample, rng: np.random.Generator, least: float = 0.5) -> Sample:
-    """A random window of the picture, see `crop`; each side is drawn from `least` of it to all of it.
-
-    Raises:
-        InputError: least is not more than 0 and at most 1.
-    """
-    if not 0 < least <= 1:
-        raise InputError(f"least is {least}; it should be more than 0 and at most 1")
-    spans = []
-    for side in sample.image.shape[1::-1]:
-        length = max(round(side * rng.uniform(least, 1)), 1)
-        start = int(rng.integers(side - length + 1))
-        spans.append((start, start + length))
-    (left, right), (top, bottom) = spans
-    return crop(sample, (left, top, right, bottom))
-
-
 def _flipped(sample: Sample, axis: int, keypoints: np.ndarray | None) -> Sample:
     """Flip image axis 0 (rows) or 1 (columns); `keypoints` is changed in place."""
     length = sample.image.shape[axis]
@@ -149,28 +79,6 @@ def _mirrored(boxes: np.ndarray, length: int, low: int) -> np.ndarray:
     boxes = boxes.copy()
     boxes[:, [low, low + 2]] = length - boxes[:, [low + 2, low]]
     return boxes
-
-
-def _in_window(boxes: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Boxes (N, 4) cut off at a window's edges, in its coordinates."""
-    left, top, right, bottom = window
-    low = np.array([left, top] * 2, boxes.dtype)
-    return np.clip(boxes, low, np.array([right, bottom] * 2, boxes.dtype)) - low
-
-
-def _has_area(boxes: np.ndarray) -> np.ndarray:
-    """(N,) bool: which boxes are wider and higher than 0."""
-    return np.asarray((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
-
-
-def _points_in_window(keypoints: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    """Keypoints (N, P, 3) in a window's coordinates; all 0 where their pixel is not in it."""
-    moved = keypoints.copy()
-    moved[..., :2] -= np.array(window[:2], keypoints.dtype)
-    middle = moved[..., :2] + 0.5
-    size = [window[2] - window[0], window[3] - window[1]]
-    inside = ((middle >= 0) & (middle < size)).all(axis=2) & (moved[..., 2] > 0)
-    return moved * inside[..., None]
 
 
 def _other_side(names: Sequence[str]) -> list[int]:

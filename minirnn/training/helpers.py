@@ -15,7 +15,7 @@ from minirnn.structures import Sample
 from minirnn.training.settings import TrainingSettings
 
 #: Settings that change images, and that are off if nothing is said.
-CHANGES = ("crop", "colour")
+CHANGES = ("zoom", "crop", "focus", "min_visible", "colour")
 
 
 def processes_of(model: Any, settings: TrainingSettings) -> int:

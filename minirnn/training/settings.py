@@ -40,8 +40,13 @@ class TrainingSettings:
         final_fraction: schedule "cosine": the rate at the end, as a fraction of `learning_rate`.
         clip_norm: a gradient longer than this is shortened to it; 0 for no limit.
         flip: probability that an image is mirrored left to right.
+        zoom: each image is scaled by a factor between these two and keeps its size: above 1 a part of it is
+            cut out, below 1 it is laid on an even ground; (1, 1) leaves it.
         crop: each image is cropped to a random window with at least this share of its width and of its
             height; 1 leaves it whole.
+        focus: probability that the window of `zoom` or `crop` is laid where an object is.
+        min_visible: an object of which less than this share is left after `zoom` or `crop` is neither
+            learned as an object nor as background.
         colour: brightness, contrast and saturation of each image change by this share at most, and its hue
             by an eighth of it (of the full circle); 0 leaves them.
         seed: decides the order of the images, how they are changed, and the draw of anchors and regions.
@@ -73,7 +78,10 @@ class TrainingSettings:
     final_fraction: float = 0.01
     clip_norm: float = 10.0
     flip: float = 0.5
+    zoom: tuple[float, float] = (1.0, 1.0)
     crop: float = 1.0
+    focus: float = 0.0
+    min_visible: float = 0.0
     colour: float = 0.0
     seed: int = 0
     checkpoint_every: int = 500
@@ -120,6 +128,8 @@ _LEAST = {
     "clip_norm": (0, True),
     "flip": (0, True),
     "crop": (0, False),
+    "focus": (0, True),
+    "min_visible": (0, True),
     "colour": (0, True),
     "seed": (0, True),
     "checkpoint_every": (1, True),
@@ -134,9 +144,12 @@ _LEAST = {
 #: busy for ever.
 _MOST = {
     **dict.fromkeys(("warmup_factor", "gamma", "final_fraction", "unreadable"), 1),
-    **dict.fromkeys(("flip", "crop", "colour"), 1),
+    **dict.fromkeys(("flip", "crop", "focus", "min_visible", "colour"), 1),
     **{"batch_size": 10_000, "processes": 1_000, "workers": 1_000},
 }
+
+#: Pairs of factors, the smaller first, and what they may be.
+_FACTORS, _RANGE = ("zoom",), (0.1, 10)
 
 
 def _check_range(name: str, value: Any) -> None:
@@ -146,6 +159,8 @@ def _check_range(name: str, value: Any) -> None:
             refuse(name, value, f"{'at least' if allowed else 'more than'} {least}")
     if name in _MOST and value > _MOST[name]:
         refuse(name, value, f"at most {_MOST[name]}")
+    if name in _FACTORS and not _RANGE[0] <= value[0] <= value[1] <= _RANGE[1]:
+        refuse(name, value, f"two factors, the smaller first, from {_RANGE[0]} to {_RANGE[1]}")
     if name in ("momentum", "beta2") and value >= 1:
         refuse(name, value, "less than 1")
     for names, choices in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
