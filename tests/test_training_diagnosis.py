@@ -483,3 +483,26 @@ def test_a_run_of_a_network_records_its_shares(tmp_path):
         }
         assert all(0 <= share <= 1 for share in line["shares"].values())
         assert set(line["sizes"]) == {"objects", "anchors"}
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_averaged_weights_are_what_is_evaluated_and_kept(tmp_path, optimiser):
+    seen = []
+
+    def evaluate(step, model):
+        seen.append(model.weight.data.copy())
+        return {"segm": {"AP": step / 100}}
+
+    given = {"callback": evaluate, "callback_every": 4, "steps": 8, "optimiser": optimiser}
+    given |= {"averaging": 0.75, "checkpoint_every": 3}
+    whole = run(tmp_path / "whole", **given)
+    np.testing.assert_array_equal(read_checkpoint(whole.averaged)[0]["weight"], seen[-1])
+    np.testing.assert_array_equal(read_checkpoint(whole.best)[0]["weight"], seen[-1])
+    assert (read_checkpoint(whole.checkpoint)[0]["weight"] != seen[-1]).any()
+
+    run(tmp_path / "parts", **given, stop_at=5)
+    parts = run(tmp_path / "parts", **given, resume=True, model=TinyModel(value=9.0))
+    for file in ("checkpoint", "averaged", "best"):
+        ours, theirs = getattr(parts, file).read_bytes(), getattr(whole, file).read_bytes()
+        assert ours == theirs, file
+    assert run(tmp_path / "plain", steps=2).averaged is None

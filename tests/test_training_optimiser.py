@@ -368,3 +368,62 @@ def test_the_settings_name_the_optimiser(name, kind):
     assert type(optimiser) is kind
     assert (optimiser.momentum, optimiser.weight_decay) == (0.5, 0.25)
     assert getattr(optimiser, "beta2", 0.75) == 0.75
+
+
+# ------------------------------------------------------------------ averaging
+
+
+@pytest.mark.parametrize("make", [SGD, AdamW])
+def test_the_average_follows_the_weights(xp, make):
+    model = Net(xp)
+    optimiser = make(model, averaging=0.75)
+    expected = host(model)
+    for _ in range(5):
+        model.give_gradients()
+        optimiser.step(0.1)
+        for name, value in host(model).items():
+            expected[name] = 0.75 * expected[name] + 0.25 * value
+    own = {name: tensor.data for name, tensor in model.named_parameters()}
+    with optimiser.averaged():
+        for name, value in host(model).items():
+            np.testing.assert_allclose(value, expected[name], rtol=1e-6, err_msg=name)
+    for name, tensor in model.named_parameters():
+        assert tensor.data is own[name]
+
+
+def test_the_weights_come_back_when_an_evaluation_fails():
+    model = Net()
+    optimiser = SGD(model, averaging=0.5)
+    model.give_gradients()
+    optimiser.step(0.1)
+    before = host(model)
+    with pytest.raises(RuntimeError), optimiser.averaged():
+        raise RuntimeError
+    for name, array in host(model).items():
+        assert array.tobytes() == before[name].tobytes()
+
+
+def test_averages_do_not_change_the_training():
+    runs = [Net(), Net()]
+    for model, averaging in zip(runs, (0.0, 0.9), strict=True):
+        optimiser = SGD(model, averaging=averaging)
+        for _ in range(3):
+            model.give_gradients()
+            optimiser.step(0.1)
+    for name, array in host(runs[0]).items():
+        assert host(runs[1])[name].tobytes() == array.tobytes()
+
+
+def test_averages_are_kept_with_the_rest():
+    model, other = Net(), Net()
+    optimiser = SGD(model, averaging=0.5)
+    optimiser.state_dict()  # of a checkpoint before the first step
+    model.give_gradients()
+    optimiser.step(0.1)
+    continued = SGD(other, averaging=0.5)
+    continued.load_state_dict(optimiser.state_dict())
+    assert "average.layer.bias" in continued.state_dict()
+    with optimiser.averaged(), continued.averaged():
+        assert host(other)["layer.bias"].tobytes() == host(model)["layer.bias"].tobytes()
+    with pytest.raises(InputError, match="unexpected: average"):
+        SGD(Net()).load_state_dict(optimiser.state_dict())

@@ -281,15 +281,16 @@ def train(
         return
     say(f"\n{summary.steps} steps, {summary.seconds:.0f} s of training, loss {summary.total:.3f}")
     say(f"weights: {summary.checkpoint}")
+    if summary.averaged:
+        say(f"         {summary.averaged} (their running mean)")
     if summary.best:
         of = f"{summary.best_name} {summary.best_score:.3f}, step {summary.best_step}"
         say(f"best:    {summary.best} ({of})")
     say(f"course:  {summary.metrics}\npage:    {out / run_folder.PAGE}")
     if summary.steps < settings.steps and not summary.stopped_early:
         say(f"\nGo on:\n    {run_folder.command_to_go_on(command)}")
-    say(
-        f"\nEvaluate:\n    minirnn evaluate --weights {summary.best or summary.checkpoint} --data {folder}"
-    )
+    weights = summary.best or summary.averaged or summary.checkpoint
+    say(f"\nEvaluate:\n    minirnn evaluate --weights {weights} --data {folder}")
 
 
 def as_typed(message: str, options: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from minirnn.training.log import METRICS, MetricsLog
 from minirnn.training.optimiser import Optimiser
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.stop import StopRequest, explain_how_to_go_on
+
+AVERAGED = "averaged.safetensors"
 
 
 class Keeper:
@@ -47,6 +49,7 @@ class Keeper:
         folder: as given.
         checkpoint: the file with the last weights, and all that is needed to go on.
         metrics: the file of `log`.
+        averaged: the file with the averaged weights; None without averaging.
         log: the course of the losses, once `open` has been called.
         done: steps that the model has taken.
         saved: steps that the checkpoint holds.
@@ -66,6 +69,7 @@ class Keeper:
         self.folder = Path(folder)
         self.checkpoint, self.metrics = self.folder / CHECKPOINT, self.folder / METRICS
         self.done, self.saved = 0, 0
+        self.averaged = self.folder / AVERAGED if optimiser.averaging else None
         self._best = self.folder / BEST
         self._model, self._optimiser = model, optimiser
         self._settings, self._preset = settings, preset
@@ -74,6 +78,7 @@ class Keeper:
             "data": getattr(dataset, "fingerprint", None),
         }
         self._room, self._room_of_best = Reserve(self.checkpoint, tell), Reserve(self._best, tell)
+        self._room_of_averaged = Reserve(self.folder / AVERAGED, tell)
         self._resumed = False
         self._whole = True
         self._stack = contextlib.ExitStack()
@@ -115,11 +120,13 @@ class Keeper:
         if not self._resumed:
             self._stack.enter_context(alone_in(self.folder))
             _clear(self.folder, overwrite)
-        for file in (self.checkpoint, self._best, self.metrics):
+        for file in (self.checkpoint, self._best, self.folder / AVERAGED, self.metrics):
             remove_leftovers(file)
         self._let_go_of_rooms_at_the_end()
         if not self._resumed:
             self._write(0)  # a disk that is full or closed shows now, not in an hour
+        if self.averaged:
+            self._room_of_averaged.hold(self.checkpoint.stat().st_size)
         if evaluates:  # for the first best weights, and for those that will replace them
             self._room_of_best.hold(self.checkpoint.stat().st_size, times=2)
         self.log = MetricsLog(self.metrics, self.done, remember)
@@ -139,10 +146,13 @@ class Keeper:
         self.log.sync()  # first, so that no checkpoint is ahead of its metrics
         self._write(self.done)
         self.saved = self.done
+        if self.averaged:
+            with self._optimiser.averaged():
+                self._write_weights(self._room_of_averaged, self.averaged, self.done)
 
     def save_best(self, step: int) -> None:
         """Keep the weights, which are those after `step`, as the best."""
-        self._write(step, as_best=True)
+        self._write_weights(self._room_of_best, self._best, step)
 
     @contextlib.contextmanager
     def saving(self, stop: StopRequest) -> Iterator[None]:
@@ -177,30 +187,36 @@ class Keeper:
     def __exit__(self, *error: Any) -> bool | None:
         return self._stack.__exit__(*error)
 
-    def _write(self, step: int, *, as_best: bool = False) -> None:
-        room = self._room_of_best if as_best else self._room
+    def _write(self, step: int) -> None:
+        self._write_weights(self._room, self.checkpoint, step, self._optimiser.state_dict())
+
+    def _write_weights(
+        self, room: Reserve, path: Path, step: int, optimiser_state: Mapping[str, Any] | None = None
+    ) -> None:
         room.write(
             functools.partial(
                 save_checkpoint,
-                self._best if as_best else self.checkpoint,
+                path,
                 self._model.state_dict(),
                 self._model.config,
                 preset=self._preset,
                 step=step,
                 settings=self._settings,
-                optimiser_state=None if as_best else self._optimiser.state_dict(),
+                optimiser_state=optimiser_state,
                 **self._data,
             )
         )
 
     def _let_go_of_rooms_at_the_end(self) -> None:
-        for room in (self._room, self._room_of_best):
+        for room in (self._room, self._room_of_best, self._room_of_averaged):
             self._stack.callback(room.close)
 
 
 def _clear(folder: Path, overwrite: bool) -> None:
     """Make the folder ready for a new run."""
-    old = [folder / name for name in (CHECKPOINT, METRICS, BEST) if (folder / name).exists()]
+    old = [
+        folder / name for name in (CHECKPOINT, METRICS, BEST, AVERAGED) if (folder / name).exists()
+    ]
     if old and not overwrite:
         raise InputError(
             f"{folder} holds a run already ({', '.join(p.name for p in old)}); go on with it "

@@ -60,7 +60,9 @@ def train(
     """Train a model, leaving `checkpoint.safetensors` and `metrics.jsonl` in a folder.
 
     A checkpoint is written before the first step, every `settings.checkpoint_every` steps, at the end, and
-    when something stops the run; best.safetensors (weights only) at each evaluation with a better AP. What
+    when something stops the run; best.safetensors (weights only) at each evaluation with a better AP. With
+    `settings.averaging` evaluations and best.safetensors are of the averaged weights, which also stand in
+    averaged.safetensors, beside each checkpoint. What
     a line of metrics.jsonl holds is said in `minirnn.training.log.MetricsLog`. Ctrl-C, SIGTERM and SIGHUP
     (a terminal that is closed) let the current step end first; a second one stops at once.
 
@@ -163,7 +165,8 @@ def train(
                 }
                 try:
                     if callback and evaluating:
-                        witness.evaluated(record, callback(step, model), keeper.save_best)
+                        with optimiser.averaged():
+                            witness.evaluated(record, callback(step, model), keeper.save_best)
                 finally:  # an evaluation that fails must not take the step's line with it
                     if logging or "evaluation" in record:
                         witness.look_at(record)
@@ -183,6 +186,7 @@ def train(
         clock.elapsed,
         keeper.checkpoint,
         keeper.metrics,
+        averaged=keeper.averaged,
         **witness.summary(keeper.folder, keeper.done, settings.steps),
     )
 

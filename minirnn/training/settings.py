@@ -32,6 +32,8 @@ class TrainingSettings:
         momentum: share of the last step's velocity that is kept, at least 0 and below 1; AdamW's β₁.
         beta2: AdamW's β₂, at least 0 and below 1.
         weight_decay: pull of the weights towards 0 (not of frozen nor of normalisation parameters).
+        averaging: share of the running mean of the weights that is kept at each step, for example 0.99;
+            evaluations and averaged.safetensors are of that mean then. 0 for none.
         warmup_steps: steps over which the rate rises to `learning_rate`; 0 for none.
         warmup_factor: the rate of the first of these, as a fraction of `learning_rate`.
         schedule: "constant", "step" (falls at `milestones`) or "cosine" (falls all the time).
@@ -70,6 +72,7 @@ class TrainingSettings:
     momentum: float = 0.9
     beta2: float = 0.999
     weight_decay: float = 1e-4
+    averaging: float = 0.0
     warmup_steps: int = 100
     warmup_factor: float = 0.001
     schedule: str = "cosine"
@@ -121,6 +124,7 @@ _LEAST = {
     "momentum": (0, True),
     "beta2": (0, True),
     "weight_decay": (0, True),
+    "averaging": (0, True),
     "warmup_steps": (0, True),
     "warmup_factor": (0, True),
     "gamma": (0, False),
@@ -161,7 +165,7 @@ def _check_range(name: str, value: Any) -> None:
         refuse(name, value, f"at most {_MOST[name]}")
     if name in _FACTORS and not _RANGE[0] <= value[0] <= value[1] <= _RANGE[1]:
         refuse(name, value, f"two factors, the smaller first, from {_RANGE[0]} to {_RANGE[1]}")
-    if name in ("momentum", "beta2") and value >= 1:
+    if name in ("momentum", "beta2", "averaging") and value >= 1:
         refuse(name, value, "less than 1")
     for names, choices in (("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
         if name == names and value not in choices:

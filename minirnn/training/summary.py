@@ -17,6 +17,7 @@ class TrainingSummary:
         seconds: of all steps (before an interruption, too; without callbacks and checkpoints).
         checkpoint: the file with the weights.
         metrics: the file with the course of the losses.
+        averaged: the file with the averaged weights; None without averaging.
         best: the file with the weights of the best AP; None where none was measured.
         best_step: the step that they are of.
         best_score: their AP, and `best_name` says whose: "mask AP".
@@ -30,6 +31,7 @@ class TrainingSummary:
     seconds: float
     checkpoint: Path
     metrics: Path
+    averaged: Path | None = None
     best: Path | None = None
     best_step: int | None = None
     best_score: float | None = None
