@@ -172,6 +172,8 @@ def test_boxes_without_masks_lead_to_the_setting_that_trains_on_them(tmp_path):
     assert not (tmp_path / "run").exists()
     tiny = [word for pair in zip(TINY[::2], TINY[1::2], strict=True) for word in pair]
     assert tiny == TINY
+    paste = ("--set", "mask=false", "--set", "copy_paste=0.5")
+    fail(1, "copy_paste is 0.5, but the objects have boxes and no masks", *train, *paste)
     succeed(*train, "--set", "mask=false")
 
 

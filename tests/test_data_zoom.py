@@ -269,7 +269,7 @@ def test_the_loader_zooms_if_asked():
 @pytest.mark.parametrize("least", [1.0, 0.5])
 def test_what_is_off_draws_nothing(least):
     """Flips and windows are those that they were before there was anything else: written out here."""
-    off = {"zoom": (1, 1), "focus": 0.0, "min_visible": 0.0, "colour": 0.0}
+    off = {"zoom": (1, 1), "focus": 0.0, "min_visible": 0.0, "copy_paste": 0.0, "colour": 0.0}
     found = all_of(crop=least, **off)
     loader = Loader(Scenes(), 3, steps=5, seed=2)
     expected = []

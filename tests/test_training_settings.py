@@ -63,6 +63,8 @@ def test_values_take_the_kind_of_their_field():
         ("crop", 1.1),
         ("focus", 1.1),
         ("min_visible", -0.1),
+        ("copy_paste", 1.1),
+        ("copy_paste_scale", (2.0, 0.5)),
         ("zoom", 0.5),
         ("zoom", (0.5,)),
         ("zoom", (2, 0.5)),

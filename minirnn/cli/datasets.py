@@ -169,8 +169,8 @@ def open_dataset(
     return dataset
 
 
-def masks_wanted(dataset: CocoDataset, model: RCNN) -> None:
-    """Refuse a data set of boxes alone for a network that learns masks, before it is built for long.
+def masks_wanted(dataset: CocoDataset, model: RCNN, copy_paste: float = 0.0) -> None:
+    """Refuse a data set of boxes alone for a network that learns masks, or for cutting objects out of it.
 
     Raises:
         InputError: see above; names the setting.
@@ -179,4 +179,9 @@ def masks_wanted(dataset: CocoDataset, model: RCNN) -> None:
         raise InputError(
             f"{dataset.file}: the objects have boxes and no masks, and this network learns masks: "
             f"{WITHOUT_MASKS}"
+        )
+    if copy_paste and not dataset.has_masks:
+        raise InputError(
+            f"{dataset.file}: copy_paste is {copy_paste:g}, but the objects have boxes and no masks to be "
+            "cut out along: leave it out, or --set copy_paste=0"
         )

@@ -231,7 +231,7 @@ def train(
         model = network_of(stored, fields)
     else:
         model = fresh_network(preset, fields, dataset, settings.seed, weights, say)
-    masks_wanted(dataset, model)
+    masks_wanted(dataset, model, settings.copy_paste)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
     facts = {

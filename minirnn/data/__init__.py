@@ -6,6 +6,7 @@ CocoDataset or generate → (Augmentation) → Loader → a batch, list of Sampl
 from minirnn.data.augmentation import Augmentation
 from minirnn.data.coco import CocoDataset
 from minirnn.data.colour import color_jitter
+from minirnn.data.copy_paste import paste_objects
 from minirnn.data.cropping import crop, random_crop
 from minirnn.data.loader import Loader
 from minirnn.data.synthetic import generate, make_scene
@@ -28,6 +29,7 @@ __all__ = [
     "generate",
     "horizontal_flip",
     "make_scene",
+    "paste_objects",
     "random_crop",
     "random_zoom",
     "read_image",

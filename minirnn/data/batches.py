@@ -10,6 +10,7 @@ that was stopped and one that was not see the same images.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,8 +18,12 @@ from typing import Protocol
 import numpy as np
 
 from minirnn.data.augmentation import Augmentation
+from minirnn.data.copy_paste import to_paste
 from minirnn.errors import InputError, WorkerError
 from minirnn.structures import Sample
+
+#: How many images are drawn, at most, to find one with objects to paste.
+DRAWS = 4
 
 
 class Dataset(Protocol):
@@ -95,8 +100,8 @@ class BatchMaker:
                 except InputError as error:
                     batch.left_out[self._called(index)] = str(error)
                     index, sample = self._stand_in(candidates, batch.left_out, error)
-                batch.append(self._changed(sample, rng))
-            except (InputError, MemoryError):
+                batch.append(self._changed(sample, index, rng, batch.left_out))
+            except (InputError, WorkerError, MemoryError):
                 raise
             except Exception as error:
                 message = f"{self._called(index)}: {type(error).__name__}: {error}"
@@ -114,8 +119,35 @@ class BatchMaker:
                 left_out[self._called(index)] = str(error)
         raise InputError(f"none of the {len(self.dataset)} images can be read. {first}")
 
-    def _changed(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        return self.augmentation(sample, rng, getattr(self.dataset, "keypoint_names", None))
+    def _changed(
+        self, sample: Sample, index: int, rng: np.random.Generator, left_out: dict[str, str]
+    ) -> Sample:
+        names = getattr(self.dataset, "keypoint_names", None)
+        return self.augmentation(
+            sample, rng, names, functools.partial(self._another, index, left_out)
+        )
+
+    def _another(
+        self, index: int, left_out: dict[str, str], rng: np.random.Generator
+    ) -> Sample | None:
+        """Another image than `index`, with objects that can be pasted; None if some draws gave none.
+
+        As many numbers are drawn, whether an image can be read or not.
+        """
+        count = len(self.dataset)
+        for step in rng.integers(1, max(count, 2), DRAWS):
+            number = int((index + step) % count)
+            try:
+                sample = self.dataset[number]
+            except InputError as error:
+                left_out[self._called(number)] = str(error)
+                continue
+            except Exception as error:
+                message = f"{self._called(number)}: {type(error).__name__}: {error}"
+                raise WorkerError(message) from error
+            if len(to_paste(sample)):
+                return sample
+        return None
 
     def _called(self, index: int) -> str:
         describe = getattr(self.dataset, "describe", "item {}".format)

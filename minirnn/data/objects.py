@@ -1,4 +1,4 @@
-"""The objects of a picture: some of them, moved, or set aside."""
+"""The objects of a picture: some of them, moved, joined to others, or set aside."""
 
 from __future__ import annotations
 
@@ -47,6 +47,20 @@ def shifted(target: Target, left: int, top: int) -> Target:
         keypoints[..., :2] += corner[:2] * (keypoints[..., 2:] > 0)
     proposals = None if target.proposals is None else target.proposals + corner
     return replace(target, boxes=target.boxes + corner, keypoints=keypoints, proposals=proposals)
+
+
+def joined(target: Target, further: Target) -> Target:
+    """All objects of both, in this order; their boxes are proposals, too, where the first has such."""
+    masks, keypoints, proposals = target.masks, target.keypoints, target.proposals
+    return replace(
+        target,
+        boxes=np.concatenate([target.boxes, further.boxes]),
+        labels=np.concatenate([target.labels, further.labels]),
+        masks=None if masks is None else np.concatenate([masks, further.masks]),
+        is_crowd=np.concatenate([target.is_crowd, further.is_crowd]),
+        keypoints=None if keypoints is None else np.concatenate([keypoints, further.keypoints]),
+        proposals=None if proposals is None else np.concatenate([proposals, further.boxes]),
+    )
 
 
 def _extent(target: Target) -> np.ndarray:

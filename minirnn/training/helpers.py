@@ -15,7 +15,10 @@ from minirnn.structures import Sample
 from minirnn.training.settings import TrainingSettings
 
 #: Settings that change images, and that are off if nothing is said.
-CHANGES = ("zoom", "crop", "focus", "min_visible", "colour")
+CHANGES = (
+    *("zoom", "crop", "focus", "min_visible"),
+    *("copy_paste", "copy_paste_scale", "colour"),
+)
 
 
 def processes_of(model: Any, settings: TrainingSettings) -> int:

@@ -47,8 +47,10 @@ class TrainingSettings:
         crop: each image is cropped to a random window with at least this share of its width and of its
             height; 1 leaves it whole.
         focus: probability that the window of `zoom` or `crop` is laid where an object is.
-        min_visible: an object of which less than this share is left after `zoom` or `crop` is neither
-            learned as an object nor as background.
+        min_visible: an object of which less than this share is left after `zoom`, `crop` or `copy_paste` is
+            neither learned as an object nor as background.
+        copy_paste: probability that objects of another image are pasted into an image, along their masks.
+        copy_paste_scale: each is scaled by a factor between these two.
         colour: brightness, contrast and saturation of each image change by this share at most, and its hue
             by an eighth of it (of the full circle); 0 leaves them.
         seed: decides the order of the images, how they are changed, and the draw of anchors and regions.
@@ -85,6 +87,8 @@ class TrainingSettings:
     crop: float = 1.0
     focus: float = 0.0
     min_visible: float = 0.0
+    copy_paste: float = 0.0
+    copy_paste_scale: tuple[float, float] = (0.5, 1.5)
     colour: float = 0.0
     seed: int = 0
     checkpoint_every: int = 500
@@ -134,6 +138,7 @@ _LEAST = {
     "crop": (0, False),
     "focus": (0, True),
     "min_visible": (0, True),
+    "copy_paste": (0, True),
     "colour": (0, True),
     "seed": (0, True),
     "checkpoint_every": (1, True),
@@ -148,12 +153,12 @@ _LEAST = {
 #: busy for ever.
 _MOST = {
     **dict.fromkeys(("warmup_factor", "gamma", "final_fraction", "unreadable"), 1),
-    **dict.fromkeys(("flip", "crop", "focus", "min_visible", "colour"), 1),
+    **dict.fromkeys(("flip", "crop", "focus", "min_visible", "copy_paste", "colour"), 1),
     **{"batch_size": 10_000, "processes": 1_000, "workers": 1_000},
 }
 
 #: Pairs of factors, the smaller first, and what they may be.
-_FACTORS, _RANGE = ("zoom",), (0.1, 10)
+_FACTORS, _RANGE = ("zoom", "copy_paste_scale"), (0.1, 10)
 
 
 def _check_range(name: str, value: Any) -> None:
