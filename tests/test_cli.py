@@ -303,10 +303,46 @@ def test_train_resume_needs_no_more_than_the_folders(shapes, run, tmp_path):
     fail(1, message, "train", "--data", shapes, "--out", folder, "--resume", "--batch-size", 3)
 
 
+def test_train_resumed_by_its_folder_alone_knows_data_and_options(shapes, tmp_path, monkeypatch):
+    monkeypatch.chdir(shapes.parent)
+    out = tmp_path / "run"
+    options = ["--evaluate-every", 2, "--image-ids", "3,5,1", "--categories", "circle, square"]
+    options += ["--best-by", "box"]
+    first = succeed(*training(shapes.name, out), *options, "--stop-at", 1)
+    assert first.out.rpartition("Go on:")[2].split("Evaluate")[0].strip() == (
+        f"minirnn train --resume --out {out}"
+    )
+    monkeypatch.chdir(tmp_path)  # where the data set's name leads nowhere
+    succeed("train", "--resume", "--out", "run", "--stop-at", 3)
+    last = succeed("train", "--resume", "--out", "run")
+    assert "on 3 images" in last.out
+    assert "box AP" in last.out
+    succeed(*training(shapes, tmp_path / "whole"), *options)
+    for name in ("checkpoint.safetensors", "best.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_train_resumed_takes_what_is_typed_over_what_it_knows(shapes, run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    fail(1, "no such folder", "train", "--resume", "--out", folder, "--data", tmp_path / "none")
+    facts = json.loads((folder / "run.json").read_text())
+    for known in ({"options": None}, {"options": {"folder": [1], "steps": 3}}):  # older, damaged
+        (folder / "run.json").write_text(json.dumps(facts | known))
+        command = ["train", "--resume", "--out", folder, "--steps", 5]
+        if known["options"] is None:
+            assert json.loads(succeed(*command, "--json").out)["steps"] == 5
+        else:
+            fail(2, r"--data is missing: .*run\.json does not say", *command)
+    (folder / "run.json").unlink()
+    fail(2, r"--data is missing: .*run\.json does not say", "train", "--resume", "--out", folder)
+
+
 def test_train_keeps_an_earlier_run_unless_told_otherwise(shapes, run, tmp_path):
     folder = shutil.copytree(run, tmp_path / "run")
     before = (folder / "checkpoint.safetensors").read_bytes()
-    fail(1, "holds a run already", *training(shapes, folder, 1))
+    result = call(*training(shapes, folder, 1))
+    assert "holds a run already" in result.err
+    assert result.out == ""  # it is not said that a training begins
     assert (folder / "checkpoint.safetensors").read_bytes() == before
     succeed(*training(shapes, folder, 1), "--overwrite")
     assert read_checkpoint(folder / "checkpoint.safetensors")[1]["step"] == 1
@@ -339,9 +375,24 @@ def test_train_wrong_usage(shapes, tmp_path):
     fail(2, "No such command", "trian")
     fail(2, "is given by the data set", *training(shapes, tmp_path / "r"), "--set", "num_classes=9")
     fail(1, "no run to resume", "train", "--data", shapes, "--out", tmp_path, "--resume")
-    message = "preset is 'maskrcnn'; it should be one of"
-    fail(1, message, "train", "--preset", "maskrcnn", "--data", shapes, "--out", tmp_path / "r")
-    fail(1, message, "train", "--preset", "maskrcnn", "--show")
+    fail(2, "--data and --out and --preset are missing", "train")
+    message = "preset is 'x'; it should be one of fasterrcnn_resnet50_fpn, "
+    fail(1, message, "train", "--preset", "x", "--data", shapes, "--out", tmp_path / "r")
+    fail(1, message, "train", "--preset", "x", "--show")
+    message = "preset is 'maskrcnn_shape'; did you mean maskrcnn_shapes, "
+    fail(1, message, "train", "--preset", "maskrcnn_shape", "--show")
+    command = training(shapes, tmp_path / "r")
+    fail(
+        1, r"categories are to be cirlce; did you mean circle\?", *command, "--categories", "cirlce"
+    )
+    fail(
+        1,
+        r"imgenet: there is no such file; did you mean imagenet",
+        *command,
+        "--weights",
+        "imgenet",
+    )
+    fail(2, "no field 'clip_nrom'; did you mean clip_norm", *command, "--set", "clip_nrom=1")
 
 
 def test_train_bad_data_names_file_or_image_and_leaves_no_run(shapes, tmp_path):

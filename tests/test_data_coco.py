@@ -501,7 +501,9 @@ def test_only_some_categories(folder):
     # A model that knows one category only is measured on its own objects.
     same = folder.read(only=["dog"], categories=[(18, "dog")])
     assert same.fingerprint == dataset.fingerprint
-    for wrong, named in ((["dig"], "dig"), ([], "none at all")):
+    with pytest.raises(InputError, match=r"categories are to be dig; did you mean dog\?"):
+        folder.read(only=["dig"])
+    for wrong, named in ((["tree"], "tree"), ([], "none at all")):
         with pytest.raises(InputError, match=f"categories are to be {named}; it has dog, plane"):
             folder.read(only=wrong)
 

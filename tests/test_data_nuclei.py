@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from cli_cases import fail, succeed
 from PIL import Image
 
 from minirnn.data import CocoDataset
@@ -15,7 +16,6 @@ from minirnn.data.inspection import inspect
 from minirnn.data.nuclei import SHARE, TILE, content_of, corners, to_grey, write_nuclei
 from minirnn.errors import InputError
 from minirnn.masks import decode
-from tests.cli_cases import fail, succeed
 
 SIDE = 512
 REAL = pytest.mark.skipif(

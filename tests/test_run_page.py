@@ -402,6 +402,13 @@ def test_the_command_that_goes_on(words, expected):
     assert run_folder.command_to_go_on(words) == expected
 
 
+def test_the_command_that_goes_on_is_short_where_the_run_knows_the_rest():
+    words = ["train", "--data", "x", "--out", "a b", "--steps", "9"]
+    expected = "minirnn train --resume --out 'a b'"
+    assert run_folder.command_to_go_on(words, knows=True) == expected
+    assert run_folder.command_to_go_on(["demo"], knows=True) == "minirnn demo --resume"
+
+
 # ------------------------------------------------------------------- the commands
 
 
@@ -456,8 +463,7 @@ def test_the_same_command_with_resume_goes_on(shapes, run, tmp_path):
     assert "stopped: at step 3 of 4, as --stop-at says." in read(page_in(out)).text.replace(
         "\n", ""
     )
-    assert f"--out {out} --steps 4" in first.out
-    assert "--stop-at" not in first.out.rpartition("Go on:")[2]
+    assert f"minirnn train --resume --out {out}\n" in first.out.rpartition("Go on:")[2]
     succeed(*command, "--resume")
     for name in ("checkpoint.safetensors", "best.safetensors"):
         assert (out / name).read_bytes() == (run / name).read_bytes()

@@ -133,13 +133,10 @@ def inspect(
 def _detector(preset: str, overrides: dict[str, Any]) -> Any:
     """What of a network decides over its anchors; None where it has none."""
     from minirnn.data.inspection.anchor_fit import Detector
-    from minirnn.errors import InputError
-    from minirnn.models import PRESETS
+    from minirnn.models import preset_named
     from minirnn.models.build import anchor_generator, transform
 
-    if preset not in PRESETS:
-        raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
-    config = PRESETS[preset].replace(**overrides)
+    config = preset_named(preset).replace(**overrides)
     if config.proposals == "given":
         return None
     return Detector(preset, transform(config), anchor_generator(config), strides_of(config))

@@ -78,7 +78,7 @@ def write_page(
         network=facts.get("network") or {},
         settings=facts.get("settings") or {},
         command=command_line(words) if words else "",
-        resume=command_to_go_on(words) if words and not over else "",
+        resume=command_to_go_on(words, knows="options" in facts) if words and not over else "",
         best=None if best.score is None else (best.name, best.score, best.step),
         pictures=pictures,
         evaluates=bool(facts.get("evaluates", True)),
@@ -167,8 +167,15 @@ def command_line(words: Sequence[str]) -> str:
     return shlex.join(["minirnn", *words])
 
 
-def command_to_go_on(words: Sequence[str]) -> str:
-    """The command that goes on with a run: the same with --resume."""
+def command_to_go_on(words: Sequence[str], *, knows: bool = False) -> str:
+    """The command that goes on with a run: the same with --resume.
+
+    Args:
+        words: the command that began it.
+        knows: the run has its data and options written down, so that its folder is enough.
+    """
+    if knows and "--out" in words[:-1]:
+        return command_line(["train", "--resume", "--out", words[words.index("--out") + 1]])
     left, kept = list(words), []
     while left:
         word = left.pop(0)

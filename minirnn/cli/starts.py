@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minirnn.errors import InputError
+from minirnn.fields import suggestion
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset
@@ -38,11 +39,14 @@ def fresh_network(
         click.BadParameter: a field is set that the data set gives.
     """
     from minirnn.models import build_model
-    from minirnn.weights import start_from
+    from minirnn.weights import IMAGENET, start_from
 
     config = config_of(preset, fields, None)
     if weights is None:
         check_can_start_fresh(config)
+    elif not weights.exists() and not is_imagenet(weights):
+        hint = suggestion(str(weights), [IMAGENET])
+        raise InputError(f"{weights}: there is no such file{hint}")
     elif is_imagenet(weights):
         weights, more = imagenet_weights(config)
         fields = {**more, **fields}
@@ -66,13 +70,11 @@ def config_of(
     preset: str | None, fields: dict[str, Any], stored: Mapping[str, Any] | None
 ) -> Config:
     """The network's configuration: a stored run's, or a preset's, with the fields that were given."""
-    from minirnn.models import PRESETS, Config
+    from minirnn.models import Config, preset_named
 
     if stored:
         return Config().replace(**stored["config"]).replace(**fields)
-    if preset in PRESETS:
-        return PRESETS[preset].replace(**fields)
-    raise InputError(f"preset is {preset!r}; it should be one of {', '.join(sorted(PRESETS))}")
+    return preset_named(preset).replace(**fields)
 
 
 def check_can_start_fresh(config: Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,26 +11,14 @@ import click
 
 from minirnn.cli import run_folder
 from minirnn.cli.datasets import masks_wanted, open_dataset, subset_of, with_proposals
+from minirnn.cli.going_on import remember
+from minirnn.cli.grouped import Grouped
 from minirnn.cli.live import Live
 from minirnn.cli.networks import kinds_of, make_ready, network_of
-from minirnn.cli.options import (
-    FILE,
-    FOLDER,
-    categories_option,
-    describe_fields,
-    device_option,
-    image_ids_option,
-    json_option,
-    preset_option,
-    print_json,
-    proposals_option,
-    reporter,
-    set_option,
-    skip_invalid_option,
-    split_overrides,
-)
+from minirnn.cli.options import describe_fields, print_json, reporter, split_overrides
 from minirnn.cli.starts import config_of, fresh_network
 from minirnn.cli.tensorboard import Board
+from minirnn.cli.train_options import BEST_BY, DEFAULT_STEPS, GROUPS, train_options
 from minirnn.cli.while_training import evaluator, network_facts
 from minirnn.errors import InputError
 
@@ -38,86 +26,17 @@ if TYPE_CHECKING:
     from minirnn.models import RCNN
     from minirnn.training import TrainingSettings
 
-DEFAULT_STEPS = 1000
-BEST_BY = {"mask": "segm", "keypoints": "keypoints", "box": "bbox"}
 
-
-@click.command(short_help="Train a network on a data set in COCO's format.")
-@click.option(
-    "--data", "folder", type=FOLDER, metavar="DIR", help="The data set, in COCO's layout."
+@click.command(
+    cls=Grouped,
+    groups=GROUPS,
+    short_help="Train a network on a data set in COCO's format.",
+    options_metavar="--data DIR --preset NAME --out DIR [OPTIONS]",
 )
-@click.option(
-    "--split", default="train", show_default=True, help="Which part to train on: train, val."
-)
-@preset_option
-@click.option("--out", type=FOLDER, metavar="DIR", help="The run's folder, for example runs/first.")
-@click.option(
-    "--weights",
-    type=FILE,
-    metavar="FILE",
-    help="Start from these, not from random ones; imagenet for the backbone's own.",
-)
-@click.option(
-    "--steps",
-    type=int,
-    help=f"Batches to train on (not passes over the images).  [default: {DEFAULT_STEPS}]",
-)
-@click.option("--batch-size", type=int, help="Images in a batch.  [default: 8]")
-@click.option("--learning-rate", type=float, help="Step size after the warm-up.  [default: 0.02]")
-@click.option("--seed", type=int, help="Same seed, same numbers.  [default: 0]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out where it stopped.")
-@click.option(
-    "--other-data",
-    is_flag=True,
-    help="With --resume: go on though the data set has changed since (else it is refused).",
-)
-@click.option(
-    "--stop-at",
-    type=int,
-    metavar="STEP",
-    help="Stop after this step; --resume goes on to --steps with the same numbers.",
-)
-@click.option("--overwrite", is_flag=True, help="Delete the run that is in --out.")
-@click.option(
-    "--evaluate-every",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="STEPS",
-    help="Measure AP on the val split every so many steps, and at the end.  [default: never]",
-)
-@click.option(
-    "--patience",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    help="Stop after N evaluations without a better AP.  [default: never]",
-)
-@click.option(
-    "--best-by",
-    type=click.Choice(list(BEST_BY)),
-    help="Whose AP decides which weights are kept as best.safetensors, and --patience.  "
-    "[default: the mask's, or the keypoints', or the box's, as the network has them]",
-)
-@click.option(
-    "--tensorboard", is_flag=True, help="Also write TensorBoard's format, into DIR/tensorboard."
-)
-@proposals_option
-@click.option(
-    "--val-proposals",
-    type=FILE,
-    metavar="FILE",
-    help="The same of the val split, for --evaluate-every.",
-)
-@image_ids_option
-@categories_option
-@skip_invalid_option
-@device_option
-@set_option("clip_norm=5")
-@click.option("--show", is_flag=True, help="Show every field of the preset and the training; stop.")
-@json_option
-@click.pass_obj
+@train_options
+@click.pass_context
 def train(
-    command: Sequence[str],
+    ctx: click.Context,
     folder: Path | None,
     split: str,
     preset: str | None,
@@ -175,15 +94,18 @@ def train(
     \b
         minirnn train … --evaluate-every 200 --patience 5
 
-    Ctrl-C stops after the current step and keeps everything. To go on, even after a crash, add
-    --resume.
+    Ctrl-C stops after the current step and keeps everything. To go on, even after a crash:
+
+    \b
+        minirnn train --resume --out runs/first
     """
     from minirnn.models.build import finds
     from minirnn.training import read_checkpoint
     from minirnn.training import train as train_network
     from minirnn.training.checkpoint import CHECKPOINT
+    from minirnn.training.keeper import refuse_run_in
 
-    say = reporter(as_json)
+    say, command = reporter(as_json), ctx.obj
     if resume and overwrite:
         raise click.UsageError(
             "--resume and --overwrite exclude each other: the first goes on, the second deletes"
@@ -204,8 +126,8 @@ def train(
         preset = stored["preset"]
     else:
         stored = None
-        if preset is None:
-            raise click.UsageError("--preset is missing, for example --preset maskrcnn_shapes")
+    needed = {} if show else {"--data": folder, "--out": out}
+    _refuse_missing(needed if resume else {**needed, "--preset": preset}, resume)
     given = {name: value for name, value in shortcuts.items() if value is not None}
     for name in given.keys() & overrides.keys():
         raise click.UsageError(f"--{name.replace('_', '-')} and --set {name} exclude each other")
@@ -217,9 +139,10 @@ def train(
     if show:
         click.echo(_description(preset, fields, settings, stored))
         return
-    if folder is None or out is None:
-        raise click.UsageError(f"{'--data' if folder is None else '--out'} is missing")
-
+    assert folder is not None
+    assert out is not None
+    if not resume and not overwrite:
+        refuse_run_in(out)
     run_folder.page_of(out)
     board = Board(out, resume) if tensorboard else None
     keypoints = "keypoints" in finds(config_of(preset, fields, stored))
@@ -230,6 +153,7 @@ def train(
     if stored:
         model = network_of(stored, fields)
     else:
+        assert preset is not None
         model = fresh_network(preset, fields, dataset, settings.seed, weights, say)
     masks_wanted(dataset, model, settings.copy_paste)
     make_ready(model, device)
@@ -237,6 +161,7 @@ def train(
     facts = {
         "title": f"{out.resolve().name}: {preset}",
         "command": list(command),
+        "options": remember(ctx.params),
         "best_by": BEST_BY.get(best_by or ""),
         "evaluates": evaluate_every > 0,
         "steps": settings.steps,
@@ -288,9 +213,20 @@ def train(
         say(f"best:    {summary.best} ({of})")
     say(f"course:  {summary.metrics}\npage:    {out / run_folder.PAGE}")
     if summary.steps < settings.steps and not summary.stopped_early:
-        say(f"\nGo on:\n    {run_folder.command_to_go_on(command)}")
+        say(f"\nGo on:\n    {run_folder.command_to_go_on(command, knows=True)}")
     weights = summary.best or summary.averaged or summary.checkpoint
     say(f"\nEvaluate:\n    minirnn evaluate --weights {weights} --data {folder}")
+
+
+def _refuse_missing(needed: Mapping[str, Any], resume: bool) -> None:
+    """Name every option that is needed and was not given."""
+    missing = [option for option, value in needed.items() if value is None]
+    if missing == ["--data"] and resume:
+        raise click.UsageError(
+            f"--data is missing: {needed['--out'] / run_folder.FACTS} does not say which it was"
+        )
+    if missing:
+        raise click.UsageError(f"{' and '.join(missing)} {'are' if missing[1:] else 'is'} missing")
 
 
 def as_typed(message: str, options: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ from minirnn.data.annotations import (
 )
 from minirnn.data.problems import Problem
 from minirnn.errors import InputError
+from minirnn.fields import suggestion
 from minirnn.images import UnusableImage, check_image, path_inside
 from minirnn.masks import segmentation_to_mask
 from minirnn.masks.checks import LARGEST, is_finite
@@ -134,9 +135,11 @@ class CocoFile:
         """Keep the categories of these names; returns the ids of the others."""
         named = set(self._file_categories.values())
         if not only or set(only) - named:
-            unknown = ", ".join(sorted(set(only) - named)) or "none at all"
+            unknown = sorted(set(only) - named)
+            hint = suggestion(unknown[0], named) if len(unknown) == 1 else ""
             raise InputError(
-                f"{self.file}: categories are to be {unknown}; it has {', '.join(sorted(named))}"
+                f"{self.file}: categories are to be {', '.join(unknown) or 'none at all'}"
+                + (hint or f"; it has {', '.join(sorted(named))}")
             )
         others = {i for i, name in self._file_categories.items() if name not in only}
         self.categories = [each for each in self.categories if each[0] not in others]

@@ -16,7 +16,6 @@ from minirnn.backbones.resnet import ResNet, make_norm, resnet_stage, stage_chan
 from minirnn.backbones.single import SingleMap
 from minirnn.backbones.small import SmallBackbone
 from minirnn.boxes import BoxCoder
-from minirnn.errors import InputError
 from minirnn.heads.box import BoxHead, BoxPredictor, TwoLayerHead
 from minirnn.heads.head import Head
 from minirnn.heads.keypoint import KeypointConvolutions, KeypointHead, KeypointPredictor
@@ -25,7 +24,7 @@ from minirnn.heads.regions import RegionSampler
 from minirnn.heads.trunk import AveragePool, TrunkPooler
 from minirnn.matching import Matcher, Sampler
 from minirnn.models.config import Config
-from minirnn.models.presets import PRESETS
+from minirnn.models.presets import preset_named
 from minirnn.models.rcnn import RCNN
 from minirnn.nn import Module, Sequential
 from minirnn.proposals.given import GivenProposals
@@ -48,9 +47,7 @@ def build_model(name: str = "maskrcnn_resnet50_fpn", *, seed: int = 0, **overrid
     Raises:
         InputError: there is no such preset or field, or a value does not fit.
     """
-    if name not in PRESETS:
-        raise InputError(f"preset is {name!r}; it should be one of {', '.join(sorted(PRESETS))}")
-    return detector(PRESETS[name].replace(**overrides), np.random.default_rng(seed))
+    return detector(preset_named(name).replace(**overrides), np.random.default_rng(seed))
 
 
 def detector(config: Config, rng: Rng) -> RCNN:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from minirnn.errors import InputError
+from minirnn.fields import suggestion
 from minirnn.models.config import Config
 
 _TORCHVISION = Config().replace(norm_eps=0.0)
@@ -198,3 +200,15 @@ PRESETS["keypointrcnn_shapes"] = PRESETS["maskrcnn_shapes"].replace(
     # two thirds of the time.
     roi_samples=24,
 )
+
+
+def preset_named(name: str | None) -> Config:
+    """The configuration of a preset.
+
+    Raises:
+        InputError: there is none of that name; says which are close, or all.
+    """
+    if name in PRESETS:
+        return PRESETS[name]
+    hint = suggestion(str(name), PRESETS) or f"; it should be one of {', '.join(sorted(PRESETS))}"
+    raise InputError(f"preset is {name!r}{hint}")

@@ -212,15 +212,27 @@ class Keeper:
             self._stack.callback(room.close)
 
 
-def _clear(folder: Path, overwrite: bool) -> None:
-    """Make the folder ready for a new run."""
-    old = [
-        folder / name for name in (CHECKPOINT, METRICS, BEST, AVERAGED) if (folder / name).exists()
-    ]
-    if old and not overwrite:
+def refuse_run_in(folder: Path) -> None:
+    """Refuse a folder for a new run.
+
+    Raises:
+        InputError: it holds one.
+    """
+    if old := _files_of_run(folder):
         raise InputError(
             f"{folder} holds a run already ({', '.join(p.name for p in old)}); go on with it "
             "(--resume), replace it (--overwrite), or choose another folder (--out)"
         )
-    for path in old:
+
+
+def _files_of_run(folder: Path) -> list[Path]:
+    names = (CHECKPOINT, METRICS, BEST, AVERAGED)
+    return [folder / name for name in names if (folder / name).exists()]
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    """Make the folder ready for a new run."""
+    if not overwrite:
+        refuse_run_in(folder)
+    for path in _files_of_run(folder):
         path.unlink()
