@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,10 @@ from minirnn.cli.options import (
     set_option,
     skip_invalid_option,
 )
+from minirnn.cli.ranks import shared_out
+
+if TYPE_CHECKING:
+    from minirnn.distributed.communicator import Communicator
 
 
 @click.command(short_help="Measure a network's average precision (AP).")
@@ -51,7 +55,9 @@ from minirnn.cli.options import (
 @device_option
 @set_option("box_nms_iou=0.4")
 @json_option
+@shared_out
 def evaluate(
+    ranks: Communicator,
     weights: Path,
     folder: Path,
     split: str,
@@ -77,16 +83,23 @@ def evaluate(
 
     \b
         minirnn evaluate --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --data ../coco
+
+    Several processes, also of several machines, share out the images, and write and print the same:
+
+    \b
+        mpiexec -n 4 minirnn evaluate --weights … --data ../coco
     """
     from minirnn.evaluation import Evaluation, category_table, summary_table, write_results
 
-    say = reporter(as_json)
+    say = reporter(as_json, ranks)
     model = load_network(weights, overrides, device)
     dataset = open_dataset(
         folder, split, skip_invalid=skip_invalid, say=say, model=model, only=only
     )
     images = with_proposals(subset_of(dataset, image_ids), proposals, model)
-    found = find_all(model, dataset, images, batch_size=batch_size, say=say)
+    found = find_all(model, dataset, images, batch_size=batch_size, say=say, ranks=ranks)
+    if ranks.rank:
+        return
     out = out or weights.parent / f"detections_{split}.json"
     write_results(out, found.results)
     evaluation = Evaluation(

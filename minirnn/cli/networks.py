@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from minirnn.cli.datasets import Subset
-    from minirnn.data import CocoDataset, Detections
+    from minirnn.data import CocoDataset, Detections, Sample
+    from minirnn.distributed.communicator import Communicator
     from minirnn.models import RCNN
 
 
@@ -71,7 +72,7 @@ class Findings:
     Attributes:
         detections: of those images for which they were asked for, in order.
         results: all of them in COCO's result format.
-        seconds: what finding took, reading the images not counted.
+        seconds: what finding took, reading the images not counted; of several ranks the slowest's.
     """
 
     detections: list[Detections]
@@ -88,6 +89,7 @@ def find_all(
     keep: int | Collection[int] = 0,
     progress: bool = True,
     say: Callable[[str], None] = click.echo,
+    ranks: Communicator | None = None,
 ) -> Findings:
     """Run a network over images of a data set.
 
@@ -100,37 +102,70 @@ def find_all(
             (masks need memory).
         progress: show a bar on standard error.
         say: prints a line for a person.
+        ranks: that share out the batches (which stay the same: an image is padded to the largest of its
+            batch); None for this process alone. All of them call this.
+
+    Returns:
+        At rank 0 the findings in all images, in order; elsewhere nothing.
     """
     from tqdm import tqdm
 
-    from minirnn.evaluation import to_results
+    from minirnn.distributed import Alone
+    from minirnn.distributed.dealing import dealt_out
 
-    known = {category["id"] for category in dataset.ground_truth["categories"]}
-    findings = Findings([], [], 0.0)
+    ranks = ranks or Alone()
     kept = range(keep) if isinstance(keep, int) else keep
-    left_out = 0
-    with tqdm(total=len(images), unit=" images", desc="finding", disable=not progress) as bar:
-        for start in range(0, len(images), batch_size):
-            stop = min(start + batch_size, len(images))
-            samples = [images[i] for i in range(start, stop)]
+    every = range(len(images))
+    batches = [every[start : start + batch_size] for start in every[::batch_size]]
+    own = sum(map(len, batches[ranks.rank :: ranks.size]))
+    what = "finding" if ranks.size == 1 else f"finding, a share of {ranks.size}"
+    hidden = not progress or ranks.rank > 0
+    findings, left_out, seconds = Findings([], [], 0.0), 0, 0.0
+    known = {category["id"] for category in dataset.ground_truth["categories"]}
+    with tqdm(total=own, unit=" images", desc=what, disable=hidden) as bar:
+
+        def look_at(places: range) -> Findings:
+            nonlocal seconds
+            samples = [images[i] for i in places]
             begun = time.perf_counter()
             given = [sample.target.proposals for sample in samples]
             found = model.predict(
                 [sample.image for sample in samples],
                 proposals=[boxes for boxes in given if boxes is not None] or None,
             )
-            findings.seconds += time.perf_counter() - begun
-            for place, sample, detections in zip(range(start, stop), samples, found, strict=True):
-                rows = to_results(detections, sample.target.image_id, dataset.label_to_category)
-                # COCO has no place for a category that the data set does not have.
-                fitting = [row for row in rows if row["category_id"] in known]
-                left_out += len(rows) - len(fitting)
-                findings.results += fitting
-                if place in kept:
-                    findings.detections.append(detections)
-            bar.update(stop - start)
+            seconds += time.perf_counter() - begun
+            bar.update(len(places))
+            return _as_findings(places, samples, found, dataset, kept)
+
+        for part in dealt_out(batches, look_at, ranks):
+            # COCO has no place for a category that the data set does not have.
+            fitting = [row for row in part.results if row["category_id"] in known]
+            left_out += len(part.results) - len(fitting)
+            findings.results += fitting
+            findings.detections += part.detections
+    findings.seconds = max(ranks.gather(seconds) or [seconds])
     if left_out:
         say(f"{left_out} detections are of categories that the data set does not have: left out")
+    return findings
+
+
+def _as_findings(
+    places: Iterable[int],
+    samples: Iterable[Sample],
+    found: Iterable[Detections],
+    dataset: CocoDataset,
+    keep: Collection[int],
+) -> Findings:
+    """What was found in one batch."""
+    from minirnn.evaluation import to_results
+
+    findings = Findings([], [], 0.0)
+    for place, sample, detections in zip(places, samples, found, strict=True):
+        findings.results += to_results(
+            detections, sample.target.image_id, dataset.label_to_category
+        )
+        if place in keep:
+            findings.detections.append(detections)
     return findings
 
 

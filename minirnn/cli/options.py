@@ -11,11 +11,14 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minirnn.fields import meanings_of, suggestion
+
+if TYPE_CHECKING:
+    from minirnn.distributed.communicator import Communicator
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(path_type=Path)
@@ -213,11 +216,15 @@ def describe_fields(instance: Any) -> str:
     return "\n".join(lines)
 
 
-def reporter(as_json: bool) -> Callable[[str], None]:
-    """How to tell a person something: on standard error if standard output is for JSON."""
+def reporter(as_json: bool, ranks: Communicator | None = None) -> Callable[[str], None]:
+    """How to tell a person something: on standard error if standard output is for JSON.
+
+    Of several ranks only the first tells anything.
+    """
 
     def say(text: str) -> None:
-        click.echo(printable(text), err=as_json)
+        if ranks is None or ranks.rank == 0:
+            click.echo(printable(text), err=as_json)
 
     return say
 

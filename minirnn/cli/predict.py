@@ -23,10 +23,12 @@ from minirnn.cli.options import (
     reporter,
     set_option,
 )
-from minirnn.cli.photos import find_photos
+from minirnn.cli.photos import Photo, find_photos
+from minirnn.cli.ranks import shared_out
 from minirnn.errors import InputError
 
 if TYPE_CHECKING:
+    from minirnn.distributed.communicator import Communicator
     from minirnn.evaluation import PhotoResults
 
 
@@ -90,7 +92,9 @@ if TYPE_CHECKING:
 @device_option
 @set_option("box_nms_iou=0.4")
 @json_option
+@shared_out
 def predict(
+    ranks: Communicator,
     photos: tuple[Path, ...],
     weights: Path,
     out: Path,
@@ -113,6 +117,7 @@ def predict(
     \b
         minirnn predict photo.jpg --weights runs/first/checkpoint.safetensors
         minirnn predict holiday/ --recursive --weights … --crops crops --coco results.json
+        mpiexec -n 4 minirnn predict holiday/ --weights …    # four processes share out the photos
 
     For photo.jpg this writes photo.detections.png, the picture with boxes, names, scores and masks,
     and photo.detections.json, the same as data: for each object category, score, bbox (x, y, width,
@@ -121,17 +126,21 @@ def predict(
 
     A photo that cannot be read is passed over; at the end it is named, and the exit code is 1.
     """
-    from minirnn.cli.prediction import Predictor
+    from minirnn.cli.prediction import Outcome, Predictor
     from minirnn.data.proposals import read_proposals
+    from minirnn.distributed.dealing import dealt_out
     from minirnn.evaluation import PhotoResults
     from minirnn.progress import Bar
 
     if annotations is not None and coco is None:
         raise click.UsageError("--annotations needs --coco")
     check_folders(gif)
-    say = reporter(as_json)
+    say = reporter(as_json, ranks)
     folders = [folder for folder in (out, crops, cutouts) if folder is not None]
-    found = find_photos(photos, recursive=recursive, leave_out=folders)
+    # The first rank looks alone: another would find results of the first beside the photos.
+    found = ranks.broadcast(
+        None if ranks.rank else find_photos(photos, recursive=recursive, leave_out=folders)
+    )
     model = load_network(weights, overrides, device)
     proposals_wanted(proposals, model)
     collected = PhotoResults(model.categories, annotations)
@@ -149,28 +158,36 @@ def predict(
     reports: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     one = len(found) == 1
-    with Bar(
-        total=len(found), unit=" photos", desc="finding", disable=True if one else None
-    ) as bar:
+    own = len(found[ranks.rank :: ranks.size])
+    hidden = one or ranks.rank > 0 or None  # None: where nobody watches
+    with Bar(total=own, unit=" photos", desc="finding", disable=hidden) as bar:
 
         def tell(text: str) -> None:
             with Bar.external_write_mode(file=sys.stderr):  # the bar makes room for the line
                 say(text)
 
-        for photo in found:
-            try:
-                report, results = predictor(photo)
-                collected.add(photo.path, (report["height"], report["width"]), results)
-            except (InputError, MemoryError) as error:
-                problem = str(error) or "too little memory for this picture"
-                problem = problem if str(photo.path) in problem else f"{photo.path}: {problem}"
-                failed.append({"photo": str(photo.path), "error": problem})
+        def attempt(photo: Photo) -> Outcome:
+            outcome = predictor.attempt(photo)
+            bar.update()
+            return outcome
+
+        for outcome in dealt_out(found, attempt, ranks):
+            photo, report = outcome.photo, outcome.report
+            if not outcome.problem:
+                try:
+                    size = (report["height"], report["width"])
+                    collected.add(photo.path, size, outcome.results)
+                except InputError as error:
+                    outcome = Outcome.spoilt(photo, error)
+            if outcome.problem:
+                failed.append({"photo": str(photo.path), "error": outcome.problem})
                 if not one:
-                    tell(f"passed over: {problem}")
+                    tell(f"passed over: {outcome.problem}")
             else:
                 reports.append(report)
                 tell(f"{photo.path}: {_in_words(report)} ({report['picture']})")
-            bar.update()
+    if ranks.rank:
+        return  # the first has all that there is to tell
     if gif is not None and reports:
         from minirnn.cli.animation import write_gif
 

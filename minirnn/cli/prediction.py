@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,31 @@ from minirnn.errors import InputError
 from minirnn.evaluation import to_results
 from minirnn.files import write_whole
 from minirnn.models import RCNN
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a photo.
+
+    Attributes:
+        photo: which.
+        report: as it stands in the photo's JSON file; empty where the photo could not be used.
+        results: its detections in COCO's format, with the network's category ids.
+        problem: why it could not be used; empty where it could.
+    """
+
+    photo: Photo
+    report: dict[str, Any] = field(default_factory=dict)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ""
+
+    @classmethod
+    def spoilt(cls, photo: Photo, error: Exception) -> Outcome:
+        """The outcome of a photo at which an error was raised."""
+        problem = str(error) or "too little memory for this picture"
+        return cls(
+            photo, problem=problem if str(photo.path) in problem else f"{photo.path}: {problem}"
+        )
 
 
 class Predictor:
@@ -78,12 +104,15 @@ class Predictor:
             if path.resolve() in read:
                 raise InputError(f"{path} is read, and would be written over; choose another place")
 
-    def __call__(self, photo: Photo) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Find, draw and write.
+    def attempt(self, photo: Photo) -> Outcome:
+        """Find, draw and write; or what kept it from that, if others can do without this photo."""
+        try:
+            return self(photo)
+        except (InputError, MemoryError) as error:
+            return Outcome.spoilt(photo, error)
 
-        Returns:
-            The report, as it stands in the photo's JSON file; and the detections in COCO's format, with
-            the network's category ids.
+    def __call__(self, photo: Photo) -> Outcome:
+        """Find, draw and write.
 
         Raises:
             InputError: the photo cannot be read, or has no proposals; names it.
@@ -109,7 +138,7 @@ class Predictor:
             "picture": str(picture),
         }
         write_whole(data, json.dumps(report, indent=2, allow_nan=False) + "\n")
-        return report, results
+        return Outcome(photo, report, results)
 
     def _places(self, photo: Photo) -> tuple[Path, Path]:
         """Where a photo's picture and its data go."""

@@ -123,3 +123,39 @@ def growth_figure(
             if column == 0:
                 axes.set_ylabel(f"{unit}\n(dashed: in proportion)", fontsize=8)
     return figure
+
+
+def ranks_figure(
+    panels: Sequence[Mapping[str, Any]], measured: Sequence[tuple[int, float]] = (), *, title: str
+) -> Picture:
+    """How well n ranks should do, and how well those did that were measured.
+
+    Args:
+        panels: one for each step, with "name", "ranks", and for each link's name in "links" the "exchange"
+            efficiencies (all ranks equally fast) and "all" (with the wait for the slowest) at these ranks.
+        measured: (ranks, efficiency), for the first panel.
+        title: above the chart.
+    """
+    figure = Picture(figsize=(3.4 * len(panels), 3.4), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axes, panel in zip(row, panels, strict=True):
+        for colour, (link, lines) in zip(
+            (ORANGE, AMBER, BLUE), panel["links"].items(), strict=False
+        ):
+            axes.plot(panel["ranks"], lines["exchange"], "-", color=colour, label=link)
+            axes.plot(panel["ranks"], lines["all"], "--", color=colour, linewidth=0.9)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(panel["ranks"], [str(n) for n in panel["ranks"]], fontsize=7)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(0, 1.05)
+        axes.set_title(panel["name"], fontsize=9)
+        axes.set_xlabel("ranks", fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(linewidth=0.3)
+    if measured:
+        row[0].plot(*zip(*measured, strict=True), "ko", markersize=4, label="measured")
+    row[0].set_ylabel("efficiency: T(1) / T(n)", fontsize=8)
+    row[0].legend(fontsize=7, loc="lower left", title="dashed: with the\nwait for the slowest",
+                  title_fontsize=7)  # fmt: skip
+    return figure
