@@ -27,6 +27,7 @@ _HOME = {
     "shapes_figure": "coverage",
     "squares_figure": "coverage",
     "paper": "ground",
+    "changes_figure": "changes",
     "curves_figure": "curves",
     "read_metrics": "curves",
     "draw_instances": "detections",
