@@ -173,3 +173,21 @@ def test_other_conventions_are_named(shapes, tmp_path):
     more = ["--weights", first / "checkpoint.safetensors", "--set", "roi_aligned=False"]
     result = succeed(*training("maskrcnn_shapes", shapes, tmp_path / "b", *TINY, *more))
     assert "convention: roi_aligned is True for the file, False in the model" in result.out
+
+
+def test_a_recipe_brings_its_settings_and_its_weights(shapes, tmp_path):
+    recipe = "maskrcnn_few_photographs"
+    small = ["--set", "workers=0", "--set", "min_size=64", "--set", "fpn_channels=8"]
+    small += ["--set", "box_width=8", "--set", "mask_width=8", "--set", "mask_convolutions=1"]
+    scratch = ["--set", "norm=group_norm", "--set", "frozen_stages=0", "--weights", "none"]
+    out = succeed(*training(recipe, shapes, tmp_path / "scratch", *small, *scratch)).out
+    assert "loaded:" not in out
+    settings = read_checkpoint(tmp_path / "scratch" / "checkpoint.safetensors")[1]["settings"]
+    assert (settings["optimiser"], settings["steps"]) == ("adamw", 1)
+    succeed("train", "--resume", "--out", tmp_path / "scratch", "--steps", 2)
+    try:
+        path = imagenet_file("efficientnet_lite0")
+    except InputError as error:
+        pytest.skip(str(error))
+    out = succeed(*training(recipe, shapes, tmp_path / "run", *small)).out
+    assert f"{path}:\n" in out

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from minirnn.data import CocoDataset
     from minirnn.models import RCNN, Config
 
+NONE = "none"  # what `--weights` is called where fresh weights are wanted
+
 
 def fresh_network(
     preset: str,
@@ -64,6 +66,16 @@ def fresh_network(
         for line in start_from(model, weights):
             say(f"  {line}")
     return model
+
+
+def weights_for(preset: str, weights: Path | None) -> Path | None:
+    """What `--weights` means: a preset that has a recipe brings its own, which "none" declines."""
+    from minirnn.training.recipes import RECIPES
+
+    if weights is not None:
+        return None if str(weights) == NONE and not weights.exists() else weights
+    own = RECIPES[preset].weights if preset in RECIPES else None
+    return Path(own) if own else None
 
 
 def config_of(

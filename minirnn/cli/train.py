@@ -16,9 +16,9 @@ from minirnn.cli.grouped import Grouped
 from minirnn.cli.live import Live
 from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import describe_fields, print_json, reporter, split_overrides
-from minirnn.cli.starts import config_of, fresh_network
+from minirnn.cli.starts import config_of, fresh_network, weights_for
 from minirnn.cli.tensorboard import Board
-from minirnn.cli.train_options import BEST_BY, DEFAULT_STEPS, GROUPS, train_options
+from minirnn.cli.train_options import BEST_BY, GROUPS, train_options
 from minirnn.cli.while_training import evaluator, network_facts
 from minirnn.errors import InputError
 
@@ -132,7 +132,7 @@ def train(
     for name in given.keys() & overrides.keys():
         raise click.UsageError(f"--{name.replace('_', '-')} and --set {name} exclude each other")
     try:
-        fields, settings = _settings({**overrides, **given}, stored)
+        fields, settings = _settings(preset, {**overrides, **given}, stored)
     except InputError as error:  # which names the field; a person has named an option
         raise InputError(as_typed(str(error), given)) from error
 
@@ -154,7 +154,8 @@ def train(
         model = network_of(stored, fields)
     else:
         assert preset is not None
-        model = fresh_network(preset, fields, dataset, settings.seed, weights, say)
+        start = weights_for(preset, weights)
+        model = fresh_network(preset, fields, dataset, settings.seed, start, say)
     masks_wanted(dataset, model, settings.copy_paste)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
@@ -236,15 +237,17 @@ def as_typed(message: str, options: Iterable[str]) -> str:
 
 
 def _settings(
-    values: Mapping[str, Any], stored: Mapping[str, Any] | None
+    preset: str | None, values: Mapping[str, Any], stored: Mapping[str, Any] | None
 ) -> tuple[dict[str, Any], TrainingSettings]:
     """What is set of the model's configuration, and the training's settings."""
     from minirnn.models import Config
     from minirnn.training import TrainingSettings
+    from minirnn.training.recipes import settings_of
 
     fields, chosen = split_overrides(values, Config, TrainingSettings)
-    start = (stored["settings"] if stored else None) or {}
-    return fields, TrainingSettings(steps=DEFAULT_STEPS).replace(**start).replace(**chosen)
+    if stored and stored["settings"]:
+        return fields, TrainingSettings(steps=1).replace(**stored["settings"]).replace(**chosen)
+    return fields, settings_of(preset, **chosen)
 
 
 def _description(

@@ -21,7 +21,6 @@ from minirnn.cli.options import (
     skip_invalid_option,
 )
 
-DEFAULT_STEPS = 1000
 BEST_BY = {"mask": "segm", "keypoints": "keypoints", "box": "bbox"}
 
 #: What the help shows under which heading, by the parameters' names.
@@ -59,16 +58,21 @@ _OPTIONS = [
         "--weights",
         type=FILE,
         metavar="FILE",
-        help="Start from these, not from random ones; imagenet for the backbone's own.",
+        help="Start from these, not from random ones: a file, imagenet for the backbone's own, or none "
+        "where the preset would take others.",
     ),
     click.option(
         "--steps",
         type=int,
-        help=f"Batches to train on (not passes over the images).  [default: {DEFAULT_STEPS}]",
+        help="Batches to train on (not passes over the images).  [default: the preset's, or 1000]",
     ),
-    click.option("--batch-size", type=int, help="Images in a batch.  [default: 8]"),
     click.option(
-        "--learning-rate", type=float, help="Step size after the warm-up.  [default: 0.02]"
+        "--batch-size", type=int, help="Images in a batch.  [default: the preset's, or 8]"
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        help="Step size after the warm-up.  [default: the preset's, or 0.02]",
     ),
     click.option("--seed", type=int, help="Same seed, same numbers.  [default: 0]"),
     set_option("clip_norm=5"),

@@ -72,6 +72,20 @@ _LAPTOP = Config().replace(
     mask_paste="continuous",
 )
 
+# A backbone that knows photographs (`--weights imagenet`): stem and C2 stay as they are.
+_LITE0 = _LAPTOP.replace(
+    transform={"image_mean": (127 / 255,) * 3, "image_std": (128 / 255,) * 3},
+    backbone={
+        "name": "efficientnet_lite0",
+        "norm": "frozen_batch_norm",
+        "norm_eps": 1e-3,
+        "frozen_stages": 2,
+    },
+    # This backbone's maps are as its projections leave them, of any size: without a normalisation
+    # above them the first mask losses were 8 to 28.
+    fpn={"channels": 128, "norm": "group_norm"},
+)
+
 #: The named models. torchvision's names mean torchvision's conventions.
 PRESETS: dict[str, Config] = {
     "maskrcnn_resnet50_fpn": _TORCHVISION,
@@ -140,18 +154,13 @@ PRESETS: dict[str, Config] = {
         mask_paste="continuous",
     ),
     "maskrcnn_small_fpn": _LAPTOP,
-    # The same with a backbone that knows photographs (`--weights imagenet`): stem and C2 stay as they are.
-    "maskrcnn_efficientnet_lite0_fpn": _LAPTOP.replace(
-        transform={"image_mean": (127 / 255,) * 3, "image_std": (128 / 255,) * 3},
-        backbone={
-            "name": "efficientnet_lite0",
-            "norm": "frozen_batch_norm",
-            "norm_eps": 1e-3,
-            "frozen_stages": 2,
-        },
-        # This backbone's maps are as its projections leave them, of any size: without a normalisation
-        # above them the first mask losses were 8 to 28.
-        fpn={"channels": 128, "norm": "group_norm"},
+    "maskrcnn_efficientnet_lite0_fpn": _LITE0,
+    # From fifty photographs, on a laptop. How it is trained goes with it: `minirnn.training.recipes`.
+    "maskrcnn_few_photographs": _LITE0.replace(
+        min_size=(320,),
+        max_size=533,
+        # Few objects: among 128 regions of an image nearly all would be background.
+        roi_samples=64,
     ),
     # 128-pixel pictures of shapes, from scratch, on a laptop.
     "maskrcnn_shapes": Config().replace(
