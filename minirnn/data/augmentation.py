@@ -75,6 +75,7 @@ class Augmentation:
         rng: np.random.Generator,
         keypoint_names: Sequence[str] | None = None,
         another: Callable[[np.random.Generator], Sample | None] = lambda _: None,
+        draw: float | None = None,
     ) -> Sample:
         """The sample, changed by what `rng` draws.
 
@@ -83,9 +84,10 @@ class Augmentation:
             rng: see above.
             keypoint_names: by which a flip exchanges left and right; None for COCO's.
             another: draws a picture that objects are taken from; None where there is none.
+            draw: from 0 to 1, below `flip` for a flip; None to have `rng` draw it.
         """
         names = keypoint_names or KEYPOINTS
-        if rng.random() < self.flip:
+        if (rng.random() if draw is None else draw) < self.flip:
             sample = horizontal_flip(sample, names)
         where = {"focus": self.focus, "min_visible": self.min_visible}
         if tuple(self.zoom) != NO_ZOOM:

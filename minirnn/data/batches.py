@@ -6,6 +6,9 @@ would have had.
 That holds for an image that cannot be read (any longer), too: the next of its epoch's order that can be
 stands in for it, whoever makes the batch and whenever. So as long as the same files can be read, a run
 that was stopped and one that was not see the same images.
+
+Where several machines share out a batch, each makes its own part only (`rank`, `ranks`): what is drawn for
+an image depends on its place, not on the images before it.
 """
 
 from __future__ import annotations
@@ -59,22 +62,28 @@ class BatchMaker:
 
     Each epoch is a random order of all images, and the epochs stand in a row: batch k is places
     k B to (k + 1) B - 1 of that row, where B is the batch size. Nothing is dropped at an
-    epoch's end; the batch goes on into the next one.
+    epoch's end; the batch goes on into the next one. Rank r of n takes places r, r + n, r + 2n, … of it.
     """
 
     dataset: Dataset
     batch_size: int
     seed: int
     augmentation: Augmentation
+    rank: int = 0
+    ranks: int = 1
 
     def indices(self, k: int) -> list[int]:
-        """Which images batch k is made of, if all can be read."""
-        return [next(candidates) for candidates in self._candidates(k)]
+        """Which images (this rank's part of) batch k is made of, if all can be read."""
+        places = self._places(k)
+        return [next(candidates) for candidates in self._candidates(places)]
 
-    def _candidates(self, k: int) -> Iterator[Iterator[int]]:
-        """For each place in batch k: its image, and those that stand in for it, in turn."""
+    def _places(self, k: int) -> range:
+        """Where the part of batch k lies in the row of epochs."""
+        return range(k * self.batch_size, (k + 1) * self.batch_size)[self.rank :: self.ranks]
+
+    def _candidates(self, places: range) -> Iterator[Iterator[int]]:
+        """For each place: its image, and those that stand in for it, in turn."""
         count = len(self.dataset)
-        places = range(k * self.batch_size, (k + 1) * self.batch_size)
         orders = {
             epoch: np.random.default_rng([self.seed, 0, epoch]).permutation(count)
             for epoch in {place // count for place in places}
@@ -84,15 +93,16 @@ class BatchMaker:
             yield (int(order[(start + further) % count]) for further in range(count))
 
     def __call__(self, k: int) -> Batch:
-        """Batch k.
+        """Batch k, or this rank's part of it.
 
         Raises:
             InputError: no image can be read at all.
             WorkerError: the data set raised something else than an InputError; names the image.
         """
-        rng = np.random.default_rng([self.seed, 1, k])
+        draws = np.random.default_rng([self.seed, 1, k]).random(self.batch_size)
+        own, places = draws[self.rank :: self.ranks].tolist(), self._places(k)
         batch = Batch()
-        for candidates in self._candidates(k):
+        for place, draw, candidates in zip(places, own, self._candidates(places), strict=True):
             index = next(candidates)
             try:
                 try:
@@ -100,7 +110,8 @@ class BatchMaker:
                 except InputError as error:
                     batch.left_out[self._called(index)] = str(error)
                     index, sample = self._stand_in(candidates, batch.left_out, error)
-                batch.append(self._changed(sample, index, rng, batch.left_out))
+                rng = np.random.default_rng([self.seed, 3, place])
+                batch.append(self._changed(sample, index, rng, draw, batch.left_out))
             except (InputError, WorkerError, MemoryError):
                 raise
             except Exception as error:
@@ -120,12 +131,16 @@ class BatchMaker:
         raise InputError(f"none of the {len(self.dataset)} images can be read. {first}")
 
     def _changed(
-        self, sample: Sample, index: int, rng: np.random.Generator, left_out: dict[str, str]
+        self,
+        sample: Sample,
+        index: int,
+        rng: np.random.Generator,
+        draw: float,
+        left_out: dict[str, str],
     ) -> Sample:
         names = getattr(self.dataset, "keypoint_names", None)
-        return self.augmentation(
-            sample, rng, names, functools.partial(self._another, index, left_out)
-        )
+        another = functools.partial(self._another, index, left_out)
+        return self.augmentation(sample, rng, names, another, draw)
 
     def _another(
         self, index: int, left_out: dict[str, str], rng: np.random.Generator

@@ -47,6 +47,8 @@ class Loader:
         augment: a further change to each sample, `augment(sample, rng)`; with workers, picklable.
         unreadable: share of the images that may turn out to be unreadable (one at least); others take
             their places, and each is named once. At 0, the first ends the iteration.
+        rank: which part of each batch to make, from 0, where `ranks` share it out.
+        ranks: how many those are; each may find its share of `unreadable`.
         changes: how pictures are changed: `flip`, `crop`, …, see `minirnn.data.augmentation.Augmentation`.
 
     A process that dies, or takes too long, is replaced with all others, once for a batch: the batch is
@@ -71,6 +73,8 @@ class Loader:
         timeout: float = 120.0,
         augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
         unreadable: float = 0.0,
+        rank: int = 0,
+        ranks: int = 1,
         **changes: Any,
     ) -> None:
         for name, value, least in (
@@ -90,13 +94,19 @@ class Loader:
             raise InputError(f"timeout is {timeout}; it should be above 0 seconds")
         if len(dataset) == 0:
             raise InputError("the data set is empty; there is nothing to make batches of")
-        self.make = BatchMaker(dataset, batch_size, seed, Augmentation(further=augment, **changes))
+        if not 0 <= rank < ranks <= batch_size:
+            raise InputError(
+                f"rank is {rank} of {ranks}, and batch_size {batch_size}; rank should be less than ranks, "
+                "and these at most batch_size"
+            )
+        augmentation = Augmentation(further=augment, **changes)
+        self.make = BatchMaker(dataset, batch_size, seed, augmentation, rank, ranks)
         self.steps = steps
         self.start_step = start_step
         self.workers = workers
         self.timeout = timeout
         self._pools: list[WorkerPool] = []
-        self._most_left_out = math.ceil(unreadable * len(dataset))
+        self._most_left_out = math.ceil(unreadable * len(dataset) / ranks)
         self._left_out: dict[str, str] = {}
 
     def __len__(self) -> int:

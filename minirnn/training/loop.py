@@ -194,7 +194,7 @@ def train(
 def step_rng(seed: int, step: int) -> np.random.Generator:
     """The generator of one training step, made from nothing but the seed and the step's number.
 
-    The loader's streams are [seed, 0, …] and [seed, 1, …]; the 2 keeps this one apart from them.
+    The loader's streams are [seed, 0, …], [seed, 1, …] and [seed, 3, …]; the 2 keeps this one apart.
     """
     return np.random.default_rng([seed, 2, step])
 
