@@ -18,15 +18,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from test_draw import Reader
 
-from minirnn.cli import run_folder
-from minirnn.cli.live import EVERY, SHARE, Live
 from minirnn.cli.options import reporter
-from minirnn.cli.tensorboard import Board
 from minirnn.draw.chart import Chart, _ticks, chart_svg
 from minirnn.draw.records import Course, read_what_is_there
 from minirnn.draw.run_page import Pictures, RunPage, run_page
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 from minirnn.files import alone_in
+from minirnn.watch import run_folder
+from minirnn.watch.live import EVERY, SHARE, Live
+from minirnn.watch.tensorboard import Board
 
 
 def record(step, **more):
@@ -243,10 +243,10 @@ class Clock:
         return self.now
 
 
-def live_in(folder, clock=time.perf_counter, said=None, **changes):
+def live_in(folder, clock=time.perf_counter, said=None, steps=10, **changes):
     facts = {"title": "t", "command": ["train", "--out", str(folder), "--overwrite"], "steps": 10}
     say = reporter(True) if said is None else said.append
-    return Live(folder, facts, steps=10, clock=clock, say=say, **changes)
+    return Live(folder, facts, steps=steps, clock=clock, say=say, **changes)
 
 
 def page_in(folder):
@@ -262,17 +262,17 @@ def test_the_page_is_written_every_few_seconds_and_at_its_share_of_the_time(tmp_
         written.append(clock.now)
         clock.now += cost
 
-    monkeypatch.setattr("minirnn.cli.run_folder.write_page", write)
-    live = live_in(tmp_path, clock)
+    monkeypatch.setattr("minirnn.watch.run_folder.write_page", write)
+    live = live_in(tmp_path, clock, steps=9999)
     for step in range(1, 101):
-        live.record(record(step))
+        live(record(step))
         clock.now += 1
     assert np.diff(written).tolist() == [EVERY] * 9
     cost = 2.0
     written.clear()
     begun, spent = clock.now, live.spent
     for step in range(101, 2001):
-        live.record(record(step, **({"evaluation": {}} if step % 5 else {"evaluation": {"a": 1}})))
+        live(record(step, **({"evaluation": {}} if step % 5 else {"evaluation": {"a": 1}})))
         clock.now += 1
     assert live.spent - spent <= SHARE * (clock.now - begun) + 2 * cost
     assert len(written) >= 8
@@ -299,9 +299,9 @@ def test_nothing_is_written_before_the_first_record(tmp_path):
 def test_the_page_says_how_it_ended_and_how_to_go_on(tmp_path, error, state, message):
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(record(k)) + "\n" for k in (1, 2)))
     live = live_in(tmp_path)
-    live.record(record(1))
+    live(record(1))
     assert "going on" in page_in(tmp_path)
-    live.record(record(2))
+    live(record(2))
     with pytest.raises(type(error)), live:
         raise error
     page = page_in(tmp_path)
@@ -319,15 +319,41 @@ def test_the_page_says_how_it_ended_and_how_to_go_on(tmp_path, error, state, mes
         assert "images of that step: 7 (a.png)" in again
 
 
+def test_a_run_from_python_keeps_its_page_with_one_line(tmp_path):
+    from minirnn.data import CocoDataset, generate
+    from minirnn.models import build_model
+    from minirnn.training import TrainingSettings, train
+    from minirnn.watch import live_page
+
+    folder = tmp_path / "first"
+    data = CocoDataset.from_folder(
+        generate(tmp_path / "data", train=4, val=1, size=64, workers=0, progress=False), "train"
+    )
+    own = {"categories": tuple(data.categories), "num_classes": len(data.categories) + 1}
+    small = {"min_size": (64,), "small_widths": (16, 24, 32), "fpn_channels": 16, "box_width": 32}
+    model = build_model("maskrcnn_shapes", **own, **small)
+    settings = TrainingSettings(steps=3, batch_size=2, workers=0)
+    with live_page(folder, model, settings) as page:
+        train(model, data, settings, folder, progress=False, watch=page, stop_at=1)
+    assert "at step 1 of 3" in " ".join(read(page_in(folder)).text.split())
+    page = live_page(folder, model, settings, resume=True)
+    train(model, data, settings, folder, progress=False, watch=page, resume=True)
+    text = read(page_in(folder)).text
+    assert "finished" in text
+    assert "circle, square, triangle" in text
+    assert json.loads((folder / "run.json").read_text())["state"] == "finished"
+    assert len(page.course.series("total")[0]) == 3
+
+
 def test_a_page_that_cannot_be_written_is_said_once_and_stops_nothing(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr("minirnn.cli.run_folder.write_page", full)
+    monkeypatch.setattr("minirnn.watch.run_folder.write_page", full)
     said, clock = [], Clock()
     with live_in(tmp_path, clock, said) as live:
         for step in range(1, 11):
-            live.record(record(step))
+            live(record(step))
             clock.now += 100
     assert said == [
         "report.html cannot be written (No space left on device); the training goes on without"
@@ -352,7 +378,7 @@ def test_a_run_that_goes_on_keeps_the_course_and_the_pictures(tmp_path):
                 line["evaluation"] = {"bbox": {"AP": 0.1}}
             with open(metrics, "a") as file:
                 file.write(json.dumps(line) + "\n")
-            live.record(line)
+            live(line)
 
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "mine.webp").write_text("")

@@ -14,7 +14,6 @@ import click
 
 from minirnn.cli.datasets import open_dataset, subset_of
 from minirnn.cli.demo_files import CONTENT, make_room, write_pictures
-from minirnn.cli.live import Live
 from minirnn.cli.networks import find_all, kinds_of, make_ready
 from minirnn.cli.options import (
     FOLDER,
@@ -25,8 +24,8 @@ from minirnn.cli.options import (
     set_option,
     split_overrides,
 )
-from minirnn.cli.run_folder import PAGE
-from minirnn.cli.while_training import network_facts
+from minirnn.watch.live import Live, network_facts
+from minirnn.watch.run_folder import PAGE
 
 
 class Subject(NamedTuple):
@@ -182,7 +181,7 @@ def demo(
             *(model, training_set, settings, out),
             resume=resume,
             preset=subject.preset,
-            watch=live.record,
+            watch=live,
         )
     say(f"   {summary.steps} steps in {summary.seconds:.0f} s, loss {summary.total:.3f}")
     watch.lap("training")

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from minirnn.cli import run_folder
+from minirnn.watch import run_folder
 
 REMEMBERED = (
     *("folder", "split", "only", "image_ids", "skip_invalid", "proposals", "device"),

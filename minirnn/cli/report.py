@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli import run_folder
 from minirnn.cli.options import FILE, FOLDER, check_folders, json_option, print_json, reporter
 from minirnn.errors import InputError
+from minirnn.watch import run_folder
 
 if TYPE_CHECKING:
     from minirnn.draw.records import Course

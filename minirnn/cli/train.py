@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli import run_folder
 from minirnn.cli.datasets import masks_wanted, open_dataset, subset_of, with_proposals
 from minirnn.cli.going_on import remember
 from minirnn.cli.grouped import Grouped
-from minirnn.cli.live import Live
 from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import describe_fields, print_json, reporter, split_overrides
 from minirnn.cli.starts import config_of, fresh_network, weights_for
-from minirnn.cli.tensorboard import Board
 from minirnn.cli.train_options import BEST_BY, GROUPS, train_options
-from minirnn.cli.while_training import evaluator, network_facts
+from minirnn.cli.while_training import evaluator
 from minirnn.errors import InputError
+from minirnn.watch import run_folder
+from minirnn.watch.live import Live, network_facts
+from minirnn.watch.tensorboard import Board
 
 if TYPE_CHECKING:
     from minirnn.models import RCNN
@@ -199,7 +199,7 @@ def train(
             callback_every=evaluate_every,
             best_by=BEST_BY.get(best_by or ""),
             patience=patience,
-            watch=live.record,
+            watch=live,
         )
         live.finished(summary.stopped_early)
     if as_json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from minirnn.cli.live import Live
 from minirnn.cli.networks import find_all, kinds_of, skeleton_of
 from minirnn.cli.options import reporter
+from minirnn.watch.live import Live
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset
@@ -41,13 +41,3 @@ def places_with_objects(dataset: CocoDataset, count: int) -> list[int]:
         range(len(dataset)), key=lambda place: (dataset.image_ids[place] not in full, place)
     )
     return sorted(places[:count])
-
-
-def network_facts(model: RCNN, preset: str | None) -> dict[str, Any]:
-    """What a run's page says of its network."""
-    return {
-        "preset": preset,
-        "parameters": sum(parameter.data.size for parameter in model.parameters()),
-        **model.facts,
-        "classes": [name for _, name in model.categories],
-    }

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from minirnn.cli import run_folder
 from minirnn.errors import DivergenceError, TrainingInterrupted
+from minirnn.watch import run_folder
 
 if TYPE_CHECKING:
-    from minirnn.cli.tensorboard import Board
     from minirnn.data import Sample
     from minirnn.draw.detections import Names, Skeleton
     from minirnn.draw.run_page import Pictures
+    from minirnn.models import RCNN
     from minirnn.structures import Detections
+    from minirnn.training import TrainingSettings
+    from minirnn.watch.tensorboard import Board
 
 EVERY = 10.0  # seconds from one writing of the page to the next, at least
 SHARE = 0.01  # of the time, at most, that writing it may take
@@ -28,7 +30,7 @@ class Live:
     """Keeps a run's page, its facts and its pictures.
 
         with Live(out, facts, steps=1000) as live:
-            train(…, watch=live.record)
+            train(…, watch=live)
 
     Nothing is written before the first record: by then the folder is locked, and the run's own. A page
     that cannot be written (a full disk) is said once, and does not stop the training.
@@ -39,7 +41,7 @@ class Live:
         steps: of the whole run.
         resume: it goes on with what is there.
         board: also gets the records; None for none.
-        say: prints a line for a person.
+        say: prints a line for a person; None: on standard error.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Live:
         steps: int,
         resume: bool = False,
         board: Board | None = None,
-        say: Callable[[str], None] = click.echo,
+        say: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         from minirnn.draw.records import Course
@@ -63,13 +65,16 @@ class Live:
         self._begun, self._silent = False, False
         self._started, self._next, self._wait = clock(), 0.0, EVERY
 
-    def record(self, record: Mapping[str, Any]) -> None:
+    def __call__(self, record: Mapping[str, Any]) -> None:
         """Take over a line of metrics.jsonl that was just written."""
         self._begin()
         if record["step"] > self.course.last.get("step", 0):
             self.course.add(record)
         if self._board:
             self._board.add(record)
+        if record["step"] == self._steps:
+            self._end("finished", "")
+            return
         now = self._clock()
         news = "evaluation" in record and self.spent <= SHARE * (now - self._started)
         if news or now >= self._next:
@@ -209,5 +214,51 @@ class Live:
     def _complain(self, error: OSError) -> None:
         if not self._silent:
             self._silent = True
+            from minirnn.progress import tell  # and tqdm with it
+
+            say = self._say or tell
             where = error.filename or self._folder / run_folder.PAGE
-            self._say(f"{where} cannot be written ({error.strerror}); the training goes on without")
+            say(f"{where} cannot be written ({error.strerror}); the training goes on without")
+
+
+def live_page(
+    folder: str | os.PathLike[str],
+    model: RCNN,
+    settings: TrainingSettings,
+    *,
+    title: str | None = None,
+    preset: str | None = None,
+    resume: bool = False,
+) -> Live:
+    """The page, report.html, of a run that is started from Python.
+
+        train(model, dataset, settings, folder, watch=live_page(folder, model, settings))
+
+    In a `with` block around the training, it also says when and why a run has ended before its last step.
+
+    Args:
+        folder: of the run.
+        model: is described on the page.
+        settings: of the training, as `train` gets them.
+        title: of the page; None takes the folder's name.
+        preset: the name of the model's configuration.
+        resume: as of `train`: the page goes on, too.
+    """
+    folder = Path(folder)
+    facts = {
+        "title": title or folder.resolve().name,
+        "steps": settings.steps,
+        "network": network_facts(model, preset),
+        "settings": dataclasses.asdict(settings),
+    }
+    return Live(folder, facts, steps=settings.steps, resume=resume)
+
+
+def network_facts(model: RCNN, preset: str | None) -> dict[str, Any]:
+    """What a run's page says of its network."""
+    return {
+        "preset": preset,
+        "parameters": sum(parameter.data.size for parameter in model.parameters()),
+        **model.facts,
+        "classes": [name for _, name in model.categories],
+    }
