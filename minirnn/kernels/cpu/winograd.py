@@ -93,6 +93,11 @@ def exact() -> Iterator[None]:
         _mode.exact = before
 
 
+def is_exact() -> bool:
+    """Whether `exact()` holds in this thread."""
+    return getattr(_mode, "exact", False)
+
+
 def suits(cells: Array, outputs: int, geometry: Any) -> bool:
     """Whether this convolution is done here: float32 on the host, 3×3, stride 1, and large enough.
 
@@ -108,7 +113,7 @@ def suits(cells: Array, outputs: int, geometry: Any) -> bool:
         and min(cells.shape[3], outputs) >= 32
         and min(height, width) >= 4
         and len(cells) * height * width >= 16 * _LEAST
-        and not getattr(_mode, "exact", False)
+        and not is_exact()
     )
 
 

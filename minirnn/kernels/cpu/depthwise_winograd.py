@@ -1,0 +1,241 @@
+"""Depthwise convolution with fewer multiplications: Winograd's algorithm along y, plain sums along x.
+
+The idea is that of `kernels.cpu.winograd`, in one direction: m = 4 rows of the result see m + k - 1 rows d
+of the map. These rows and the k rows g of a kernel are brought to values at as many points, multiplied
+value by value, and brought back:
+
+    Y = Aᵀ [ (G g) ⊙ (Bᵀ d) ]
+
+Along x, the products are summed over the kernel's columns as they are. A 5×5 kernel so takes 10
+multiplications for each result instead of 25, and a 3×3 kernel 4.5 instead of 9.
+
+Why only along y: a row of the map with its channels last is one run of W·C numbers, and all of them are
+treated alike. So Bᵀ d is a matrix product with a very small left factor, which BLAS does as fast as memory
+gives and takes the numbers. It also brings them to where a border of zeros waits for them; and Aᵀ adds the
+bias, as one more row. What is left for `np.einsum` are the products, each with a channel's own weight.
+
+Cost in accuracy: with points up to 2 and ½ the largest error is 10⁻⁶ of the largest result, where the plain
+sum in float32 has 2 · 10⁻⁷. `kernels.cpu.winograd.exact()` switches it off; float64 never comes here.
+
+Sources: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.1; for the
+matrices of any points Blahut, "Fast algorithms for signal processing", section 5.2 (Toom and Cook).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise, product
+from typing import NamedTuple
+
+import numpy as np
+
+from minirnn.backend import Array
+from minirnn.kernels.cpu import winograd
+from minirnn.kernels.cpu.correlation import Epilogue
+from minirnn.kernels.cpu.walk import walk
+from minirnn.ops.checks import Sides
+
+_ROWS = 4  # of the result, in a tile
+_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and ∞; as many as are needed
+_VALUES = 9 << 14  # that are worked on at a time: 576 KiB, so that they stay in a core's cache
+_RUN = 2048  # numbers that `np.einsum` walks over at a time; for fewer, beginning takes too long
+_LEAST = 2048  # numbers of a row of the result, below which the steps in Python take too long
+
+
+def suits(dtype: np.dtype, kernel: tuple[int, ...], output: tuple[int, int], channels: int) -> bool:
+    """Whether a depthwise convolution of stride 1 is done here: float32, and large enough.
+
+    Args:
+        dtype: of the map.
+        kernel: (kh, kw).
+        output: (H', W').
+        channels: C.
+    """
+    return (
+        dtype == np.float32
+        and 3 <= kernel[0] <= 5
+        and output[0] >= 2 * _ROWS
+        and output[1] * channels >= _LEAST
+        and not winograd.is_exact()
+    )
+
+
+class Matrices(NamedTuple):
+    """Those of Y = Aᵀ [(G g) ⊙ (Bᵀ d)]: (m, n), (n, k) and (n, n) for n points."""
+
+    a_t: Array
+    g: Array
+    b_t: Array
+
+
+@cache
+def matrices(kernel: int) -> Matrices:
+    """For 4 results of a kernel of this length, float64.
+
+    A convolution of k and m numbers is a product of polynomials. With V the matrix that brings coefficients
+    to values (at ∞ the value is the highest coefficient), it is V⁻¹ [(V g) ⊙ (V a)], and the sum that a
+    kernel slid over a map takes is its transpose.
+    """
+    count = _ROWS + kernel - 1
+    points = np.array(_POINTS[: count - 1])
+
+    def to_values(coefficients: int) -> Array:
+        at_infinity = np.eye(coefficients)[-1:]
+        return np.concatenate([np.vander(points, coefficients, increasing=True), at_infinity])
+
+    b_t = np.linalg.inv(to_values(count)).T
+    # In G, which is used once, the thirds are rounded least often: Bᵀ has sums of powers of two.
+    apart = points[:, None] - points + np.eye(len(points))
+    scale = np.append(apart.prod(axis=1), 1)[:, None]
+    return Matrices(to_values(_ROWS).T, to_values(kernel) / scale, b_t * scale)
+
+
+def correlate(
+    cells: Array, taps: Array, padding: Sides, dilation: int, epilogue: Epilogue
+) -> Array:
+    """y[i, j, c] = Σ_u Σ_v w[u, v, c] · x[i + u - p, j + v·d - p, c], with the epilogue done.
+
+    Args:
+        cells: (N, H, W, C).
+        taps: (kh, kw, C).
+        padding: of zeros on each side.
+        dilation: of the kernel's columns.
+        epilogue: what is done to the result.
+    """
+    tiles = _Tiles(cells.shape, taps.shape, padding, dilation)
+    form, channels = matrices(len(taps)), cells.shape[3]
+    own = (form.g @ taps.reshape(len(taps), -1)).astype(np.float32)
+    weights = np.tile(own.reshape(len(own), -1, channels), (1, 1, tiles.repeat))
+    a_t, b_t = form.a_t.astype(np.float32), form.b_t.astype(np.float32)
+    bias, after = epilogue.bias, replace(epilogue, bias=None)
+    if bias is not None:
+        a_t = np.concatenate([a_t, np.ones((_ROWS, 1), np.float32)], axis=1)
+    rows = cells.reshape(*cells.shape[:2], cells.shape[2] * channels)
+    y = np.empty((len(cells), *tiles.output, channels), np.float32)
+
+    def work(images: slice, numbers: slice) -> None:
+        values, sums = tiles.room(), np.empty((a_t.shape[1], tiles.longest), np.float32)
+        if bias is not None:
+            sums[-1] = np.tile(bias, tiles.longest // channels)
+        # The windows are made once: each tile's values lie where those of the last one lay.
+        windows = [tiles.windows(values, sums[: len(own)], chunk) for chunk in tiles.chunks]
+        for image, tile in product(_range(images), _range(numbers)):
+            seen, given = tiles.seen(tile), tiles.given(tile)
+            matrix = b_t[:, tiles.inside(tile)]
+            for chunk, pairs in zip(tiles.chunks, windows, strict=True):
+                np.matmul(matrix, rows[image, seen, chunk.read], out=values[:, chunk.goal])
+                for window, total in pairs:
+                    each = weights[:, :, : total.shape[2]]
+                    np.einsum("pvrj,pvj->prj", window, each, out=total)
+                block = y[image, given, chunk.columns]
+                own_sums = sums[:, : chunk.length]
+                np.matmul(a_t[: len(block)], own_sums, out=block.reshape(len(block), -1))
+                after(block, (image, given, chunk.columns), block)
+
+    walk(work, len(cells), tiles.count, numbers=_ROWS * tiles.output[1] * channels, most=None)
+    return y
+
+
+def _range(part: slice) -> range:
+    return range(part.start, part.stop)
+
+
+class _Chunk(NamedTuple):
+    """Some columns of the result, and which numbers of a row go with them.
+
+    Attributes:
+        columns: of the result.
+        length: their numbers.
+        read: numbers of a row of the map, which are brought to values first.
+        goal: where these stand in a row of values.
+    """
+
+    columns: slice
+    length: int
+    read: slice
+    goal: slice
+
+
+class _Tiles:
+    """Tiles of a map: as many of its rows as there are points, each 4 below the last.
+
+    Attributes:
+        output: (H', W') of the convolution.
+        count: how many tiles there are for an image.
+        repeat: places that the weights are repeated for.
+        chunks: the columns of a tile, a part at a time.
+        longest: numbers of a chunk's result, at most.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], kernel: tuple[int, ...], padding: Sides, dilation: int
+    ) -> None:
+        _, self.height, width, channels = shape
+        (self.top, bottom), (left, right) = padding
+        reach = dilation * (kernel[1] - 1)
+        self.output = self.height + self.top + bottom - kernel[0] + 1, width + left + right - reach
+        self.count = -(-self.output[0] // _ROWS)
+        self.points = _ROWS + kernel[0] - 1
+        self.kernel, self.channels, self.dilation = kernel, channels, dilation
+        self.border = left * channels, (left + width) * channels, (left + width + right) * channels
+
+        most = max(_RUN // channels, 1)
+        whole = max(n for n in range(1, most + 1) if self.output[1] % n == 0)
+        self.repeat = whole if 2 * whole > most else most
+        runs = -(-self.output[1] // self.repeat)
+        count = -(-self.output[1] * channels * self.points // _VALUES)
+        step = self.repeat * -(-runs // count)  # about as many for each chunk
+        self.longest = min(step, self.output[1]) * channels
+        self.chunks, done = [], 0
+        for start in range(0, self.output[1], step):
+            stop = min(start + step, self.output[1])
+            need = max(min(stop + reach - left, width), done)
+            read, goal = (slice(*((x + pad) * channels for x in (done, need))) for pad in (0, left))
+            self.chunks.append(_Chunk(slice(start, stop), (stop - start) * channels, read, goal))
+            done = need
+
+    def room(self) -> Array:
+        """Room for the values of a tile, with borders of zeros at the left and right: (n, W·C)."""
+        start, stop, length = self.border
+        values = np.empty((self.points, length), np.float32)
+        values[:, :start] = 0
+        values[:, stop:] = 0
+        return values
+
+    def seen(self, tile: int) -> slice:
+        """The rows of the map that a tile sees."""
+        first = tile * _ROWS - self.top
+        return slice(max(first, 0), max(min(first + self.points, self.height), 0))
+
+    def inside(self, tile: int) -> slice:
+        """Which of a tile's rows these are. The others are 0, and are left out of the product."""
+        first, seen = tile * _ROWS - self.top, self.seen(tile)
+        return slice(seen.start - first, max(seen.stop, seen.start) - first)
+
+    def given(self, tile: int) -> slice:
+        """The rows of the result that a tile gives."""
+        return slice(tile * _ROWS, min((tile + 1) * _ROWS, self.output[0]))
+
+    def windows(self, values: Array, sums: Array, chunk: _Chunk) -> list[tuple[Array, Array]]:
+        """What the columns of the kernel see, and where the sum of the products belongs.
+
+        Returns:
+            One or two pairs of views: (n, kw, R, L) and (n, R, L), for R runs of L numbers.
+        """
+        columns, channels = chunk.columns, self.channels
+        places = columns.stop - columns.start
+        cuts = sorted({0, places - places % self.repeat, places})
+        pairs = []
+        for start, stop in pairwise(cuts):
+            length = min(self.repeat, stop - start) * channels
+            shape = (stop - start) * channels // length, length
+            total = sums[:, start * channels : stop * channels].reshape(self.points, *shape)
+            part = values[:, (columns.start + start) * channels :]
+            of_p, of_j = part.strides
+            strides = of_p, self.dilation * channels * of_j, length * of_j, of_j
+            window = np.lib.stride_tricks.as_strided(
+                part, (self.points, self.kernel[1], *shape), strides, writeable=False
+            )
+            pairs.append((window, total))
+        return pairs
