@@ -7,15 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
 from cli_cases import TINY, call, fail, succeed
 from test_model import _tiny, scene
 
-from minirnn.data import CocoDataset
+from minirnn.data import CocoDataset, generate
 from minirnn.errors import InputError
 from minirnn.evaluation import evaluate_results
+from minirnn.heads.head import Found
 from minirnn.progress import tell
 from minirnn.training.log import MetricsLog
 
@@ -98,6 +100,47 @@ def test_run_lengths_of_an_image_that_cannot_be_are_refused_before_they_take_mem
     truth["annotations"][0] |= {"segmentation": runs}
     with pytest.raises(InputError, match="too large"):
         evaluate_results(truth, [], ["segm"])
+
+
+@pytest.fixture
+def small_machine(monkeypatch):
+    """A machine with 8 GB, whatever this one has."""
+    monkeypatch.setattr("minirnn.masks.checks.memory", lambda: 8 * 10**9)
+
+
+def test_pictures_whose_masks_no_memory_holds_are_named_when_the_file_is_read(
+    tmp_path, small_machine
+):
+    """100 masks of 12000 x 9000 pixels: the picture has a name, and nothing has taken memory."""
+    folder = tmp_path / "data"
+    generated = generate(folder, train=3, val=1, size=64, workers=0, progress=False)
+    file = generated / "annotations" / "instances_train.json"
+    content = json.loads(file.read_text())
+    content["images"][1] |= {"width": 12_000, "height": 9_000}
+    outline = [[0, 0, 0, 9000, 12000, 9000, 12000, 0]]
+    one = {"image_id": 2, "category_id": 1, "bbox": [0, 0, 12000, 9000], "segmentation": outline}
+    others = [a for a in content["annotations"] if a["image_id"] != 2]
+    content["annotations"] = [*others, *({"id": 1000 + k, **one} for k in range(100))]
+    file.write_text(json.dumps(content))
+    tracemalloc.start()
+    message = r"image 2: .*: 100 masks of 12000 x 9000 pixels take 10\.8 GB of memory, .* 8\.0 GB"
+    with pytest.raises(InputError, match=message):
+        CocoDataset.from_folder(folder, "train")
+    assert tracemalloc.get_traced_memory()[1] < 2e7
+    tracemalloc.stop()
+    content["annotations"] = [a for a in content["annotations"] if a["id"] < 1074]
+    file.write_text(json.dumps(content))
+    assert len(CocoDataset.from_folder(folder, "train")) == 3  # 74 of them are 8.0 GB
+
+
+def test_masks_that_no_memory_holds_are_not_pasted(small_machine):
+    head = next(head for head in _tiny().roi_heads if head.finds == "masks")
+    found = Found.proposed(np.zeros((100, 4), np.float32))
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"100 masks of 12000 x 9000 .* \(box_max_detections\)"):
+        head.finish(found, (9_000, 12_000))
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("value", ['"soon"', "null", "[]"])

@@ -30,7 +30,7 @@ from minirnn.errors import InputError
 from minirnn.fields import suggestion
 from minirnn.images import UnusableImage, check_image, path_inside
 from minirnn.masks import segmentation_to_mask
-from minirnn.masks.checks import LARGEST, is_finite
+from minirnn.masks.checks import LARGEST, check_room, is_finite
 
 
 class CocoFile:
@@ -71,6 +71,12 @@ class CocoFile:
         )
         self._annotations: dict[int, list[dict]] = {image_id: [] for image_id in self._images}
         self._read_annotations(content["annotations"], _ids_of(content["images"]))
+        if self.has_masks:
+            self._refuse_too_large()
+        if not any(self._annotations.values()):
+            raise InputError(
+                f"{self.file}: there are no annotations to use. {self.skipped_summary}"
+            )
 
     def _read(self) -> tuple[dict, str]:
         return read_coco_json(self.file)
@@ -232,10 +238,18 @@ class CocoFile:
                 self._refuse(place, problem, annotation=annotation)
         if self.refuses_twins:
             self._check_names()
-        if not any(self._annotations.values()):
-            raise InputError(
-                f"{self.file}: there are no annotations to use. {self.skipped_summary}"
-            )
+
+    def _refuse_too_large(self) -> None:
+        """Images whose masks the memory cannot hold: now, and not when it is their turn."""
+        for image_id, record in list(self._images.items()):
+            masks, size = len(self._annotations[image_id]), (record["height"], record["width"])
+            try:
+                check_room(masks, *size, advice="or tiles of it, need less")
+            except InputError as error:
+                problem = Rejected("masks that the memory cannot hold", str(error))
+                self._refuse(f"image {image_id}", problem, image=record)
+                del self._images[image_id], self._annotations[image_id], self._paths[image_id]
+                self.image_ids.remove(image_id)
 
     def _check_names(self) -> None:
         """Refuse two categories of one name, of which each has annotations: which of them is it?

@@ -20,6 +20,7 @@ from minirnn.errors import InputError
 from minirnn.heads.columns import column_of, columns_of_objects
 from minirnn.heads.head import Found, Head, Pooler, of_each_image
 from minirnn.heads.regions import SampledRois
+from minirnn.masks.checks import check_room
 from minirnn.nn import Conv2d, ConvTranspose2d, Module, Sequential
 from minirnn.ops.activation import sigmoid
 from minirnn.ops.losses import LossTerm, binary_cross_entropy_with_logits
@@ -196,7 +197,13 @@ class MaskHead(Head):
         return found
 
     def finish(self, found: Found, size: tuple[int, int]) -> None:
-        """Paste the masks into the image, (D, height, width) bool."""
+        """Paste the masks into the image, (D, height, width) bool.
+
+        Raises:
+            InputError: the memory cannot hold them.
+        """
+        advice = "fewer objects (box_max_detections) or boxes alone (mask=False) need less"
+        check_room(len(found.boxes), *size, advice=advice)
         found.masks = mask_ops.paste(
             found.masks, found.boxes, *size, threshold=self.threshold, mode=self.paste_mode
         )

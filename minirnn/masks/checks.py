@@ -7,6 +7,7 @@ True and False are no numbers, though Python adds them up.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,3 +93,33 @@ def check_pixels(height: int, width: int, name: str) -> None:
     """
     if height * width >= MOST_PIXELS:
         raise InputError(f"{name} is in an image of {height} x {width} pixels, which is too large")
+
+
+def memory() -> int:
+    """The bytes of memory that this machine has; where the system does not say, far more than any."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows has no such function
+        return 1 << 62
+
+
+def check_room(count: int, height: int, width: int, *, advice: str) -> None:
+    """Refuse masks that the memory cannot hold, a byte a pixel, before anything asks for it.
+
+    Asked for all the same, it ends in an error that names no image, or in the system ending the process.
+
+    Args:
+        count: of masks.
+        height: of each, in pixels.
+        width: likewise.
+        advice: what needs less than this.
+
+    Raises:
+        InputError: says how much they need, and how much there is.
+    """
+    need, have = count * height * width, memory()
+    if need > have:
+        raise InputError(
+            f"{count} masks of {width} x {height} pixels take {need / 1e9:.1f} GB of memory, and there are "
+            f"{have / 1e9:.1f} GB: smaller pictures, {advice}"
+        )

@@ -62,6 +62,11 @@ KINDS: dict[str, Kind] = {
         STOPS, "some kilobytes that unfold into gigabytes", _IMAGE_OFF
     ),
     "image of 32-bit pixels": Kind(STOPS, "nobody says what is white", _IMAGE_OFF),
+    "masks that the memory cannot hold": Kind(
+        STOPS,
+        "each takes a byte a pixel; make the picture smaller, or cut it into tiles",
+        _IMAGE_OFF,
+    ),
     "image of another size": Kind(
         STOPS,
         "boxes would be in the wrong places",
