@@ -50,6 +50,16 @@ def test_a_grey_picture_stays_exactly_grey(seed, strength):
     assert (image == image[:, :, :1]).all()
 
 
+@given(luma=st.floats(0, 4), chroma=st.floats(0, 8), turn=st.floats(-4, 4))
+def test_the_matrix_has_no_rounding_in_float32(luma, chroma, turn):
+    """So that pictures are the same on every machine, whatever order its products are summed in."""
+    matrix = colour_matrix(luma, chroma, turn)
+    values = picture(0).image.reshape(-1, 3)
+    exact = values.astype(np.float64) @ matrix.T.astype(np.float64)
+    np.testing.assert_array_equal(values.astype(np.float32) @ matrix.T, exact)
+    assert len(set(matrix.astype(np.float64).sum(axis=1))) == 1
+
+
 @given(seed=st.integers(0, 999))
 def test_nothing_asked_nothing_changed(seed):
     sample = picture(seed)
@@ -73,6 +83,17 @@ def test_contrast_keeps_the_mean_luma_and_an_even_picture(seed):
     assert (image @ YIQ[0]).mean() == pytest.approx((sample.image @ YIQ[0]).mean(), abs=0.5)
     even = Sample(np.full((4, 5, 3), 90, np.uint8), TARGET)
     np.testing.assert_array_equal(jittered(even, seed, contrast=0.8), even.image)
+
+
+@given(seed=st.integers(0, 999))
+def test_brightness_comes_before_contrast(seed):
+    """Or after it: the mean luma that contrast is about is that of the brighter picture."""
+    sample = picture(seed)
+    image = jittered(sample, seed, brightness=0.4, contrast=0.4)
+    b, c = np.random.default_rng(seed).uniform(0.6, 1.4, 2)
+    bright = b * sample.image
+    mean = (bright @ YIQ[0]).mean()
+    np.testing.assert_allclose(image, np.clip(mean + c * (bright - mean), 0, 255), atol=0.7)
 
 
 @given(seed=st.integers(0, 999), hue=st.floats(0, 0.5), saturation=st.floats(0, 1))
