@@ -19,7 +19,7 @@ from minirnn.ops.losses import cross_entropy
 from minirnn.proposals import rpn
 from minirnn.require import gathered, require
 from minirnn.training.optimiser import SGD, clip_gradients
-from minirnn.training.team import losses_of
+from minirnn.training.step import losses_of
 
 TINY32 = np.float32(1e-30)  # its square is no normal number, and 0 where CuPy has compiled
 

@@ -23,7 +23,8 @@ from minirnn.training import TrainingSettings, read_checkpoint
 from minirnn.training.best import Best, main_score
 from minirnn.training.diagnosis import Diagnosis, sign_of
 from minirnn.training.shares import HEARD, added, counts_of, shares_of
-from minirnn.training.team import Team, losses_of
+from minirnn.training.step import losses_of
+from minirnn.training.team import Team
 
 
 def record(step, total=1.0, *, norm=1.0, rate=0.01, ap=None, size=20.0, **shares):

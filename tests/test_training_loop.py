@@ -18,7 +18,7 @@ from minirnn.data.sample import Sample, Target
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 from minirnn.nn import Module, parameter
 from minirnn.training import TrainingSettings, learning_rate, read_checkpoint, train
-from minirnn.training.loop import step_rng
+from minirnn.training.step import step_rng
 from minirnn.training.stop import StopRequest
 
 TIMES = ("seconds", "images_per_s", "elapsed")

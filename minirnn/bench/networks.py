@@ -20,7 +20,8 @@ from minirnn.data.sample import Sample
 from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import RCNN, Config, build_model, detector
 from minirnn.training.optimiser import SGD
-from minirnn.training.team import Team, losses_of
+from minirnn.training.step import losses_of
+from minirnn.training.team import Team
 
 #: So short that the weights hardly move, and every step does the same work.
 LEARNING_RATE = 1e-7

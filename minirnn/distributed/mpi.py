@@ -42,25 +42,30 @@ class Mpi(Communicator):
     """
 
     def __init__(self) -> None:
-        self._world = (
-            MPI.COMM_WORLD.Dup()
-        )  # so that no other user of MPI in this process is in the way
+        # A copy, so that no other user of MPI in this process is in the way.
+        self._world = MPI.COMM_WORLD.Dup()
         self.rank, self.size = self._world.rank, self._world.size
         self.host = MPI.Get_processor_name()
         here = self._world.Split_type(MPI.COMM_TYPE_SHARED)
         self.local_rank, self.local_size = here.rank, here.size
         here.Free()
         self._pending: list[Any] = []
-        self._over = False  # a failure was told: nobody comes to another exchange
+        self._failed: Failure | None = None  # was told: nobody comes to another exchange
+        self._closed = False
         self._torn = False  # this rank has left in the middle of one: nobody can meet it any more
 
     def gather(self, obj: Any) -> list[Any] | None:
         """See `Communicator`."""
-        return self._exchange(obj, None)[0]
+        everyone, _ = self._exchange(obj, lambda everyone: None)
+        return everyone
 
     def broadcast(self, obj: Any) -> Any:
         """See `Communicator`."""
-        return self._exchange(None, obj if self.rank == 0 else None)[1]
+        return self._exchange(None, lambda everyone: obj)[1]
+
+    def share(self, obj: Any) -> list[Any]:
+        """See `Communicator`: one exchange, up and down."""
+        return self._exchange(obj, lambda everyone: everyone)[1]
 
     def begin_all_reduce(self, buffer: Array) -> Callable[[], None]:
         """See `Communicator`; the buffer lies on the host.
@@ -86,9 +91,9 @@ class Mpi(Communicator):
 
     def close(self) -> None:
         """See `Communicator`."""
-        if not self._over:
-            self._exchange(None, None)
-            self._over = True
+        if not self._closed:
+            self._exchange(None, lambda everyone: None)
+            self._closed = True
 
     def fail(self, error: BaseException) -> None:
         """Tell the others. Where they cannot be met any more, or a person is in a hurry, end them all."""
@@ -98,23 +103,41 @@ class Mpi(Communicator):
         if self._torn or hurried or isinstance(error, MPI.Exception):
             tell(f"rank {self.rank} of {self.size}, on {self.host}: {error!r}")
             self._world.Abort(1)
-        if not self._over:
+        if not self._failed:
+            failure = Failure.of(error, self.rank, self.size, self.host)
             # What comes back is this failure or another's; ours is on its way already.
             with contextlib.suppress(InputError, WorkerError):
-                self._exchange(None, None, Failure.of(error, self.rank, self.size, self.host))
+                self._exchange(None, lambda everyone: None, failure)
 
-    def _exchange(self, up: Any, down: Any, failure: Failure | None = None) -> tuple[Any, Any]:
-        """What all hand up, in the first rank; and what that hands down, in all."""
+    def _exchange(
+        self, up: Any, answer: Callable[[Any], Any], failure: Failure | None = None
+    ) -> tuple[list[Any] | None, Any]:
+        """One meeting of all ranks.
+
+        Args:
+            up: what this one hands to the first.
+            answer: of what all have handed up, what the first hands to all.
+            failure: why this rank is leaving.
+
+        Returns:
+            What all have handed up, in the first rank; and its answer.
+        """
+        if self._failed:
+            raise self._failed.as_error()
         self._torn = True
         _patiently(self._world.Ibarrier())
         envelopes = self._world.gather((failure, up))
-        failures = [failure for failure, _ in envelopes or () if failure]
-        failed, down = self._world.bcast((failures[0] if failures else None, down))
+        everyone = down = first_failure = None
+        if envelopes:
+            failures = [failure for failure, _ in envelopes if failure]
+            everyone = [value for _, value in envelopes]
+            first_failure = failures[0] if failures else None
+            down = None if failures else answer(everyone)
+        self._failed, down = self._world.bcast((first_failure, down))
         self._torn = False
-        if failed:
-            self._over = True
-            raise failed.as_error()
-        return envelopes and [value for _, value in envelopes], down
+        if self._failed:
+            raise self._failed.as_error()
+        return everyone, down
 
 
 def _patiently(request: Any) -> None:

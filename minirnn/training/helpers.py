@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from minirnn.distributed import Communicator
 from minirnn.errors import InputError
 from minirnn.kernels import thread_count
 from minirnn.structures import Sample
@@ -21,13 +22,21 @@ CHANGES = (
 )
 
 
-def processes_of(model: Any, settings: TrainingSettings) -> int:
-    """How many processes share out a batch, see `minirnn.training.team`.
+def processes_of(model: Any, settings: TrainingSettings, ranks: Communicator | None = None) -> int:
+    """How many processes share out a batch, see `minirnn.training.team`; among several ranks, one.
 
     Raises:
-        InputError: more are wanted than a batch has images, or more than one for a model on a GPU.
+        InputError: more are wanted than a batch has images, or more than one for a model on a GPU, or in
+            each of several ranks.
     """
     count = settings.processes
+    if ranks is not None and ranks.size > 1:
+        if count > 1:
+            raise InputError(
+                f"processes is {count}, but {ranks.size} ranks share out the batch already; under mpiexec "
+                "it should be 1 (--set processes=1), and as many ranks as there are cores"
+            )
+        return 1
     if count == 0:
         count = 1 if model.device != "cpu" else thread_count()
     elif count > settings.batch_size:
@@ -40,7 +49,11 @@ def processes_of(model: Any, settings: TrainingSettings) -> int:
 
 
 def loader_of(
-    make_loader: Callable[..., Any] | None, dataset: Any, settings: TrainingSettings, done: int
+    make_loader: Callable[..., Any] | None,
+    dataset: Any,
+    settings: TrainingSettings,
+    done: int,
+    ranks: Communicator,
 ) -> Any:
     """What iterates over batch `done` and those after it.
 
@@ -49,6 +62,7 @@ def loader_of(
         dataset: of the run.
         settings: of the run.
         done: steps that were taken already.
+        ranks: who shares out the batches; each loads its own part.
 
     Raises:
         InputError: as `minirnn.data.loader.Loader`.
@@ -57,12 +71,14 @@ def loader_of(
         from minirnn.data.loader import Loader
 
         make_loader = functools.partial(Loader, unreadable=settings.unreadable)
-    # A loader that somebody wrote before there was a crop is asked for one only where it is wanted.
-    changes = {
+    # A loader that somebody wrote before there was a crop (or a rank) is asked for one only where needed.
+    changes: dict[str, Any] = {
         name: getattr(settings, name)
         for name in CHANGES
         if getattr(settings, name) != getattr(TrainingSettings, name)
     }
+    if ranks.size > 1:
+        changes |= {"rank": ranks.rank, "ranks": ranks.size}
     return make_loader(
         dataset,
         settings.batch_size,

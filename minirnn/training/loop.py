@@ -5,36 +5,36 @@ else is remembered, so a run that was stopped anywhere, in whatever way, goes on
 and ends with the same numbers as one that was not, bit for bit (on the same machine and number of
 threads).
 
-`_gradients`, at the end, is what a step computes; `train` does it again and again. What is around it has
+What a step computes is in `minirnn.training.step`; `train` does it again and again. What is around it has
 pages of its own: what is saved (`keeper`), who makes the batches (`helpers`), how batches are shared out
-(`team`), what the numbers say (`witness`), when to stop (`stop`).
+(`team`, `ranks`), what the numbers say (`witness`), when to stop (`stop`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from minirnn.distributed import Communicator
 from minirnn.errors import InputError
-from minirnn.structures import Sample
-from minirnn.training.divergence import refuse_gradients, refuse_losses
+from minirnn.training.follower import keeper_of
 from minirnn.training.helpers import loader_of, next_batch, processes_of
-from minirnn.training.keeper import Keeper
 from minirnn.training.log import Clock, losses_text, progress_bar
-from minirnn.training.optimiser import Optimiser, clip_gradients, gradient_norm, optimiser_of
+from minirnn.training.optimiser import optimiser_of
+from minirnn.training.ranks import Ranks, begin_alike, joined
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
-from minirnn.training.shares import Counts, shares_of
-from minirnn.training.stop import StopRequest, interruption
+from minirnn.training.shares import shares_of
+from minirnn.training.step import gradients_of
+from minirnn.training.stop import StopRequest
 from minirnn.training.summary import TrainingSummary
-from minirnn.training.team import Team, losses_of, twice
+from minirnn.training.team import Team
 from minirnn.training.witness import Witness
 
 
@@ -56,15 +56,17 @@ def train(
     patience: int = 0,
     watch: Callable[[Mapping[str, Any]], None] | None = None,
     make_loader: Callable[..., Any] | None = None,
+    ranks: Communicator | None = None,
 ) -> TrainingSummary:
     """Train a model, leaving `checkpoint.safetensors` and `metrics.jsonl` in a folder.
 
     A checkpoint is written before the first step, every `settings.checkpoint_every` steps, at the end, and
     when something stops the run; best.safetensors (weights only) at each evaluation with a better AP. With
     `settings.averaging` evaluations and best.safetensors are of the averaged weights, which also stand in
-    averaged.safetensors, beside each checkpoint. What
-    a line of metrics.jsonl holds is said in `minirnn.training.log.MetricsLog`. Ctrl-C, SIGTERM and SIGHUP
-    (a terminal that is closed) let the current step end first; a second one stops at once.
+    averaged.safetensors, beside each checkpoint. What a line of metrics.jsonl holds is said in
+    `minirnn.training.log.MetricsLog`. Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) let the
+    current step end first; a second one stops at once. Under `mpiexec` all ranks call this alike, share out
+    each batch, and the first alone writes, shows and calls back.
 
     A run survives a full disk (`minirnn.training.keeper`), a helper process that dies (a new one takes its
     place), an image that cannot be read any longer (another takes its place, see `unreadable`), and a
@@ -90,8 +92,8 @@ def train(
             there is.
         patience: stop after so many evaluations without a better AP; 0 to go on to the end.
         watch: called with each line of metrics.jsonl once it is written.
-        make_loader: makes the batches; takes and gives what `minirnn.data.loader.Loader`
-            does, which None stands for.
+        make_loader: makes the batches, as `minirnn.data.loader.Loader` does, which None stands for.
+        ranks: who shares out the batches; None for those that this process was started with.
 
     Raises:
         InputError: the folder holds a run and neither resume nor overwrite is given; there is none
@@ -109,22 +111,28 @@ def train(
     witness = Witness(settings, best_by, patience)
     optimiser = optimiser_of(model, settings)
     with (
-        Keeper(folder, model, optimiser, settings, dataset, preset) as keeper,
+        joined(ranks) as ranks,
+        keeper_of(ranks, folder, model, optimiser, settings, dataset, preset) as keeper,
         contextlib.ExitStack() as stack,
     ):
+        if ranks.rank:
+            progress, callback, watch = False, None, None
         if resume:
             keeper.resume(other_data)
-        processes = processes_of(model, settings)
-        loader = loader_of(make_loader, dataset, settings, keeper.done)
+        processes = processes_of(model, settings, ranks)
+        keeper.done = begin_alike(ranks, model, optimiser, dataset, settings, keeper.done)
+        loader = loader_of(make_loader, dataset, settings, keeper.done, ranks)
         # Bad data have been refused by now: what `overwrite` deletes is deleted for a run that can begin.
         keeper.open(overwrite=overwrite, evaluates=callback_every > 0, remember=witness.remember)
         log = keeper.log
         stack.callback(loader.close)
-        team = Team(model, processes, timeout=settings.timeout) if processes > 1 else None
-        if team:
-            stack.enter_context(team)
+        team: Team | Ranks | None = None
+        if ranks.size > 1:
+            team = Ranks(model, ranks, settings.batch_size)
+        elif processes > 1:
+            team = stack.enter_context(Team(model, processes, timeout=settings.timeout))
         bar = stack.enter_context(progress_bar(settings.steps, keeper.done, progress))
-        stop = stack.enter_context(StopRequest())
+        stop = stack.enter_context(StopRequest(silent=ranks.rank > 0))
         clock = Clock(log.elapsed)
         if progress:
             witness.tell_to(lambda text: bar.write(text, file=sys.stderr))
@@ -132,7 +140,7 @@ def train(
         with keeper.saving(stop):
             batches = iter(loader)
             for done in range(keeper.done, limit):
-                if stop.requested or witness.has_enough:
+                if stop.heard(ranks, enough=witness.has_enough):
                     break
                 clock.start()
                 batch = next_batch(batches, done)
@@ -143,14 +151,13 @@ def train(
                 logging = last or step % settings.log_every == 0
                 # Losses and gradients are looked at: NumPy's warnings would only repeat our message.
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                    counted = logging or evaluating
-                    compute = functools.partial(
-                        _gradients, model, team, optimiser, batch, done, settings, counted=counted
+                    losses, norm, counts = gradients_of(
+                        *(batch, done, model, team, optimiser, settings, ranks),
+                        counted=logging or evaluating,
                     )
-                    losses, norm, counts = twice(compute, team)
                     with keeper.changing():
                         optimiser.step(rate)
-                clock.stop(len(batch))
+                clock.stop(len(batch) if ranks.size == 1 else settings.batch_size)
 
                 total = math.fsum(losses.values())
                 bar.set_postfix_str(losses_text(losses, total), refresh=False)
@@ -176,8 +183,8 @@ def train(
                 if step % settings.checkpoint_every == 0:
                     keeper.save()
 
-    if stop.requested:
-        raise interruption(keeper.checkpoint, keeper.done, settings.steps) from stop.cause
+        if stop.cause or stop.heard(ranks):
+            raise stop.interruption(keeper.checkpoint, keeper.done, settings.steps) from stop.cause
     end = log.last or {"losses": {}, "total": math.nan}
     return TrainingSummary(
         keeper.done,
@@ -189,36 +196,3 @@ def train(
         averaged=keeper.averaged,
         **witness.summary(keeper.folder, keeper.done, settings.steps),
     )
-
-
-def step_rng(seed: int, step: int) -> np.random.Generator:
-    """The generator of one training step, made from nothing but the seed and the step's number.
-
-    The loader's streams are [seed, 0, …], [seed, 1, …] and [seed, 3, …]; the 2 keeps this one apart.
-    """
-    return np.random.default_rng([seed, 2, step])
-
-
-def _gradients(
-    model: Any,
-    team: Team | None,
-    optimiser: Optimiser,
-    batch: Sequence[Sample],
-    step: int,
-    settings: TrainingSettings,
-    *,
-    counted: bool,
-) -> tuple[dict[str, float], float, Counts]:
-    """Losses, and their gradients in the parameters, both known to be finite; and the counts."""
-    optimiser.zero_grad()
-    images, targets = [sample.image for sample in batch], [sample.target for sample in batch]
-    rng = step_rng(settings.seed, step)
-    losses, backward, counts = losses_of(model, team, images, targets, rng, counted=counted)
-    refuse_losses(losses, step, batch)
-    backward()
-    if settings.clip_norm:
-        norm = clip_gradients(optimiser.parameters(), settings.clip_norm)
-    else:
-        norm = gradient_norm(optimiser.parameters())
-    refuse_gradients(norm, optimiser, step, batch)
-    return losses, norm, counts

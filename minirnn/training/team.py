@@ -2,23 +2,19 @@
 
 A small network on small maps is thousands of calls into NumPy that take microseconds each. Threads do
 not help there: Python's lock lets one of them make a call at a time, and handing it over costs as much
-as the call. Processes have a lock each. So each takes some of the images, with the same weights:
+as the call. Processes have a lock each. So each takes some of the images, with the same weights.
 
-    1. process i computes its losses Lᵢ, each a mean over nᵢ things (anchors, regions, masks);
-    2. the loss of the batch is L = Σ nᵢ Lᵢ / Σ nᵢ, so each multiplies its own by nᵢ / Σ nᵢ
-    3. and computes its gradients, which the first adds up, always in the same order.
-
-That is the gradient that one process would find, but for rounding; the mean of the processes' gradients,
-which is common elsewhere, is not. The images draw from streams of their own, so that nothing drawn
-depends on the number of processes either. Only where images differ in size can more change: they are
-padded to the largest of their share, and group normalisation sees the padding.
+Each computes the losses of its images, weighted as `minirnn.training.part` says, and their gradients, which
+the first adds up, always in the same order. That is the gradient that one process would find, but for
+rounding. The images draw from streams of their own, so that nothing drawn depends on the number of
+processes either. Only where images differ in size can more change: they are padded to the largest of their
+share, and group normalisation sees the padding.
 
 Weights and gradients lie in memory that all processes see. The first alone changes the weights.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -27,18 +23,16 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.autograd import Tensor
-from minirnn.backend import Array, to_host, xp_of
+from minirnn.backend import Array
 from minirnn.data.workers import WorkerPool
 from minirnn.errors import InputError, WorkerLost
 from minirnn.kernels import limited_to, thread_count
 from minirnn.kernels.cpu.memory import keep_freed, keeps_freed
-from minirnn.ops.arithmetic import add
 from minirnn.progress import tell
-from minirnn.record import recording
 from minirnn.structures import Target
+from minirnn.training.part import Part, together, trained
 from minirnn.training.shared_arrays import SharedArrays
-from minirnn.training.shares import HEARD, Counts, added, counts_of
+from minirnn.training.shares import Counts, added
 
 RENEWED = 20  # times that a run replaces processes that were lost, before it gives up
 
@@ -72,9 +66,9 @@ class Team:
         self._timeout = timeout
         self._model = model
         self._processes = processes
-        self._tensors = _trained(model)
+        self._tensors = trained(model)
         self._threads = max(thread_count() // processes, 1)
-        self._own = _Share(model)
+        self._own = Part(model)
         self._factors: list[dict[str, float]] = []
         self.counts: Counts = {}
         self._renewals = 0
@@ -131,14 +125,12 @@ class Team:
         self.counts = added(counts for _, counts in answers)
         self._memory.remove()  # by now everyone has it in view, and nothing can be left behind
 
-        means = dict.fromkeys(found[0], 0.0)
-        self._factors = [{} for _ in found]
-        for name in means:
-            total = max(sum(losses[name][1] for losses in found), 1)
-            for losses, factors in zip(found, self._factors, strict=True):
-                factors[name] = losses[name][1] / total
-                means[name] += losses[name][0] * factors[name]
+        means, self._factors = together(found)
         return means
+
+    def streams(self, rng: np.random.Generator, images: int) -> list[np.random.Generator]:
+        """A generator for each image of a batch, see `losses`."""
+        return rng.spawn(images)
 
     def backward(self) -> None:
         """Add the gradients of the last `losses`, together, to those of the model's parameters.
@@ -207,69 +199,6 @@ class Team:
                 tensor.data = shared
 
 
-def losses_of(
-    model: Any,
-    team: Team | None,
-    images: Sequence[np.ndarray],
-    targets: Sequence[Target],
-    rng: np.random.Generator,
-    *,
-    counted: bool = False,
-) -> tuple[dict[str, float], Callable[[], None], Counts]:
-    """The losses of a batch, by this process alone or by its team, and what computes their gradients.
-
-    The third are the counts of `minirnn.training.shares`, where they are asked for.
-    """
-    if team:
-        losses = team.losses(images, targets, rng.spawn(len(images)), counted)
-        return losses, team.backward, team.counts
-    terms, counts = _with_counts(counted, model.losses, images, targets, rng)
-    means = [term.data for term in terms.values()]
-    together = to_host(xp_of(*means).stack(means))  # one copy, so that a GPU is waited for once
-    losses = dict(zip(terms, together.tolist(), strict=True))
-    return losses, functools.reduce(add, terms.values()).backward, counts
-
-
-def _with_counts(counted: bool, losses: Callable[..., Any], *batch: Any) -> tuple[Any, Counts]:
-    """The losses of a batch, and what the stages on the way say of themselves."""
-    if not counted:
-        return losses(*batch), {}
-    with recording(*HEARD) as seen:
-        found = losses(*batch)
-    return found, counts_of(seen)
-
-
-def twice(compute: Callable[[], Any], team: Team | None) -> Any:
-    """compute(), and if processes of its team are lost meanwhile, once more with new ones."""
-    try:
-        return compute()
-    except WorkerLost as error:
-        if team is None:
-            raise
-        team.renew(error)
-    return compute()
-
-
-class _Share:
-    """What each process does with its images."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self._terms: dict[str, Any] = {}
-
-    def losses(self, counted: bool, *batch: Any) -> tuple[dict[str, tuple[float, int]], Counts]:
-        """Each loss, and over how many things it is a mean; and the counts, if they are wanted."""
-        self._terms, counts = _with_counts(counted, self._model.loss_terms, *batch)
-        means = {name: (float(term.mean), term.count) for name, term in self._terms.items()}
-        return means, counts
-
-    def backward(self, factors: Mapping[str, float]) -> None:
-        """The gradients of the losses, each times its factor."""
-        weighted = [term.mean * factors[name] for name, term in self._terms.items()]
-        self._terms = {}
-        functools.reduce(add, weighted).backward()
-
-
 class _Member:
     """Another process's side: a model of its own, whose trained weights lie in the shared memory.
 
@@ -330,11 +259,11 @@ class _Member:
         model.load_state_dict(fixed, strict=False)
         for name, tensor in model.named_parameters():
             tensor.requires_grad = name not in fixed
-        self._tensors = _trained(model)
+        self._tensors = trained(model)
         for tensor, shared in zip(self._tensors, self._memory.arrays(0), strict=True):
             tensor.data = shared
         self._gradients = self._memory.arrays(self._number)
-        self._share, self._model = _Share(model), model
+        self._share, self._model = Part(model), model
 
 
 def _shares(objects: Sequence[int], count: int) -> list[list[int]]:
@@ -355,9 +284,3 @@ def _end(pools: Sequence[WorkerPool], memory: SharedArrays) -> None:
     for pool in pools:
         pool.close()
     memory.remove()
-
-
-def _trained(model: Any) -> list[Tensor]:
-    """The parameters that training changes, each once, in the same order in every process."""
-    found = {id(t): t for t in model.parameters() if t.requires_grad}
-    return list(found.values())
