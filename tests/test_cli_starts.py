@@ -97,6 +97,8 @@ def test_a_resnets_are_fetched_and_bring_their_eps(tmp_path, monkeypatch):
         return path
 
     monkeypatch.setattr(imagenet, "download", download)
+    monkeypatch.setenv("MINIRNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
     data = SimpleNamespace(categories=[(7, "disc")], keypoint_names=None)
     said: list[str] = []
 
@@ -105,9 +107,14 @@ def test_a_resnets_are_fetched_and_bring_their_eps(tmp_path, monkeypatch):
         return fresh_network("maskrcnn_resnet18_fpn", *given)
 
     model = started(fpn_channels=8)
-    assert asked == [("resnet18", "data")]
+    assert asked == [("resnet18", tmp_path / "cache" / "weights")]
     assert said[2] == "  left out: fc (tells ImageNet's classes apart)"
     assert (model.backbone.body.conv1.weight.data == 0).all()  # the first of the file's numbers
+    (tmp_path / "data").mkdir()  # where an earlier version has put it
+    (tmp_path / "data" / path.name).write_bytes(b"")
+    imagenet_file("resnet18", progress=lambda here, total: None)
+    imagenet_file("resnet18", tmp_path, progress=lambda here, total: None)
+    assert asked[1:] == [("resnet18", Path("data")), ("resnet18", tmp_path)]
     assert PRESETS["maskrcnn_resnet18_fpn"].backbone.norm_eps == 0
     assert model.config.backbone.norm_eps == 1e-5
     assert started(norm_eps=1e-4).config.backbone.norm_eps == 1e-4

@@ -413,7 +413,10 @@ def test_the_cache_and_the_mirror_are_also_set_by_the_environment(server, tmp_pa
     monkeypatch.setenv("MINIRNN_CACHE", str(tmp_path / "kept"))
     monkeypatch.setenv("MINIRNN_COCO_URL", server.url)
     succeed("data", "coco", "--images", 3, "--out", tmp_path / "out")
-    assert (tmp_path / "kept" / ARCHIVE).is_file()
+    assert (tmp_path / "kept" / "coco" / ARCHIVE).is_file()
+    (tmp_path / "kept" / "coco" / ARCHIVE).rename(tmp_path / "kept" / ARCHIVE)  # as it was once
+    succeed("data", "coco", "--images", 3, "--out", tmp_path / "out")
+    assert not (tmp_path / "kept" / "coco" / ARCHIVE).exists()
     monkeypatch.delenv("MINIRNN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     succeed("data", "coco", "--images", 3, "--out", tmp_path / "out")

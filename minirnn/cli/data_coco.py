@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,12 @@ COUNT = 500
 
 
 def default_cache() -> Path:
-    """Where programs of this user keep what can be fetched again."""
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path.home() / ".cache") / "minirnn" / "coco"
+    """The cache; or MINIRNN_CACHE itself where an earlier version has put the archive there."""
+    from minirnn.data.coco_fetch import ARCHIVE
+    from minirnn.files.cache import cache
+
+    folder = cache("coco")
+    return folder.parent if (folder.parent / ARCHIVE).is_file() else folder
 
 
 @click.command(short_help="Fetch a small part of COCO: chosen images and their objects.")
@@ -66,10 +68,10 @@ def default_cache() -> Path:
 )
 @click.option(
     "--cache",
+    "cache_folder",
     type=FOLDER,
-    envvar="MINIRNN_CACHE",
     metavar="DIR",
-    help="Keeps the archive of annotations (also MINIRNN_CACHE).  [default: ~/.cache/minirnn/coco]",
+    help="Keeps the archive of annotations.  [default: coco in ~/.cache/minirnn, or in MINIRNN_CACHE]",
 )
 @click.option(
     "--base-url",
@@ -88,7 +90,7 @@ def coco(
     written: Path | None,
     keypoints: bool,
     connections: int,
-    cache: Path | None,
+    cache_folder: Path | None,
     base_url: str | None,
     as_json: bool,
 ) -> None:
@@ -116,7 +118,7 @@ def coco(
     if list_name is not None and (count is not None or seed is not None):
         raise click.UsageError("--list says which images; --images and --seed choose them")
     say = reporter(as_json)
-    source = Source(cache or default_cache(), base_url, connections, say=say)
+    source = Source(cache_folder or default_cache(), base_url, connections, say=say)
     names = _names(categories)
     content = None
     if list_name is not None:

