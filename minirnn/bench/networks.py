@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from minirnn.data.sample import Sample
+from minirnn.distributed import Communicator
 from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import RCNN, Config, build_model, detector
 from minirnn.training.optimiser import SGD
+from minirnn.training.ranks import Ranks
 from minirnn.training.step import losses_of
 from minirnn.training.team import Team
 
@@ -157,15 +159,25 @@ def our_answer(model: RCNN, samples: Sequence[Sample]) -> Callable[[], Any]:
     return lambda: model.predict(images)
 
 
-def our_step(model: RCNN, samples: Sequence[Sample], threads: int) -> Callable[[], float]:
+def our_step(
+    model: RCNN, samples: Sequence[Sample], threads: int, ranks: Communicator | None = None
+) -> Callable[[], float]:
     """A function that takes a step of training and returns the loss.
 
-    As in the demo, the images are divided among `threads` processes, at most one for each image.
+    Args:
+        model: ours.
+        samples: the batch, or with ranks this rank's part of it, of which all have as much.
+        threads: as in the demo, the images are divided among so many processes, at most one for each image.
+        ranks: that take the step together, each in this one process; None for this one alone.
     """
     optimiser = SGD(model, momentum=_MOMENTUM, weight_decay=_DECAY)
     images, targets = [s.image for s in samples], [s.target for s in samples]
     processes = min(threads, len(samples))
-    team = Team(model, processes) if processes > 1 else None
+    team: Any = None
+    if ranks is not None:
+        team = Ranks(model, ranks, len(samples) * ranks.size) if ranks.size > 1 else None
+    elif processes > 1:
+        team = Team(model, processes)
 
     def step() -> float:
         optimiser.zero_grad()

@@ -9,10 +9,12 @@ The exchange adds up the gradients of all ranks. They come in *buckets*: as soon
 one it travels, while the next is computed. So only what is still on its way when the way back is done
 costs time: the last bucket always, and more where the link is slower than the way back.
 
-In a ring of n ranks each sends 2(n − 1) messages of 1/n of the bucket, half of them to add up and half to
-hand on the sum: 2(n − 1)/n · bytes / bandwidth + 2(n − 1) · latency. No way of adding up sends less
-(Patarasuk & Yuan, 2009), and the bytes hardly grow with n; the messages do. A ring that goes round machine
-by machine crosses each machine's link once in each direction, however many ranks the machine has.
+In a *ring* of n ranks each sends 2(n − 1) messages of 1/n of the bucket, half of them to add up and half
+to hand on the sum: 2(n − 1)/n · bytes / bandwidth + 2(n − 1) · latency. No way of adding up sends fewer
+bytes, and they hardly grow with n (Patarasuk & Yuan, 2009); the messages do. *By halves* (each adds up half
+of what it has with a partner, then a quarter with another, …, and all the way back) it is as many bytes
+in 2 log₂ n messages (Thakur, Rabenseifner & Gropp, 2005). MPICH adds up large arrays so, and so does the
+model. Each rank has a link of its own in it: ranks that share a machine's have to share its bandwidth, too.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.special import ndtri
 
+from minirnn.training.buckets import SIZE
+
 #: Seconds that a message takes on Ethernet by TCP however short it is; assumed.
 ETHERNET_LATENCY = 30e-6
-#: What is gathered before it travels, in bytes.
-BUCKET = 25 * 2**20
 #: The way back's share of a step: it has two products for each one of the way there.
 BACKWARD = 2 / 3
 
@@ -84,16 +86,25 @@ class Step:
         return sum(self.sizes)
 
 
-def buckets(size: int, most: int = BUCKET) -> tuple[int, ...]:
+def buckets(size: int, most: int = SIZE) -> tuple[int, ...]:
     """Gradients of so many bytes in as few equal buckets as hold at most `most` bytes each."""
     count = max(math.ceil(size / most), 1)
     return tuple(size // count + (k < size % count) for k in range(count))
 
 
+def messages(ranks: int) -> int:
+    """That each rank sends, one after the other, to add up by halves."""
+    return 2 * math.ceil(math.log2(ranks))
+
+
+def sum_seconds(size: int, ranks: int, link: Link) -> float:
+    """What it takes to add up so many bytes among so many ranks, by halves."""
+    return sent(size, ranks) / link.bandwidth + messages(ranks) * link.latency
+
+
 def ring_seconds(size: int, ranks: int, link: Link) -> float:
-    """What it takes to add up so many bytes among so many ranks."""
-    messages = 2 * (ranks - 1)
-    return messages * (size / ranks / link.bandwidth + link.latency)
+    """What it takes in a ring."""
+    return sent(size, ranks) / link.bandwidth + 2 * (ranks - 1) * link.latency
 
 
 def sent(size: int, ranks: int) -> float:
@@ -103,7 +114,7 @@ def sent(size: int, ranks: int) -> float:
 
 def exchange_seconds(step: Step, ranks: int, link: Link) -> float:
     """All of the exchange, hidden or not."""
-    return sum(ring_seconds(size, ranks, link) for size in step.sizes)
+    return sum(sum_seconds(size, ranks, link) for size in step.sizes)
 
 
 def not_hidden(step: Step, ranks: int, link: Link) -> float:
@@ -112,7 +123,7 @@ def not_hidden(step: Step, ranks: int, link: Link) -> float:
     free = 0.0  # when the link has done all buckets so far, from the beginning of the way back
     for number, size in enumerate(step.sizes, start=1):
         filled = backward * number / len(step.sizes)
-        free = max(free, filled) + ring_seconds(size, ranks, link)
+        free = max(free, filled) + sum_seconds(size, ranks, link)
     return max(free - backward, 0.0)
 
 
@@ -179,9 +190,9 @@ def link_of(sizes: Sequence[int], seconds: Sequence[float], ranks: int) -> Link:
         seconds: that each took.
         ranks: that took part, at least 2.
     """
-    # took = 2(n − 1) · latency + 2(n − 1)/n · size / bandwidth, divided by what it took: so that relative
-    # errors are made small, and a short message counts as much as a long one.
-    took, messages = np.asarray(seconds), 2 * (ranks - 1)
-    columns = [np.full(len(took), float(messages)), messages / ranks * np.asarray(sizes)]
+    # took = messages · latency + sent / bandwidth, divided by what it took: so that relative errors are
+    # made small, and a short message counts as much as a long one.
+    took = np.asarray(seconds)
+    columns = [np.full(len(took), float(messages(ranks))), sent(1, ranks) * np.asarray(sizes)]
     (latency, inverse), _ = nnls(np.stack(columns, axis=1) / took[:, None], np.ones(len(took)))
-    return Link(1 / inverse if inverse else math.inf, float(latency))
+    return Link(1 / float(inverse) if inverse else math.inf, float(latency))

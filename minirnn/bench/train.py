@@ -60,11 +60,11 @@ def run_train(
         )
     parts = 4 if memory else 3
     peers = Peers.of(TORCHVISION, threads=threads)
-    samples, what = _samples(network, data, seed)
+    samples, what = pictures(network, data, seed)
     with workspace(threads) as folder:
         progress("drawing weights", 0, parts)
         machine = describe(threads)
-        model = _network(network, seed, size, twin=bool(peers.there))
+        model = draw_network(network, seed, size, twin=bool(peers.there))
         weights = model.state_dict()
         Setup(network, True, threads, seed, model.config, weights, samples).write(folder)
         del model, weights
@@ -81,17 +81,33 @@ def run_train(
     return Report(title, [row], machine, missing=peers.absent)
 
 
-def _samples(network: str, data: Path | None, seed: int) -> tuple[list[Sample], str]:
+def pictures(
+    network: str, data: Path | None, seed: int, count: int | None = None
+) -> tuple[list[Sample], str]:
+    """A batch for a network, and what to call it.
+
+    Args:
+        network: see `run_train`.
+        data: see `run_train`.
+        seed: of made-up pictures.
+        count: of made-up pictures; None for what is usual with this network.
+    """
     if network == "shapes":
+        count = count or _SHAPES_BATCH
         square = (_SHAPES_SIDE, _SHAPES_SIDE)
-        scenes = [made_up(seed + k, square, "easy") for k in range(_SHAPES_BATCH)]
-        return scenes, f"{_SHAPES_BATCH} pictures of {_SHAPES_SIDE}x{_SHAPES_SIDE}"
+        scenes = [made_up(seed + k, square, "easy") for k in range(count)]
+        return scenes, f"{count} pictures of {_SHAPES_SIDE}x{_SHAPES_SIDE}"
+    if count and count > 1:
+        scenes = [made_up(seed + k) for k in range(count)]
+        height, width = scenes[0].image.shape[:2]
+        return scenes, f"{count} made-up pictures of {height}x{width}"
     sample, name = from_coco(data) if data else (made_up(seed), "a made-up picture")
     height, width = sample.image.shape[:2]
     return [sample], f"{name.split(' (')[0]} of {height}x{width}"
 
 
-def _network(network: str, seed: int, size: int, twin: bool) -> RCNN:
+def draw_network(network: str, seed: int, size: int, twin: bool) -> RCNN:
+    """The network with drawn weights; `twin` gives the demo's the configuration of torchvision's twin."""
     if network == "resnet50":
         return resnet50(seed, size)
     if not twin:  # then ours as the demo has it

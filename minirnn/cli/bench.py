@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from minirnn.cli.bench_options import CanvasSize, measured, memory_option, side_option
+from minirnn.cli.bench_options import CanvasSize, counts_of, measured, memory_option, side_option
 from minirnn.cli.options import FILE, FOLDER
 
 
@@ -19,6 +19,7 @@ def bench() -> None:
         minirnn bench infer
         minirnn bench train --model shapes
         minirnn bench scale --png growth.png
+        minirnn bench scale --ranks 1,2
 
     All contestants get the same inputs and the same number of threads and take turns in one process.
     Each runs twice before the clock starts; times are medians. Their answers are compared in the same
@@ -150,19 +151,58 @@ def train(**settings: Any) -> Any:
     type=click.Choice(["area", "batch", "proposals", "instances"]),
     help="Along this axis only, as often as you like.  [default: all four]",
 )
+@click.option(
+    "--ranks",
+    metavar="N,N,…",
+    callback=lambda ctx, param, value: counts_of(value),
+    help="Time a step of training on so many processes of this machine instead, each with its own images.",
+)
+@click.option(
+    "--model",
+    "network",
+    type=click.Choice(["resnet50", "shapes"]),
+    help="With --ranks: resnet50 is Mask R-CNN R-50-FPN, shapes the demo's network.  [default: resnet50]",
+)
+@click.option(
+    "--batch",
+    "images",
+    type=click.IntRange(min=1),
+    help="With --ranks: images of each process.  [default: 1]",
+)
 @side_option
-@measured("growth", 3, "point")
-def scale(axes: tuple[str, ...], **settings: Any) -> Any:
-    """How our time and memory grow with the image, the batch, the proposals and the instances.
+@measured("scale", 3, "point")
+def scale(
+    axes: tuple[str, ...],
+    ranks: tuple[int, ...] | None,
+    network: str | None,
+    images: int | None,
+    **settings: Any,
+) -> Any:
+    """How our time and memory grow with the image, the batch, the proposals, the instances; or with ranks.
 
     \b
         minirnn bench scale
         minirnn bench scale --axis area --axis batch --png growth.png
+        minirnn bench scale --ranks 1,2
 
     Shorter sides from 256 to 1600 pixels (0.32 to 2 times --size), batches from 1 to 8, 100 to 2,000
     proposals, 1 to 300 instances; each point runs in a process of its own. For each axis an exponent
     is fitted: 1 is growth in proportion, less is better. About ten minutes.
+
+    With --ranks, processes (started by mpiexec, from the extra [mpi]) train together, each with as many
+    images, whatever their number: efficiency is the time of a step of one over that of n. --threads are
+    shared out among the most. Beside what was measured stands what a model says of it, and of 8, 64 and
+    512 ranks on networks of 10, 25 and 100 Gbit/s. Three minutes or so.
     """
+    if ranks is not None:
+        from minirnn.bench.ranks import run_ranks
+
+        if axes:
+            raise click.UsageError("--axis and --ranks exclude each other")
+        return run_ranks(ranks, network or "resnet50", images=images or 1, **settings)
+    for option, value in (("--model", network), ("--batch", images)):
+        if value is not None:
+            raise click.UsageError(f"{option} goes with --ranks")
     from minirnn.bench.scale import run_scale
 
     return run_scale(tuple(dict.fromkeys(axes)), **settings)

@@ -104,6 +104,23 @@ memory_option = click.option(
 )
 
 
+def counts_of(value: str | None) -> tuple[int, ...] | None:
+    """`"1,2"` as (1, 2).
+
+    Raises:
+        click.BadParameter: it is something else.
+    """
+    if value is None:
+        return None
+    counts = value.split(",")
+    if not all(text.strip().isdecimal() and int(text) > 0 for text in counts):
+        raise click.BadParameter(
+            f"{value!r} is not a list of whole numbers from 1, with commas between",
+            param_hint="--ranks",
+        )
+    return tuple(int(text) for text in counts)
+
+
 class CanvasSize(click.ParamType):
     """HEIGHTxWIDTH."""
 

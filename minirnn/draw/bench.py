@@ -131,9 +131,9 @@ def ranks_figure(
     """How well n ranks should do, and how well those did that were measured.
 
     Args:
-        panels: one for each step, with "name", "ranks", and for each link's name in "links" the "exchange"
-            efficiencies (all ranks equally fast) and "all" (with the wait for the slowest) at these ranks.
-        measured: (ranks, efficiency), for the first panel.
+        panels: one for each step, with "name", "ranks", and for each link's name in "links" the
+            efficiencies: "all" with the wait for the slowest, "exchange" if all took equally long.
+        measured: (ranks, efficiency) with the same images for each, for the first panel.
         title: above the chart.
     """
     figure = Picture(figsize=(3.4 * len(panels), 3.4), layout="constrained")
@@ -143,8 +143,8 @@ def ranks_figure(
         for colour, (link, lines) in zip(
             (ORANGE, AMBER, BLUE), panel["links"].items(), strict=False
         ):
-            axes.plot(panel["ranks"], lines["exchange"], "-", color=colour, label=link)
-            axes.plot(panel["ranks"], lines["all"], "--", color=colour, linewidth=0.9)
+            axes.plot(panel["ranks"], lines["all"], "-", color=colour, label=link)
+            axes.plot(panel["ranks"], lines["exchange"], "--", color=colour, linewidth=0.9)
         axes.set_xscale("log", base=2)
         axes.set_xticks(panel["ranks"], [str(n) for n in panel["ranks"]], fontsize=7)
         axes.xaxis.set_minor_locator(NullLocator())
@@ -156,6 +156,6 @@ def ranks_figure(
     if measured:
         row[0].plot(*zip(*measured, strict=True), "ko", markersize=4, label="measured")
     row[0].set_ylabel("efficiency: T(1) / T(n)", fontsize=8)
-    row[0].legend(fontsize=7, loc="lower left", title="dashed: with the\nwait for the slowest",
+    row[0].legend(fontsize=7, loc="lower left", title="dashed: if all ranks\ntook equally long",
                   title_fontsize=7)  # fmt: skip
     return figure
