@@ -72,11 +72,13 @@ def test_both_starts_are_trained_evaluated_and_drawn(tmp_path, monkeypatch, caps
     ]
     words += [part for each in shlex.split(small) for part in ("--set", each)]
     words += ["--only", "scratch", "--picture", tmp_path / "picture.png"]
+    words += ["--outlines", tmp_path / "outlines.png"]
     main([str(word) for word in words], standalone_mode=False)
     first = capsys.readouterr()
     assert first.out.count("| scratch | 1 |") == 1
     assert first.err.count("minirnn train") == 1
-    assert (tmp_path / "picture.png").stat().st_size > 5000
+    sizes = [(tmp_path / f"{name}.png").stat().st_size for name in ("picture", "outlines")]
+    assert sizes[0] > sizes[1] > 2000  # without the pictures
     main([str(word) for word in words], standalone_mode=False)
     again = capsys.readouterr()
     assert again.out == first.out

@@ -17,7 +17,7 @@ import shlex
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ class Run:
 @click.option("--choices", is_flag=True, help="One choice of the recipe changed at a time.")
 @click.option("--only", help="These of the choices, separated by commas.")
 @click.option("--set", "sets", multiple=True, help="As of minirnn train, for all runs.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Outlines of what was found.")
+@click.option("--picture", type=click.Path(path_type=Path), help="What was found, on the images.")
+@click.option("--outlines", type=click.Path(path_type=Path), help="The same, on white.")
 @click.option("--json", "as_json", type=click.Path(path_type=Path), help="All figures.")
 def main(
     data: Path,
@@ -89,6 +90,7 @@ def main(
     only: str | None,
     sets: Sequence[str],
     picture: Path | None,
+    outlines: Path | None,
     as_json: Path | None,
 ) -> None:
     """Train from ImageNet's weights and from scratch, with several seeds, and compare.
@@ -111,8 +113,10 @@ def main(
             runs.append(_trained(out / f"{name}-{seed}", name, seed, about, [*more, *words]))
     if as_json:
         as_json.write_text(json.dumps([vars(run) for run in runs], indent=2) + "\n")
-    if picture:
-        _draw(out, names, data, categories, picture)
+    for path in (picture, outlines):
+        if path:
+            folders = {name: out / f"{name}-{seeds.split(',')[0]}" for name in names}
+            _draw(folders, data, categories, path, on_white=path == outlines)
     click.echo(table_of(runs))
 
 
@@ -182,40 +186,45 @@ def _minirnn(*arguments: str, silent: bool = False) -> str:
 
 
 def _draw(
-    out: Path, names: Sequence[str], data: Path, categories: str | None, path: Path, count: int = 6
+    folders: Mapping[str, Path],
+    data: Path,
+    categories: str | None,
+    path: Path,
+    *,
+    on_white: bool,
+    most: int = 6,
 ) -> None:
-    """Outlines of the truth and of what the first seed of two choices finds, on white: no photograph.
-
-    The images are those of val with the largest objects.
-    """
+    """The truth, and what each run finds, of the val images with the largest objects."""
     from minirnn.data import CocoDataset
     from minirnn.draw.detections import pair_of_pictures
     from minirnn.draw.picture import Picture
     from minirnn.weights import model_from
 
-    only = categories.split(",") if categories else None
-    dataset = CocoDataset.from_folder(data, "val", only=only)
+    dataset = CocoDataset.from_folder(
+        data, "val", only=categories.split(",") if categories else None
+    )
     samples = sorted(
         (dataset[index] for index in range(len(dataset))), key=lambda s: -_largest(s.target.boxes)
-    )[:count]
+    )[:most]
     labels = [name for _, name in dataset.categories]
-    models = [model_from(_weights(out / f"{name}-0")) for name in names]
-    count = len(samples)
-    figure = Picture(figsize=(2.2 * count, 2.2 * (1 + len(models))), dpi=110)
-    figure.set_layout_engine("constrained")
-    panels = figure.subplots(1 + len(models), count, squeeze=False)
+    models = [model_from(_weights(folder)) for folder in folders.values()]
+    rows, columns = 1 + len(models), len(samples)
+    figure = Picture(figsize=(2.2 * columns, 2.2 * rows), dpi=110)
+    figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.03)
+    panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
         axes.set_axis_off()
     for column, sample in zip(panels.T, samples, strict=True):
-        image = sample.image
-        blank = dataclasses.replace(sample, image=np.full_like(image, 255))
+        ground = np.full_like(sample.image, 255) if on_white else sample.image
+        shown = dataclasses.replace(sample, image=ground)
         for row, model in enumerate(models, start=1):
-            (found,) = model.predict([image])
-            pictures = pair_of_pictures(blank, found, labels, 0.5, scale=1.0)
+            (found,) = model.predict([sample.image])
+            scale = 2.2 * figure.dpi / max(ground.shape[:2])
+            pictures = pair_of_pictures(shown, found, labels, 0.5, scale=scale, text_size=9)
             for axes, drawn in zip((column[0], column[row]), pictures, strict=True):
                 axes.imshow(drawn)
-    for axes, title in zip(panels[:, 0], ("truth", *names), strict=True):
-        axes.set_title(title, loc="left")
+    for axes, title in zip(panels[:, 0], ("truth", *folders), strict=True):
+        axes.set_title(title, loc="left", fontsize=10)
     figure.savefig(path)
 
 
