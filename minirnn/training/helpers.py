@@ -27,9 +27,12 @@ def processes_of(model: Any, settings: TrainingSettings, ranks: Communicator | N
 
     Raises:
         InputError: more are wanted than a batch has images, or more than one for a model on a GPU, or in
-            each of several ranks.
+            each of several ranks; or a batch is computed in turns, and shared out as well.
     """
     count = settings.processes
+    if settings.turns > 1:
+        _check_turns(settings, ranks)
+        return 1
     if ranks is not None and ranks.size > 1:
         if count > 1:
             raise InputError(
@@ -46,6 +49,20 @@ def processes_of(model: Any, settings: TrainingSettings, ranks: Communicator | N
     elif count > 1 and model.device != "cpu":
         raise InputError(f"processes is {count}, but the model is on a GPU; there it should be 1")
     return min(count, settings.batch_size)
+
+
+def _check_turns(settings: TrainingSettings, ranks: Communicator | None) -> None:
+    """A batch in turns is computed by one process, and each turn has an image."""
+    if settings.turns > settings.batch_size:
+        raise InputError(
+            f"turns is {settings.turns}, but a batch has {settings.batch_size} images; it should not be "
+            "more"
+        )
+    if settings.processes > 1 or (ranks is not None and ranks.size > 1):
+        raise InputError(
+            f"turns is {settings.turns}, but the batch is shared out among processes already; it should "
+            "be 1"
+        )
 
 
 def loader_of(

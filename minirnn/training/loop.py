@@ -35,6 +35,7 @@ from minirnn.training.step import gradients_of
 from minirnn.training.stop import StopRequest
 from minirnn.training.summary import TrainingSummary
 from minirnn.training.team import Team
+from minirnn.training.turns import Turns
 from minirnn.training.witness import Witness
 
 
@@ -126,8 +127,10 @@ def train(
         keeper.open(overwrite=overwrite, evaluates=callback_every > 0, remember=witness.remember)
         log = keeper.log
         stack.callback(loader.close)
-        team: Team | Ranks | None = None
-        if ranks.size > 1:
+        team: Team | Ranks | Turns | None = None
+        if settings.turns > 1:
+            team = Turns(model, settings.turns)
+        elif ranks.size > 1:
             team = Ranks(model, ranks, settings.batch_size)
         elif processes > 1:
             team = stack.enter_context(Team(model, processes, timeout=settings.timeout))

@@ -32,7 +32,7 @@ RECIPES: dict[str, Recipe] = {
     # Fifty photographs, two cores, less than an hour.
     "maskrcnn_few_photographs": Recipe(
         settings={
-            "steps": 1200,
+            "steps": 600,
             "batch_size": 2,
             # The heads are fresh, the backbone is not: steps of the same length for both are short.
             "optimiser": "adamw",
@@ -44,7 +44,7 @@ RECIPES: dict[str, Recipe] = {
             "focus": 0.5,
             "min_visible": 0.3,
             "colour": 0.4,
-            "averaging": 0.99,
+            "averaging": 0.98,
         },
         weights="imagenet",
     ),

@@ -26,6 +26,8 @@ class TrainingSettings:
     Attributes:
         steps: steps of the whole run; each is one batch and one change of the weights.
         batch_size: images in a batch.
+        turns: a batch is computed in so many parts, one after the other, and their gradients added: for a
+            batch that the memory would not hold at once, see `minirnn.training.turns`. 1 takes it whole.
         optimiser: "sgd", with momentum, or "adamw", whose steps are as long for small gradients as for
             large ones; it wants a smaller learning_rate (0.001) and a larger weight_decay (0.01).
         learning_rate: the highest rate, after the warm-up.
@@ -69,6 +71,7 @@ class TrainingSettings:
 
     steps: int
     batch_size: int = 8
+    turns: int = 1
     optimiser: str = "sgd"
     learning_rate: float = 0.02
     momentum: float = 0.9
@@ -124,6 +127,7 @@ class TrainingSettings:
 _LEAST = {
     "steps": (1, True),
     "batch_size": (1, True),
+    "turns": (1, True),
     "learning_rate": (0, False),
     "momentum": (0, True),
     "beta2": (0, True),

@@ -20,6 +20,7 @@ from minirnn.training.ranks import Ranks
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.shares import Counts
 from minirnn.training.team import Team
+from minirnn.training.turns import Turns
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
@@ -34,7 +35,7 @@ def gradients_of(
     batch: Sequence[Sample],
     step: int,
     model: Any,
-    team: Team | Ranks | None,
+    team: Team | Ranks | Turns | None,
     optimiser: Optimiser,
     settings: TrainingSettings,
     ranks: Communicator,
@@ -49,7 +50,7 @@ def gradients_of(
         batch: this rank's part of it.
         step: the number of steps before this one.
         model: gets the gradients.
-        team: with whom the batch is shared out; None for nobody.
+        team: with whom the batch is shared out, or in which turns it is computed; None for neither.
         optimiser: knows the parameters.
         settings: of the run.
         ranks: this process's place among others.
@@ -87,7 +88,7 @@ def gradients_of(
 
 def losses_of(
     model: Any,
-    team: Team | Ranks | None,
+    team: Team | Ranks | Turns | None,
     images: Sequence[np.ndarray],
     targets: Sequence[Target],
     rng: np.random.Generator,
