@@ -43,11 +43,11 @@ def called(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("k", range(2, 6))
-def test_the_matrices_give_the_sum_that_they_stand_for(k):
-    a_t, g, b_t = depthwise_winograd.matrices(k)
+@pytest.mark.parametrize(("m", "k"), [(m, k) for k in range(1, 6) for m in range(1, 10 - k)])
+def test_the_matrices_give_the_sum_that_they_stand_for(m, k):
+    a_t, g, b_t = depthwise_winograd.matrices(m, k)
     rng = np.random.default_rng(k)
-    d, w = rng.standard_normal(k + 3), rng.standard_normal(k)
+    d, w = rng.standard_normal(m + k - 1), rng.standard_normal(k)
     np.testing.assert_allclose(a_t @ ((g @ w) * (b_t @ d)), np.correlate(d, w), rtol=0, atol=1e-13)
 
 

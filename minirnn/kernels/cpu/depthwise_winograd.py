@@ -1,13 +1,13 @@
 """Depthwise convolution with fewer multiplications: Winograd's algorithm along y, plain sums along x.
 
-The idea is that of `kernels.cpu.winograd`, in one direction: m = 4 rows of the result see m + k - 1 rows d
+The idea is that of `kernels.cpu.winograd`, in one direction: m rows of the result see m + k - 1 rows d
 of the map. These rows and the k rows g of a kernel are brought to values at as many points, multiplied
 value by value, and brought back:
 
     Y = Aᵀ [ (G g) ⊙ (Bᵀ d) ]
 
 Along x, the products are summed over the kernel's columns as they are. A 5×5 kernel so takes 10
-multiplications for each result instead of 25, and a 3×3 kernel 4.5 instead of 9.
+multiplications for each result instead of 25 (m = 4), and a 3×3 kernel 4 instead of 9 (m = 6).
 
 Why only along y: a row of the map with its channels last is one run of W·C numbers, and all of them are
 treated alike. So Bᵀ d is a matrix product with a very small left factor, which BLAS does as fast as memory
@@ -36,10 +36,10 @@ from minirnn.kernels.cpu.correlation import Epilogue
 from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
-_ROWS = 4  # of the result, in a tile
-_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and ∞; as many as are needed
+_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and ∞. With more of them, errors soon are ten times as large.
 _VALUES = 9 << 14  # that are worked on at a time: 576 KiB, so that they stay in a core's cache
 _RUN = 2048  # numbers that `np.einsum` walks over at a time; for fewer, beginning takes too long
+_LEAST_ROWS = 8  # of the result
 _LEAST = 2048  # numbers of a row of the result, below which the steps in Python take too long
 
 
@@ -55,7 +55,7 @@ def suits(dtype: np.dtype, kernel: tuple[int, ...], output: tuple[int, int], cha
     return (
         dtype == np.float32
         and 3 <= kernel[0] <= 5
-        and output[0] >= 2 * _ROWS
+        and output[0] >= _LEAST_ROWS
         and output[1] * channels >= _LEAST
         and not winograd.is_exact()
     )
@@ -69,15 +69,26 @@ class Matrices(NamedTuple):
     b_t: Array
 
 
+def tile_rows(kernel: int, rows: int) -> int:
+    """How many rows of the result a tile has, such that all tiles together have the fewest values.
+
+    Args:
+        kernel: rows of the kernel.
+        rows: of the result.
+    """
+    most = len(_POINTS) + 2 - kernel
+    return min(range(most, 1, -1), key=lambda m: -(-rows // m) * (m + kernel - 1))
+
+
 @cache
-def matrices(kernel: int) -> Matrices:
-    """For 4 results of a kernel of this length, float64.
+def matrices(rows: int, kernel: int) -> Matrices:
+    """For so many results of a kernel of this length, float64.
 
     A convolution of k and m numbers is a product of polynomials. With V the matrix that brings coefficients
     to values (at ∞ the value is the highest coefficient), it is V⁻¹ [(V g) ⊙ (V a)], and the sum that a
     kernel slid over a map takes is its transpose.
     """
-    count = _ROWS + kernel - 1
+    count = rows + kernel - 1
     points = np.array(_POINTS[: count - 1])
 
     def to_values(coefficients: int) -> Array:
@@ -88,7 +99,7 @@ def matrices(kernel: int) -> Matrices:
     # In G, which is used once, the thirds are rounded least often: Bᵀ has sums of powers of two.
     apart = points[:, None] - points + np.eye(len(points))
     scale = np.append(apart.prod(axis=1), 1)[:, None]
-    return Matrices(to_values(_ROWS).T, to_values(kernel) / scale, b_t * scale)
+    return Matrices(to_values(rows).T, to_values(kernel) / scale, b_t * scale)
 
 
 def correlate(
@@ -104,13 +115,13 @@ def correlate(
         epilogue: what is done to the result.
     """
     tiles = _Tiles(cells.shape, taps.shape, padding, dilation)
-    form, channels = matrices(len(taps)), cells.shape[3]
+    form, channels = matrices(tiles.step, len(taps)), cells.shape[3]
     own = (form.g @ taps.reshape(len(taps), -1)).astype(np.float32)
     weights = np.tile(own.reshape(len(own), -1, channels), (1, 1, tiles.repeat))
     a_t, b_t = form.a_t.astype(np.float32), form.b_t.astype(np.float32)
     bias, after = epilogue.bias, replace(epilogue, bias=None)
     if bias is not None:
-        a_t = np.concatenate([a_t, np.ones((_ROWS, 1), np.float32)], axis=1)
+        a_t = np.concatenate([a_t, np.ones((tiles.step, 1), np.float32)], axis=1)
     rows = cells.reshape(*cells.shape[:2], cells.shape[2] * channels)
     y = np.empty((len(cells), *tiles.output, channels), np.float32)
 
@@ -133,7 +144,7 @@ def correlate(
                 np.matmul(a_t[: len(block)], own_sums, out=block.reshape(len(block), -1))
                 after(block, (image, given, chunk.columns), block)
 
-    walk(work, len(cells), tiles.count, numbers=_ROWS * tiles.output[1] * channels, most=None)
+    walk(work, len(cells), tiles.count, numbers=tiles.step * tiles.output[1] * channels, most=None)
     return y
 
 
@@ -158,10 +169,11 @@ class _Chunk(NamedTuple):
 
 
 class _Tiles:
-    """Tiles of a map: as many of its rows as there are points, each 4 below the last.
+    """Tiles of a map: as many of its rows as there are points.
 
     Attributes:
         output: (H', W') of the convolution.
+        step: rows of the result that a tile gives.
         count: how many tiles there are for an image.
         repeat: places that the weights are repeated for.
         chunks: the columns of a tile, a part at a time.
@@ -175,8 +187,9 @@ class _Tiles:
         (self.top, bottom), (left, right) = padding
         reach = dilation * (kernel[1] - 1)
         self.output = self.height + self.top + bottom - kernel[0] + 1, width + left + right - reach
-        self.count = -(-self.output[0] // _ROWS)
-        self.points = _ROWS + kernel[0] - 1
+        self.step = tile_rows(kernel[0], self.output[0])
+        self.count = -(-self.output[0] // self.step)
+        self.points = self.step + kernel[0] - 1
         self.kernel, self.channels, self.dilation = kernel, channels, dilation
         self.border = left * channels, (left + width) * channels, (left + width + right) * channels
 
@@ -205,17 +218,17 @@ class _Tiles:
 
     def seen(self, tile: int) -> slice:
         """The rows of the map that a tile sees."""
-        first = tile * _ROWS - self.top
+        first = tile * self.step - self.top
         return slice(max(first, 0), max(min(first + self.points, self.height), 0))
 
     def inside(self, tile: int) -> slice:
         """Which of a tile's rows these are. The others are 0, and are left out of the product."""
-        first, seen = tile * _ROWS - self.top, self.seen(tile)
+        first, seen = tile * self.step - self.top, self.seen(tile)
         return slice(seen.start - first, max(seen.stop, seen.start) - first)
 
     def given(self, tile: int) -> slice:
         """The rows of the result that a tile gives."""
-        return slice(tile * _ROWS, min((tile + 1) * _ROWS, self.output[0]))
+        return slice(tile * self.step, min((tile + 1) * self.step, self.output[0]))
 
     def windows(self, values: Array, sums: Array, chunk: _Chunk) -> list[tuple[Array, Array]]:
         """What the columns of the kernel see, and where the sum of the products belongs.
