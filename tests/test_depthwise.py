@@ -1,11 +1,12 @@
-"""Depthwise convolution by Winograd's algorithm along y: against float64, and how exact it is."""
+"""Depthwise convolution: sums without a border against the plain form, and Winograd's algorithm along y."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirnn.kernels.cpu import depthwise_winograd
+from minirnn import kernels
+from minirnn.kernels.cpu import depthwise_sums, depthwise_winograd
 from minirnn.kernels.cpu.winograd import exact
 from minirnn.ops.convolution import conv2d
 
@@ -28,6 +29,53 @@ def _run(arrays, settings, dtype, **more):
 
 def _error(a, b):
     return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+axis = st.tuples(  # length, kernel, stride, dilation, zeros before and after
+    *(st.integers(1, 14), st.integers(1, 5), st.integers(1, 4), st.integers(1, 3)),
+    *(st.integers(0, 7), st.integers(0, 7)),
+)
+
+
+@given(axis)
+@settings(deadline=None)
+def test_spans_hold_each_result_once_with_what_it_sees_inside(axis):
+    length, kernel, stride, dilation, before, after = axis
+    results = (length + before + after - dilation * (kernel - 1) - 1) // stride + 1
+    found = {}
+    for span in depthwise_sums.spans(max(results, 0), length, kernel, stride, dilation, before):
+        for i in range(span.results.start, span.results.stop):
+            assert i not in found
+            found[i] = list(range(span.taps.start, span.taps.stop))
+    for i in range(results):
+        places = [i * stride - before + u * dilation for u in range(kernel)]
+        assert found.pop(i) == [u for u, place in enumerate(places) if 0 <= place < length]
+    assert not found
+
+
+@given(axis, axis, st.integers(0, 2), st.sampled_from([2, 5]), st.sampled_from([1, 8, 64]))
+@settings(max_examples=60, deadline=None)
+def test_sums_equal_the_plain_form_on_any_geometry(of_y, of_x, n, channels, run):
+    axes = [
+        (max(length, d * (k - 1) + 1 - p - q), k, s, d, (p, q))
+        for length, k, s, d, p, q in (of_y, of_x)
+    ]
+    size, kernel, stride, dilation, padding = zip(*axes, strict=True)
+    rng = np.random.default_rng(0)
+    arrays = (
+        rng.standard_normal((n, channels, *size)),
+        rng.standard_normal((channels, 1, *kernel)),
+        rng.standard_normal(channels),
+    )
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "groups": channels}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(depthwise_sums, "_RUN", run)
+        patch.setattr(depthwise_sums, "_BLOCK", 4 * run)
+        own = _run(arrays, settings, np.float64, relu6=True)
+    with kernels.plain():
+        true = _run(arrays, settings, np.float64, relu6=True)
+    for a, b in zip(own, true, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
 @pytest.fixture

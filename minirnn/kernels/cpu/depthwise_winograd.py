@@ -33,12 +33,20 @@ import numpy as np
 from minirnn.backend import Array
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.correlation import Epilogue
+from minirnn.kernels.cpu.depthwise_sums import repeats
 from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
-_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)  # and ∞. With more of them, errors soon are ten times as large.
+_POINTS = (
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    0.5,
+    -0.5,
+)  # and ∞. With more of them, errors soon are ten times as large.
 _VALUES = 9 << 14  # that are worked on at a time: 576 KiB, so that they stay in a core's cache
-_RUN = 2048  # numbers that `np.einsum` walks over at a time; for fewer, beginning takes too long
 _LEAST_ROWS = 8  # of the result
 _LEAST = 2048  # numbers of a row of the result, below which the steps in Python take too long
 
@@ -193,9 +201,7 @@ class _Tiles:
         self.kernel, self.channels, self.dilation = kernel, channels, dilation
         self.border = left * channels, (left + width) * channels, (left + width + right) * channels
 
-        most = max(_RUN // channels, 1)
-        whole = max(n for n in range(1, most + 1) if self.output[1] % n == 0)
-        self.repeat = whole if 2 * whole > most else most
+        self.repeat = repeats(self.output[1], channels)
         runs = -(-self.output[1] // self.repeat)
         count = -(-self.output[1] * channels * self.points // _VALUES)
         step = self.repeat * -(-runs // count)  # about as many for each chunk
