@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,23 @@ def _device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "standin":
         for name, value in through_device.patches(request.module).items():
             monkeypatch.setattr(request.module, name, value)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """As if there were a GPU: `--device cuda` goes to the stand-in, with the CUDA kernels built by g++."""
+    import cuda_shim
+    from fake_gpu import FakeGpu
+
+    if cuda_shim.why_not():
+        pytest.skip(str(cuda_shim.why_not()))
+    with cuda_shim.on_host():
+        yield FakeGpu.installed(monkeypatch)
+
+
+@pytest.fixture
+def torch_on_it(gpu: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """As if torch had that GPU, too."""
+    from fake_gpu import give_torch_one
+
+    return give_torch_one(monkeypatch)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minirnn.bench.clock import take_turns
+from minirnn.bench.place import HERE, Place
 from minirnn.bench.timing import Timing
 from minirnn.verify.difference import as_arrays, difference, host
 
@@ -71,9 +72,10 @@ class Case:
         self.name, self.group, self.ours, self.theirs = name, group, ours, theirs
         self.compare, self.more = compare, {"tolerance": FORWARD_TOLERANCE, **more}
 
-    def measure(self, repeat: int) -> Timing:
-        """Take turns, compare the answers, and make a row of it."""
-        turns = take_turns({"ours": self.ours, **self.theirs}, repeat)
+    def measure(self, repeat: int, place: Place = HERE) -> Timing:
+        """Take turns at a place, compare the answers, and make a row of it."""
+        clocks = place.clocks(list(self.theirs))
+        turns = take_turns({"ours": self.ours, **self.theirs}, repeat, clocks=clocks)
         mine, seconds = turns.answers.pop("ours"), turns.seconds.pop("ours")
         apart = {name: self.compare(mine, theirs) for name, theirs in turns.answers.items()}
         return Timing(self.name, self.group, seconds, turns.seconds, differences=apart, **self.more)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 #: Threads of OpenBLAS, OpenMP and ONNX Runtime wait for more work by spinning, for up to some 25 ms,
 #: and would take a core from whoever comes next. Rather than change how any of them is set up by
@@ -19,6 +20,82 @@ SHORT = 0.5
 #: A turn goes on with further calls until it has lasted so long (seconds), and counts their mean: of single
 #: calls of a millisecond the slowest take twice as long as the quickest, whoever is asked.
 ENOUGH = 0.05
+
+#: Calls of a turn on a GPU at most.
+_MOST = 1000
+
+
+class Clock(Protocol):
+    """Tells how long something takes."""
+
+    def mark(self) -> Any:
+        """A point in time."""
+
+    def seconds(self, first: Any, last: Any) -> float:
+        """Seconds between two marks."""
+
+    def lasting(self, run: Callable[[], Any], enough: float) -> tuple[int, float]:
+        """Call a function again and again for `enough` seconds: how often, and how long that took."""
+
+
+class HostClock:
+    """The processor's clock."""
+
+    def mark(self) -> float:
+        """Now."""
+        return time.perf_counter()
+
+    def seconds(self, first: float, last: float) -> float:
+        """Seconds between two marks."""
+        return last - first
+
+    def lasting(self, run: Callable[[], Any], enough: float) -> tuple[int, float]:
+        """See `Clock`."""
+        calls, taken, start = 0, 0.0, time.perf_counter()
+        while taken < enough:
+            run()
+            calls += 1
+            taken = time.perf_counter() - start
+        return calls, taken
+
+
+class EventClock:
+    """A GPU's clock: marks are events that are put into its queue, among the work.
+
+    A GPU works behind the host, which hands it work and goes on; asked after each call, it would run empty
+    each time. So it is first seen how long a call takes, and then as many are put into the queue as are
+    needed.
+
+    Args:
+        event: makes an event, with `record` and `synchronize`.
+        elapsed: milliseconds between two events.
+    """
+
+    def __init__(self, event: Callable[[], Any], elapsed: Callable[[Any, Any], float]) -> None:
+        self._event, self._elapsed = event, elapsed
+
+    def mark(self) -> Any:
+        """An event behind all work so far."""
+        event = self._event()
+        event.record()
+        return event
+
+    def seconds(self, first: Any, last: Any) -> float:
+        """Seconds between two marks; waits until the GPU has come to the last."""
+        last.synchronize()
+        return self._elapsed(first, last) / 1e3
+
+    def lasting(self, run: Callable[[], Any], enough: float) -> tuple[int, float]:
+        """See `Clock`."""
+        first = self.mark()
+        first.synchronize()  # what the others left in the queue is done
+        run()
+        once = max(self.seconds(first, self.mark()), 1e-6)
+        calls = min(max(math.ceil(enough / once), 1), _MOST)
+        first = self.mark()
+        for _ in range(calls):
+            run()
+        return calls, self.seconds(first, self.mark())
 
 
 @dataclass(frozen=True)
@@ -37,6 +114,7 @@ def take_turns(
     not_counted: Mapping[str, Callable[[], float]] | None = None,
     enough: float = ENOUGH,
     pause: float = PAUSE,
+    clocks: Mapping[str, Clock] | None = None,
 ) -> Turns:
     """Time several functions that do the same.
 
@@ -48,8 +126,10 @@ def take_turns(
             last asked do not count.
         enough: seconds for which a turn goes on with further calls.
         pause: seconds of rest before each turn.
+        clocks: of those that do not go by the processor's.
     """
     not_counted = not_counted or {}
+    clock_of = {name: HostClock() for name in contestants} | dict(clocks or {})
     answers = {name: run() for name, run in contestants.items()}
     short = True  # all of them, or none is treated so
     for name, run in contestants.items():
@@ -71,11 +151,7 @@ def take_turns(
                     run()
                     if name in not_counted:
                         not_counted[name]()
-                calls, taken, start = 0, 0.0, time.perf_counter()
-                while taken < enough:
-                    run()
-                    calls += 1
-                    taken = time.perf_counter() - start
+                calls, taken = clock_of[name].lasting(run, enough)
                 if name in not_counted:
                     aside = not_counted[name]()
                     left_out[name].append(aside / calls)

@@ -13,6 +13,8 @@ from minirnn.bench.export import NAMES, export_onnx
 from minirnn.bench.machine import describe
 from minirnn.bench.networks import Setup, our_answer, our_network, resnet50, their_network
 from minirnn.bench.peers import ONNX, TORCHVISION, Peers
+from minirnn.bench.place import HERE, Place
+from minirnn.bench.profile import stages_ms
 from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.scenes import made_up
 from minirnn.bench.shapes import network_flops
@@ -37,6 +39,8 @@ def run_infer(
     threads: int = 1,
     seed: int = 0,
     memory: bool = True,
+    profile: bool = False,
+    place: Place = HERE,
     progress: Progress = silent,
 ) -> Report:
     """Time inference.
@@ -49,20 +53,22 @@ def run_infer(
         threads: that each contestant may use.
         seed: of the weights and of the made-up picture.
         memory: also run each alone in a process of its own, for its memory.
+        profile: also say which stage takes how much of our time.
+        place: where they work.
         progress: called with what comes next, how many parts are done, and how many there are.
 
     Raises:
         InputError: the image cannot be read.
     """
     parts = 4 if memory else 3
-    peers = Peers.of(*PEERS, threads=threads)
+    peers = Peers.of(*PEERS, threads=threads, place=place)
     names = peers.names if TORCHVISION in peers.there else []
     photo = read_image(image) if image else made_up(seed).image
     samples = [Sample(photo, made_up(seed).target)] * batch
     height, width = photo.shape[:2]
-    with workspace(threads) as folder:
+    with workspace(threads) as folder, place.ready() as facts:
         progress("drawing weights", 0, parts)
-        machine = describe(threads)
+        machine = describe(threads) | facts
         model = resnet50(seed, size)
         weights = model.state_dict()
         Setup("resnet50", False, threads, seed, model.config, weights, samples).write(folder)
@@ -71,19 +77,29 @@ def run_infer(
         if ONNX.name in names:
             export_onnx(their_network(folder), folder / "model.onnx", (height, width))
         progress("timing", 2, parts)
-        row = _timed(f"infer {batch} of {height}x{width} at {size}", folder, names, samples, repeat)
+        name = f"infer {batch} of {height}x{width} at {size}"
+        row = _timed(name, folder, names, samples, repeat, place)
+        if profile:
+            model = our_network(folder, place)
+            row.stages = stages_ms(model, our_answer(model, samples), place.our_clock, repeat)
+            del model
         if memory:
             progress("measuring memory", 3, parts)
-            measure_memory(row, names, folder, threads)
+            measure_memory(row, names, folder, threads, place)
     title = f"inference of Mask R-CNN R-50-FPN, {batch} image{'s' * (batch > 1)}"
     return Report(title, [row], machine, missing=peers.absent)
 
 
 def _timed(
-    name: str, folder: Path, names: Sequence[str], samples: list[Sample], repeat: int
+    name: str,
+    folder: Path,
+    names: Sequence[str],
+    samples: list[Sample],
+    repeat: int,
+    place: Place,
 ) -> Timing:
-    model = our_network(folder)
-    turns = take_turns_with(our_answer(model, samples), names, folder, repeat)
+    model = our_network(folder, place)
+    turns = take_turns_with(our_answer(model, samples), names, folder, repeat, place=place)
     ours = turns.answers["ours"]
     regions = count_regions(model, samples)
     found = {peer: _agreement(ours, turns.answers[peer]) for peer in names}
@@ -109,7 +125,7 @@ def _timed(
         theirs=turns.seconds,
         flops=network_flops(*canvas, len(samples), regions["box"], regions["mask"]),
         differences={peer: both.difference for peer, both in found.items()},
-        tolerance=TOLERANCE,
+        tolerance=place.tolerance_of_networks(TOLERANCE),
         note="; ".join(notes),
         details=details,
     )

@@ -20,7 +20,10 @@ from minirnn.bench import coretype
 _SIDE = 2048  # of the matrices: large enough for full speed, small enough for a tenth of a second
 _THREADS = "MINIRNN_THREADS"
 #: Whose versions matter.
-_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "onnx", "onnxruntime", "pycocotools")
+_PACKAGES = (
+    *("numpy", "scipy", "torch", "torchvision", "onnx", "onnxruntime", "pycocotools"),
+    *("cupy-cuda12x", "cupy-cuda13x"),
+)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.bench.place import HERE, Place
 from minirnn.data.sample import Sample
 from minirnn.distributed import Communicator
 from minirnn.kernels.cpu.memory import keep_freed
@@ -85,17 +86,18 @@ def longer_side(size: int) -> int:
     return size * 5 // 3
 
 
-def our_network(folder: Path, **overrides: Any) -> RCNN:
-    """Our model with the folder's weights; any field of its configuration can be overridden."""
+def our_network(folder: Path, place: Place = HERE, **overrides: Any) -> RCNN:
+    """Our model with the folder's weights, at a place; any field of its configuration can be overridden."""
     setup = Setup.read(folder)
     keep_freed()
     model = detector(setup.config.replace(**overrides), np.random.default_rng(0))
     model.load_state_dict(setup.weights)
+    model.to(place.device)
     return model
 
 
-def their_network(folder: Path) -> Any:
-    """torchvision's, with the same weights."""
+def their_network(folder: Path, place: Place = HERE) -> Any:
+    """torchvision's, with the same weights, at a place."""
     from minirnn.verify.torchvision_model import load_weights, torchvision_mask_rcnn
 
     setup = Setup.read(folder)
@@ -111,20 +113,22 @@ def their_network(folder: Path) -> Any:
             box_batch_size_per_image=config.roi.samples,
         )
     load_weights(reference, setup.weights)
-    return reference.train(setup.training)
+    return reference.to(place.torch).train(setup.training)
 
 
-def contestant(name: str, folder: Path) -> Callable[[], Any]:
+def contestant(name: str, folder: Path, place: Place = HERE) -> Callable[[], Any]:
     """A function that does the work once.
 
     Args:
         name: "ours", "torchvision" or "ONNX Runtime".
         folder: from `Setup.write`; for ONNX Runtime with `model.onnx` in it.
+        place: where it works. On a GPU, too, pictures come from the host, as bytes, and what is found is
+            brought back there.
     """
     setup = Setup.read(folder)
     samples, threads, training = setup.samples, setup.threads, setup.training
     if name == "ours":
-        model = our_network(folder)
+        model = our_network(folder, place)
         return our_step(model, samples, threads) if training else our_answer(model, samples)
     if name == "ONNX Runtime":
         from minirnn.verify.references.onnx_session import session
@@ -136,14 +140,35 @@ def contestant(name: str, folder: Path) -> Callable[[], Any]:
     import torch
 
     torch.set_num_threads(threads)
-    reference = their_network(folder)
+    reference = their_network(folder, place)
     if training:
-        return their_step(reference, samples)
+        return their_step(reference, samples, place)
+    if place.is_gpu:
+        return _their_answer_on_a_gpu(reference, samples, place)
     images = [torch.from_numpy(_as_float(sample.image)) for sample in samples]
 
     def infer() -> Any:
         with torch.no_grad():
             return reference(images)
+
+    return infer
+
+
+def _their_answer_on_a_gpu(
+    reference: Any, samples: Sequence[Sample], place: Place
+) -> Callable[[], Any]:
+    """From bytes on the host to detections on the host, masks as true and false: as ours."""
+    import torch
+
+    pictures = [torch.from_numpy(np.ascontiguousarray(sample.image)) for sample in samples]
+
+    def infer() -> Any:
+        with torch.no_grad():
+            there = [picture.to(place.torch).permute(2, 0, 1).float() / 255 for picture in pictures]
+            found = reference(there)
+            for each in found:
+                each["masks"] = each["masks"] > 0.5
+            return [{name: values.cpu() for name, values in each.items()} for each in found]
 
     return infer
 
@@ -167,12 +192,13 @@ def our_step(
     Args:
         model: ours.
         samples: the batch, or with ranks this rank's part of it, of which all have as much.
-        threads: as in the demo, the images are divided among so many processes, at most one for each image.
+        threads: as in the demo, the images are divided among so many processes, at most one for each image;
+            on a GPU they stay together.
         ranks: that take the step together, each in this one process; None for this one alone.
     """
     optimiser = SGD(model, momentum=_MOMENTUM, weight_decay=_DECAY)
     images, targets = [s.image for s in samples], [s.target for s in samples]
-    processes = min(threads, len(samples))
+    processes = min(threads, len(samples)) if model.device == "cpu" else 1
     team: Any = None
     if ranks is not None:
         team = Ranks(model, ranks, len(samples) * ranks.size) if ranks.size > 1 else None
@@ -195,7 +221,9 @@ def total_of(losses: Mapping[str, Any]) -> Any:
     return sum(others, first)
 
 
-def their_step(reference: Any, samples: Sequence[Sample]) -> Callable[[], float]:
+def their_step(
+    reference: Any, samples: Sequence[Sample], place: Place = HERE
+) -> Callable[[], float]:
     """The same of torchvision's."""
     import torch
 
@@ -209,8 +237,10 @@ def their_step(reference: Any, samples: Sequence[Sample]) -> Callable[[], float]
     def step() -> float:
         torch.manual_seed(0)
         optimiser.zero_grad()
+        moved = [image.to(place.torch) for image in images]
         # Copies, because torchvision writes the scaled boxes into the dictionaries.
-        total = total_of(reference(images, [dict(target) for target in targets]))
+        truth = [{name: x.to(place.torch) for name, x in target.items()} for target in targets]
+        total = total_of(reference(moved, truth))
         total.backward()
         optimiser.step()
         return float(total.detach())

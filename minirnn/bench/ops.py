@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from minirnn.autograd import OPERATIONS
-from minirnn.bench.case import BACKWARD_TOLERANCE, Case
+from minirnn.bench.case import BACKWARD_TOLERANCE, FORWARD_TOLERANCE, Case
 from minirnn.bench.draws import boxes_in, maps, numbers, weights
 from minirnn.bench.machine import describe, threads_limited_to
-from minirnn.bench.ops_stages import anchor_cases, mask_cases, nms_cases
+from minirnn.bench.ops_stages import anchor_cases, nms_cases, paste_cases, rle_cases
 from minirnn.bench.peers import ONNX, PYCOCOTOOLS, TORCH, TORCHVISION, Peers
+from minirnn.bench.place import HERE, Place
 from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.shapes import Convolution, convolutions, depthwise_convolutions
 from minirnn.bench.timing import Sum
@@ -50,12 +51,13 @@ class Layer:
     count: int = 1
     sees_image: bool = False
 
-    def cases(self, rng: np.random.Generator, peers: Peers) -> Iterator[Case]:
+    def cases(self, rng: np.random.Generator, peers: Peers, place: Place = HERE) -> Iterator[Case]:
         """The forward and the backward case."""
         inputs, settings = self.call(rng)
         raw = OPERATIONS[self.operation].raw  # type: ignore[attr-defined]
         # Theirs get the same numbers in the order in memory that they are used to.
         call = mapped(inputs, np.ascontiguousarray), settings
+        inputs = place.arrays(inputs)
         not_peers, note = peers.stand_in(self.operation)
         yield Case(
             f"{self.name} forward",
@@ -64,21 +66,23 @@ class Layer:
             peers.asked(self.operation, *call),
             flops=self.flops,
             count=self.count,
+            tolerance=place.tolerance(FORWARD_TOLERANCE),
             not_peers=not_peers,
             note=note,
         )
         y, vjps = raw(*inputs, **settings)
-        dy = (maps if y.ndim == 4 else numbers)(*y.shape)(rng)
+        drawn = (maps if y.ndim == 4 else numbers)(*y.shape)(rng)
+        dy = place.arrays(drawn)
         skipped = {0} if self.sees_image else set()
         chosen = {k: v for k, v in enumerate(vjps) if v is not None and k not in skipped}
         yield Case(
             f"{self.name} backward",
             f"{self.group} backward",
             lambda: tuple(vjp(dy) for vjp in chosen.values()),
-            peers.gradients(self.operation, *call, list(chosen), [np.ascontiguousarray(dy)]),
+            peers.gradients(self.operation, *call, list(chosen), [np.ascontiguousarray(drawn)]),
             flops=self.flops * sum(k < 2 for k in chosen),  # a bias takes no products
             count=self.count,
-            tolerance=BACKWARD_TOLERANCE,
+            tolerance=place.tolerance(BACKWARD_TOLERANCE),
             not_peers=not_peers,
             note="without the gradient of x" if self.sees_image else note,
         )
@@ -131,18 +135,23 @@ def _convolution(shape: Convolution, count: int, group: str) -> Layer:
     )
 
 
-def makers(size: tuple[int, int], peers: Peers) -> list[Maker]:
+def makers(size: tuple[int, int], peers: Peers, place: Place = HERE) -> list[Maker]:
     """What there is to time, by name, in the order of the network.
 
     Args:
         size: height and width of the canvas that the network sees.
         peers: who is asked.
+        place: where.
     """
     return [
-        *((layer.name, lambda rng, own=layer: own.cases(rng, peers)) for layer in layers(size)),
-        ("nms", lambda rng: nms_cases(size, peers, rng)),
-        ("anchors", lambda rng: anchor_cases(size, peers, rng)),
-        ("paste rle", lambda rng: mask_cases(peers, rng)),
+        *(
+            (layer.name, lambda rng, own=layer: own.cases(rng, peers, place))
+            for layer in layers(size)
+        ),
+        ("nms", lambda rng: nms_cases(size, peers, rng, place)),
+        ("anchors", lambda rng: anchor_cases(size, peers, rng, place)),
+        ("paste", lambda rng: paste_cases(peers, rng, place)),
+        *([] if place.is_gpu else [("rle", lambda rng: rle_cases(peers, rng))]),  # is the host's
     ]
 
 
@@ -153,6 +162,7 @@ def run_ops(
     repeat: int = 5,
     threads: int = 1,
     seed: int = 0,
+    place: Place = HERE,
     progress: Progress = silent,
 ) -> Report:
     """Time the operations.
@@ -163,6 +173,7 @@ def run_ops(
         repeat: timed calls of each.
         threads: that each contestant may use.
         seed: draws the inputs.
+        place: where everything is computed.
         progress: called with what comes next, how many parts are done, and how many there are.
 
     Raises:
@@ -171,17 +182,19 @@ def run_ops(
     if any(side % 32 or side < 64 for side in size):
         raise InputError(f"size is {size[0]}x{size[1]}; both should be multiples of 32, from 64 on")
     only = [text.lower() for text in only]
-    peers = Peers.of(*PEERS, threads=threads)  # imports them, so that their threads can be limited
+    peers = Peers.of(
+        *PEERS, threads=threads, place=place
+    )  # imports them, so that their threads can be limited
     rows = []
     keep_freed()  # as in the network
-    with threads_limited_to(threads):
-        machine = describe(threads)
-        chosen = _chosen(makers(size, peers), only)
+    with threads_limited_to(threads), place.ready() as facts:
+        machine = describe(threads) | facts
+        chosen = _chosen(makers(size, peers, place), only)
         for number, (name, make) in enumerate(chosen):
             progress(name, number, len(chosen))
             for part in make(np.random.default_rng([seed, number])):
                 if not only or any(text in f"{part.group}, {part.name}" for text in only):
-                    rows.append(part.measure(repeat))
+                    rows.append(part.measure(repeat, place))
     if not rows:
         groups = (
             "conv, depthwise, conv_transpose, linear, roi_align, roi_pool, nms, anchors, paste, rle"

@@ -16,6 +16,7 @@ from minirnn.anchors import pyramid_anchors
 from minirnn.bench.case import Case, share_that_differs
 from minirnn.bench.draws import boxes_in, crowds, scores
 from minirnn.bench.peers import PYCOCOTOOLS, TORCHVISION, Peers
+from minirnn.bench.place import HERE, Place
 from minirnn.masks import rle
 from minirnn.verify.drawing import Rng, case
 
@@ -26,7 +27,7 @@ _RATIOS = (0.5, 1.0, 2.0)
 _PHOTOGRAPH = (427, 640)
 
 
-def nms_cases(size: tuple[int, int], peers: Peers, rng: Rng) -> Iterator[Case]:
+def nms_cases(size: tuple[int, int], peers: Peers, rng: Rng, place: Place = HERE) -> Iterator[Case]:
     """Suppression among 1,000 to 5,000 boxes in heaps of twenty that overlap, as proposals do.
 
     Each call is given other boxes. A processor learns which way a loop's branches go: given the same
@@ -40,7 +41,7 @@ def nms_cases(size: tuple[int, int], peers: Peers, rng: Rng) -> Iterator[Case]:
         yield Case(
             f"nms {count}",
             "nms",
-            _in_turn([partial(box_ops.nms, *inputs) for inputs in sets]),
+            _in_turn([partial(box_ops.nms, *place.arrays(inputs)) for inputs in sets]),
             {name: _in_turn([each[name] for each in asked]) for name in asked[0]},
             tolerance=0.0,
             not_peers=not_peers,
@@ -55,15 +56,18 @@ def _in_turn(functions: list[Callable[[], Any]]) -> Callable[[], Any]:
     return lambda: next(turns)()
 
 
-def anchor_cases(size: tuple[int, int], peers: Peers, rng: Rng) -> Iterator[Case]:
+def anchor_cases(
+    size: tuple[int, int], peers: Peers, rng: Rng, place: Place = HERE
+) -> Iterator[Case]:
     """All anchors of an image, and which of 20 objects each stands on."""
     height, width = size
     maps = [(-(-height // stride), -(-width // stride)) for stride in (4, 8, 16, 32, 64)]
-    objects = boxes_in(20, size, 32, 512)(rng)
+    drawn, xp = boxes_in(20, size, 32, 512)(rng), place.xp
+    objects, how = place.arrays(drawn), {"rounded": True, "integer_strides": True, "xp": xp}
 
-    def ours() -> np.ndarray:
-        levels = pyramid_anchors(size, maps, _SIZES, _RATIOS, rounded=True, integer_strides=True)
-        return matching.match(box_ops.iou(objects, np.concatenate(levels)), 0.3, 0.7, force=True)
+    def ours() -> Any:
+        levels = pyramid_anchors(size, maps, _SIZES, _RATIOS, **how)
+        return matching.match(box_ops.iou(objects, xp.concatenate(levels)), 0.3, 0.7, force=True)
 
     theirs: dict[str, Callable[[], Any]] = {}
     if TORCHVISION in peers.there:
@@ -74,9 +78,10 @@ def anchor_cases(size: tuple[int, int], peers: Peers, rng: Rng) -> Iterator[Case
         from torchvision.models.detection.image_list import ImageList
 
         generator = AnchorGenerator(_SIZES, (_RATIOS,) * 5)
-        images = ImageList(torch.zeros(1, 3, *size), [size])
-        features = [torch.zeros(1, 1, *shape) for shape in maps]
-        truth = torch.from_numpy(objects)
+        device = place.torch
+        images = ImageList(torch.zeros(1, 3, *size, device=device), [size])
+        features = [torch.zeros(1, 1, *shape, device=device) for shape in maps]
+        truth = torch.from_numpy(drawn).to(device)
         matcher = Matcher(0.7, 0.3, allow_low_quality_matches=True)
 
         def run() -> Any:
@@ -94,23 +99,31 @@ def anchor_cases(size: tuple[int, int], peers: Peers, rng: Rng) -> Iterator[Case
     )
 
 
-def mask_cases(peers: Peers, rng: Rng) -> Iterator[Case]:
-    """100 masks pasted into an image of 427×640, and their run lengths."""
+def _call(rng: Rng) -> Any:
+    """100 masks, and the boxes that they are pasted into."""
     boxes = boxes_in(100, _PHOTOGRAPH, 20, 400)(rng)
     cells = rng.uniform(0, 1, (100, 8, 8)).astype(np.float32)
     grown = np.kron(cells, np.ones((1, 4, 4), np.float32))[:, :28, :28]
-    call = (np.ascontiguousarray(grown * 0.98 + 0.01), boxes, *_PHOTOGRAPH), {"mode": "legacy"}
-    paste = partial(mask_ops.paste, *call[0], **call[1])
+    return (np.ascontiguousarray(grown * 0.98 + 0.01), boxes, *_PHOTOGRAPH), {"mode": "legacy"}
+
+
+def paste_cases(peers: Peers, rng: Rng, place: Place = HERE) -> Iterator[Case]:
+    """100 masks pasted into an image of 427×640."""
+    inputs, settings = _call(rng)
     yield Case(
         "paste 100 masks in 427x640",
         "paste",
-        paste,
-        peers.asked("mask_paste", *call),
+        partial(mask_ops.paste, *place.arrays(inputs), **settings),
+        peers.asked("mask_paste", inputs, settings),
         tolerance=1e-4,  # a pixel whose probability is 0.5 to within rounding
         compare=share_that_differs,
     )
 
-    masks = paste()
+
+def rle_cases(peers: Peers, rng: Rng) -> Iterator[Case]:
+    """The run lengths of such masks."""
+    inputs, settings = _call(rng)
+    masks = mask_ops.paste(*inputs, **settings)
     theirs: dict[str, Callable[[], Any]] = {}
     if PYCOCOTOOLS in peers.there:
         from pycocotools import mask as coco

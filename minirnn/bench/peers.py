@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minirnn.verify.references import BY_NAME, Reference
+
+if TYPE_CHECKING:
+    from minirnn.bench.place import Place
 
 TORCH, TORCHVISION = BY_NAME["torch"], BY_NAME["torchvision"]
 ONNX, PYCOCOTOOLS = BY_NAME["ONNX Runtime"], BY_NAME["pycocotools"]
@@ -36,18 +40,20 @@ class Peers:
         there: those that can be asked.
         absent: a sentence for each of the others, with the way to install it.
         threads: that each may use.
+        place: where they compute; None for this processor.
     """
 
     there: tuple[Reference, ...]
     absent: list[str]
     threads: int
+    place: Place | None = None
 
     @classmethod
-    def of(cls, *references: Reference, threads: int) -> Peers:
-        """Those of the references that are installed, which are imported."""
-        reasons = {reference: reference.missing() for reference in references}
+    def of(cls, *references: Reference, threads: int, place: Place | None = None) -> Peers:
+        """Those of the references that are installed and compute there; they are imported."""
+        reasons = {r: (place and place.why_not(r)) or r.missing() for r in references}
         absent = [f"{reference.name}: {reason}" for reference, reason in reasons.items() if reason]
-        return cls(tuple(r for r, reason in reasons.items() if not reason), absent, threads)
+        return cls(tuple(r for r, reason in reasons.items() if not reason), absent, threads, place)
 
     @property
     def names(self) -> list[str]:
@@ -58,18 +64,20 @@ class Peers:
         self, name: str, inputs: Sequence[Any], settings: dict[str, Any]
     ) -> dict[str, Callable[[], Any]]:
         """A call, ready to be timed, of each that has the function (by its name in `minirnn.verify`)."""
-        return {
-            reference.name: reference.prepared(name, inputs, settings, self.threads)
-            for reference in self._having(name)
-        }
+        with self.place.torch_default() if self.place else nullcontext():
+            return {
+                reference.name: reference.prepared(name, inputs, settings, self.threads)
+                for reference in self._having(name)
+            }
 
     def gradients(self, name: str, *call: Any) -> dict[str, Callable[[], Any]]:
         """The same of gradients; see `Reference.gradient`."""
-        return {
-            reference.name: reference.gradient(name, *call)
-            for reference in self._having(name)
-            if reference.gradients == "autograd"
-        }
+        with self.place.torch_default() if self.place else nullcontext():
+            return {
+                reference.name: reference.gradient(name, *call)
+                for reference in self._having(name)
+                if reference.gradients == "autograd"
+            }
 
     def stand_in(self, name: str) -> tuple[tuple[str, ...], str]:
         """Who is timed through a stand-in and is no peer, and what the row says of it."""

@@ -102,6 +102,7 @@ class Report(Drawn):
             [
                 *(machine_sentence(self.machine), ""),
                 *in_columns(table, right=range(1, len(table[0]))),
+                *(line for row in self.rows if row.stages for line in _stages(row)),
                 *wrapped([total.sentence() for total in self.sums]),
                 *wrapped([f"{row.name}: {row.note}" for row in self.rows if row.note]),
                 *wrapped([f"not compared with {sentence}" for sentence in self.missing]),
@@ -139,9 +140,24 @@ class Report(Drawn):
         return table
 
 
+def _stages(row: Timing) -> list[str]:
+    """Which stage takes how much, as lines."""
+    whole = sum(row.stages.values())
+    cells = [("", "ms", "share")]
+    cells += [(name, f"{ms:.2f}", f"{ms / whole:.0%}") for name, ms in row.stages.items()]
+    cells.append(("all stages", f"{whole:.2f}", ""))
+    return ["", f"{row.name}: where our time goes", *in_columns(cells, right=(1, 2))]
+
+
 def machine_sentence(machine: dict[str, Any]) -> str:
     """One line on the machine, for a person."""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    if "gpu" in machine:
+        return (
+            f"{machine['gpu']}, matrix products in {machine['products']} on both sides, at "
+            f"{machine['matrix_product_gflops']:.0f} GFLOP/s by cuBLAS; host: "
+            f"{machine['processor']}; {versions}"
+        )
     return (
         f"{machine['processor']}, {machine['threads']} threads, float32 matrix products at "
         f"{machine['matrix_product_gflops']:.0f} GFLOP/s by {machine['blas']}; {versions}"

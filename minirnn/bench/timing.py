@@ -28,6 +28,7 @@ class Timing:
         peak: bytes of memory at most, by name ("ours", or the peer's).
         base: the same before the measured work began: libraries, weights, inputs.
         note: what a reader should know besides.
+        stages: milliseconds of each of our stages, by name; see `minirnn.bench.profile`.
         details: further numbers, for JSON.
     """
 
@@ -43,6 +44,7 @@ class Timing:
     peak: dict[str, int] = field(default_factory=dict)
     base: dict[str, int] = field(default_factory=dict)
     note: str = ""
+    stages: dict[str, float] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -101,10 +103,11 @@ class Timing:
             "peak_mb": {name: number / 2**20 for name, number in self.peak.items()},
             "base_mb": {name: number / 2**20 for name, number in self.base.items()},
             "differences": {n: finite(d) for n, d in self.differences.items()},
-            "tolerance": self.tolerance,
+            "tolerance": finite(self.tolerance),
             "agrees": self.agrees,
             "seconds": {"ours": self.ours, **self.theirs},
             "note": self.note,
+            "stages_ms": self.stages,
             **self.details,
         }
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from minirnn.backend import to_host
+from minirnn.bench.case import difference_in_length
 from minirnn.bench.infer import canvas_of
 from minirnn.bench.machine import describe
 from minirnn.bench.networks import Setup, our_network, our_step, resnet50, their_network, total_of
 from minirnn.bench.peers import TORCHVISION, Peers
+from minirnn.bench.place import HERE, Place
+from minirnn.bench.profile import stages_ms
 from minirnn.bench.report import Progress, Report, silent
 from minirnn.bench.scenes import from_coco, made_up
 from minirnn.bench.shapes import network_flops
@@ -19,6 +23,7 @@ from minirnn.bench.timing import Timing
 from minirnn.data.sample import Sample
 from minirnn.errors import InputError
 from minirnn.models import RCNN, build_model
+from minirnn.training.optimiser import SGD
 
 #: Sums of millions of terms in float32, through fifty layers and back; see `verify.parity_training`.
 TOLERANCE = 1e-2
@@ -37,6 +42,9 @@ def run_train(
     threads: int = 1,
     seed: int = 0,
     memory: bool = True,
+    against: str = "torchvision",
+    profile: bool = False,
+    place: Place = HERE,
     progress: Progress = silent,
 ) -> Report:
     """Time steps of training.
@@ -49,21 +57,28 @@ def run_train(
         threads: that each contestant may use.
         seed: of the weights and of made-up pictures.
         memory: also run each alone in a process of its own, for its memory.
+        against: "torchvision", or "cpu" for our own step on this processor, beside a GPU's.
+        profile: also say which stage takes how much of our time, on one core or a GPU.
+        place: where they work.
         progress: called with what comes next, how many parts are done, and how many there are.
 
     Raises:
-        InputError: the folder has no picture to train on, or does not go with the network.
+        InputError: the folder has no picture to train on, or does not go with the network; or a processor
+            is to be compared with itself.
     """
+    if against == "cpu" and not place.is_gpu:
+        raise InputError("--against cpu goes with --device cuda: it compares the two")
     if data is not None and network == "shapes":
         raise InputError(
             "--data goes with --model resnet50; the demo's network sees made-up shapes"
         )
     parts = 4 if memory else 3
-    peers = Peers.of(TORCHVISION, threads=threads)
+    asked = (TORCHVISION,) if against == "torchvision" else ()
+    peers = Peers.of(*asked, threads=threads, place=place)
     samples, what = pictures(network, data, seed)
-    with workspace(threads) as folder:
+    with workspace(threads) as folder, place.ready() as facts:
         progress("drawing weights", 0, parts)
-        machine = describe(threads)
+        machine = describe(threads) | facts
         model = draw_network(network, seed, size, twin=bool(peers.there))
         weights = model.state_dict()
         Setup(network, True, threads, seed, model.config, weights, samples).write(folder)
@@ -72,11 +87,17 @@ def run_train(
         if peers.there:
             progress("comparing losses and gradients", 1, parts)
             _compare(row, folder, samples)
+        if place.is_gpu:
+            compare_devices(row, folder, samples, place)
         progress("timing", 2, parts)
-        _time(row, folder, peers, samples, repeat)
+        _time(row, folder, peers, samples, repeat, against == "cpu")
+        if profile:
+            model = our_network(folder, place)
+            row.stages = stages_ms(model, our_step(model, samples, 1), place.our_clock, repeat)
+            del model
         if memory:
             progress("measuring memory", 3, parts)
-            measure_memory(row, peers.names, folder, threads)
+            measure_memory(row, peers.names, folder, threads, place)
     title = f"a training step of {'Mask R-CNN R-50-FPN' if network == 'resnet50' else network}"
     return Report(title, [row], machine, missing=peers.absent)
 
@@ -151,13 +172,49 @@ def _compare(row: Timing, folder: Path, samples: Sequence[Sample]) -> None:
     )
 
 
-def _time(row: Timing, folder: Path, peers: Peers, samples: Sequence[Sample], repeat: int) -> None:
-    model = our_network(folder)
+def compare_devices(row: Timing, folder: Path, samples: Sequence[Sample], place: Place) -> None:
+    """A step of ours on the GPU and on the processor with the same draws: losses, and all gradients."""
+    found = []
+    for where in (place, HERE):
+        model = our_network(folder, where)
+        losses = model.losses([s.image for s in samples], [s.target for s in samples])
+        total_of(losses).backward()
+        gradients = [
+            to_host(tensor.grad) for tensor in SGD(model).parameters() if tensor.grad is not None
+        ]
+        found.append(([float(loss) for loss in losses.values()], gradients))
+    (ours, of_gpu), (wanted, of_host) = found
+    loss = max(abs(a - b) / max(abs(b), 1e-6) for a, b in zip(ours, wanted, strict=True))
+    gradient = difference_in_length(of_gpu, of_host)
+    row.differences["NumPy"] = float(np.maximum(loss, gradient))
+    row.tolerance = place.tolerance_of_networks(TOLERANCE)
+    row.details |= {"loss_difference_of_devices": loss, "gradient_difference_of_devices": gradient}
+    row.note += (
+        f"{'; ' if row.note else ''}from NumPy's, the GPU's losses differ by up to {loss:.1e}, and all its "
+        f"gradients together by {gradient:.1e} of their length"
+    )
+
+
+def _time(
+    row: Timing,
+    folder: Path,
+    peers: Peers,
+    samples: Sequence[Sample],
+    repeat: int,
+    beside_cpu: bool = False,
+) -> None:
+    place, threads = peers.place or HERE, peers.threads
+    model, further = our_network(folder, place), {}
+    if beside_cpu:
+        name = f"ours on {threads} core{'s' * (threads > 1)}"
+        further[name] = our_step(our_network(folder), samples, threads)
     regions = count_regions(model, samples, training=True)
-    step = our_step(model, samples, peers.threads)
-    turns = take_turns_with(step, peers.names, folder, repeat, lend=True, enough=_STEPS)
+    step = our_step(model, samples, threads)
+    turns = take_turns_with(
+        *(step, peers.names, folder, repeat), lend=True, enough=_STEPS, place=place, further=further
+    )
     row.ours, row.theirs = turns.seconds.pop("ours"), turns.seconds
-    row.details |= {"processes": min(peers.threads, len(samples)), "regions": regions}
+    row.details |= {"processes": min(threads, len(samples)), "regions": regions}
     if model.config.backbone.name == "resnet50":
         # Three products of a layer's size: forward, gradient of the input, gradient of the weights.
         canvas = canvas_of(samples[0].image, model.config)

@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from minirnn.cli.bench_options import CanvasSize, counts_of, measured, memory_option, side_option
+from minirnn.cli.bench_options import (
+    CanvasSize,
+    counts_of,
+    measured,
+    memory_option,
+    on_a_device,
+    side_option,
+)
 from minirnn.cli.options import FILE, FOLDER
 
 
@@ -20,11 +27,15 @@ def bench() -> None:
         minirnn bench train --model shapes
         minirnn bench scale --png growth.png
         minirnn bench scale --ranks 1,2
+        minirnn bench infer --device cuda --tf32
 
     All contestants get the same inputs and the same number of threads and take turns in one process.
     Each runs twice before the clock starts; times are medians. Their answers are compared in the same
     run: if any disagrees, it says so and ends with 1. A ratio of 0.70 says that ours takes 0.70 of
     the other's time. What is not installed is left out, and named with how to install it.
+
+    With --device cuda ours, torch and torchvision compute on the GPU, by its own clock and with the same
+    arithmetic: float32, or with --tf32 TF32. What else is to be installed for that is in docs/gpu.md.
 
     Close other programs first: a busy machine measures them, too.
     """
@@ -53,6 +64,7 @@ def bench() -> None:
     show_default=True,
     help="Other libraries, or the plain forms that our kernels stand in for.",
 )
+@on_a_device
 @measured("timing", 5, "operation")
 def ops(only: tuple[str, ...], against: str, size: tuple[int, int], **settings: Any) -> Any:
     """Every operation of Mask R-CNN R-50-FPN alone, forward and backward.
@@ -61,6 +73,7 @@ def ops(only: tuple[str, ...], against: str, size: tuple[int, int], **settings: 
         minirnn bench ops
         minirnn bench ops --only conv3x3 --only nms --html ops.html
         minirnn bench ops --against plain
+        minirnn bench ops --device cuda
 
     Each distinct convolution shape has a row; × is how often the network has it, and the sum over all
     is below the table. GFLOP/s counts the operations of the plain way, so that a trick that needs
@@ -68,6 +81,8 @@ def ops(only: tuple[str, ...], against: str, size: tuple[int, int], **settings: 
     measured here: see bench infer and bench train. A few minutes.
     """
     if against == "plain":
+        if settings.pop("place").is_gpu:
+            raise click.UsageError("--against plain is measured on a processor only")
         from minirnn.bench.against_plain import run_against_plain
 
         return run_against_plain(only, **settings)
@@ -92,6 +107,12 @@ def ops(only: tuple[str, ...], against: str, size: tuple[int, int], **settings: 
 )
 @side_option
 @memory_option
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Also say which stage takes how much of our time.",
+)
+@on_a_device
 @measured("inference", 5, "contestant")
 def infer(**settings: Any) -> Any:
     """Inference of Mask R-CNN R-50-FPN, from the picture's pixels to pasted masks.
@@ -99,6 +120,7 @@ def infer(**settings: Any) -> Any:
     \b
         minirnn bench infer
         minirnn bench infer --image photo.jpg --batch 4
+        minirnn bench infer --device cuda --profile
 
     All contestants have the same weights, drawn such that 100 detections come out: 1,000 proposals,
     100 masks. ONNX Runtime gets torchvision's network, exported for the occasion. The detections
@@ -124,8 +146,21 @@ def infer(**settings: Any) -> Any:
     metavar="FOLDER",
     help="A COCO folder to take the photograph from.  [default: a made-up picture of 427x640]",
 )
+@click.option(
+    "--against",
+    type=click.Choice(["torchvision", "cpu"]),
+    default="torchvision",
+    show_default=True,
+    help="torchvision's step; or with --device cuda our own on --threads cores.",
+)
 @side_option
 @memory_option
+@click.option(
+    "--profile",
+    is_flag=True,
+    help="Also say which stage takes how much of our time.",
+)
+@on_a_device
 @measured("training", 5, "contestant")
 def train(**settings: Any) -> Any:
     """A step of training, forward, backward and update, beside torchvision's on torch.
@@ -133,6 +168,7 @@ def train(**settings: Any) -> Any:
     \b
         minirnn bench train --data path/to/coco
         minirnn bench train --model shapes
+        minirnn bench train --model shapes --device cuda --against cpu --threads 2
 
     Losses and gradients must agree where both learn from the same proposals. Where torchvision's own
     RoIAlign does not load, the time in its stand-in is shown, and is not in torchvision's time. The

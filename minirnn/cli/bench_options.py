@@ -12,11 +12,13 @@ import click
 from minirnn.cli.options import (
     FILE,
     check_folders,
+    device_option,
     finish,
     json_option,
     page_option,
     progress_bar,
     seed_option,
+    tf32_option,
 )
 
 
@@ -85,6 +87,20 @@ def measured(what: str, repeat: int, each: str) -> Callable[[Any], Any]:
         return functools.reduce(lambda made, option: option(made), reversed(options), command)
 
     return decorate
+
+
+def on_a_device(function: Any) -> Any:
+    """Give a command --device and --tf32, and hand it a `minirnn.bench.place.Place` as `place`."""
+
+    @tf32_option
+    @device_option
+    @functools.wraps(function)
+    def placed(device: str, tf32: bool, **settings: Any) -> Any:
+        from minirnn.bench.place import Place
+
+        return function(place=Place.of(device, tf32), **settings)
+
+    return placed
 
 
 side_option = click.option(

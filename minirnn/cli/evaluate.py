@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from minirnn.cli.datasets import open_dataset, subset_of, with_proposals
-from minirnn.cli.networks import find_all, kinds_of, load_network
+from minirnn.cli.networks import find_all, kinds_of, load_network, products_of, with_tf32
 from minirnn.cli.options import (
     FILE,
     FOLDER,
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
 @categories_option
 @skip_invalid_option
 @device_option
+@click.option(
+    "--tf32",
+    is_flag=True,
+    help="With products of TF32 (10 bits of mantissa): a GPU's own or, on a processor, imitated.",
+)
 @set_option("box_nms_iou=0.4")
 @json_option
 @shared_out
@@ -69,6 +75,7 @@ def evaluate(
     only: list[str] | None,
     skip_invalid: bool,
     device: str,
+    tf32: bool,
     overrides: dict[str, Any],
     as_json: bool,
 ) -> None:
@@ -88,6 +95,11 @@ def evaluate(
 
     \b
         mpiexec -n 4 minirnn evaluate --weights … --data ../coco
+
+    What TF32 costs, without a GPU (two to four times slower than without; docs/gpu.md):
+
+    \b
+        minirnn evaluate --weights runs/first/checkpoint.safetensors --data data/shapes --tf32
     """
     from minirnn.evaluation import Evaluation, category_table, summary_table, write_results
 
@@ -97,7 +109,8 @@ def evaluate(
         folder, split, skip_invalid=skip_invalid, say=say, model=model, only=only
     )
     images = with_proposals(subset_of(dataset, image_ids), proposals, model)
-    found = find_all(model, dataset, images, batch_size=batch_size, say=say, ranks=ranks)
+    with with_tf32(model) if tf32 else nullcontext():
+        found = find_all(model, dataset, images, batch_size=batch_size, say=say, ranks=ranks)
     if ranks.rank:
         return
     out = out or weights.parent / f"detections_{split}.json"
@@ -114,6 +127,7 @@ def evaluate(
             "detections": len(found.results),
             "seconds_per_image": found.seconds / len(images),
             "results": out,
+            "products": products_of(model, tf32),
         }
         print_json(report)
         return
@@ -122,3 +136,5 @@ def evaluate(
         say(f"\n{category_table(evaluation.per_category())}")
     say(f"\n{len(images)} images, {found.seconds / len(images):.2f} s each")
     say(f"{len(found.results)} detections: {out}")
+    if tf32:
+        say(f"products: {products_of(model, tf32)}")

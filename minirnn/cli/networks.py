@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,8 @@ def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> RC
 def make_ready(model: RCNN, device: str) -> None:
     """Move a network to where it works, and have this process keep the memory that its maps free.
 
-    On a GPU it is said (on standard error) whether what follows repeats bit for bit.
+    On a GPU it is said (on standard error) whether what follows repeats bit for bit, and whether products
+    are made with TF32, as MINIRNN_TF32=1 asks.
     """
     from minirnn.kernels.cpu.memory import keep_freed
 
@@ -51,8 +53,56 @@ def make_ready(model: RCNN, device: str) -> None:
     model.to(device)
     if device == "cuda":
         from minirnn.devices import order_of_gradients
+        from minirnn.kernels.tf32 import asked_for
 
         click.echo(f"On the GPU, gradients of regions are {order_of_gradients()}.", err=True)
+        if asked_for():
+            switch_on_tf32(model)
+
+
+def switch_on_tf32(model: RCNN) -> None:
+    """Let the GPU that a network is on make products with TF32, from now on, and say so.
+
+    Raises:
+        InputError: it has no effect there.
+    """
+    from minirnn.kernels.cuda.precision import require_tf32, set_tf32
+
+    set_tf32(model.xp, True)
+    require_tf32(model.xp)
+    click.echo(
+        "Products of float32 are made with TF32: 10 bits of mantissa in each factor.", err=True
+    )
+
+
+@contextmanager
+def with_tf32(model: RCNN) -> Iterator[None]:
+    """Inside, a network's products are made with TF32: by its GPU, or imitated on a processor.
+
+    Raises:
+        InputError: it has no effect there.
+    """
+    from minirnn.kernels.cuda.precision import set_tf32
+    from minirnn.kernels.tf32 import imitated
+
+    if model.device == "cpu":
+        with imitated():
+            yield
+        return
+    try:
+        switch_on_tf32(model)
+        yield
+    finally:
+        set_tf32(model.xp, False)
+
+
+def products_of(model: RCNN, tf32: bool) -> str:
+    """How a network's products of float32 are made, for a report."""
+    from minirnn.kernels.tf32 import asked_for
+
+    if model.device == "cpu":
+        return "TF32, imitated on the processor" if tf32 else "float32"
+    return "TF32" if tf32 or asked_for() else "float32"
 
 
 def network_of(metadata: Mapping[str, Any], fields: Mapping[str, Any]) -> RCNN:

@@ -51,6 +51,11 @@ device_option = click.option(
     show_default=True,
     help="Where to compute; cuda needs an NVIDIA GPU and CuPy.",
 )
+tf32_option = click.option(
+    "--tf32",
+    is_flag=True,
+    help="Let a GPU read the factors of float32 products with 10 bits of mantissa: faster, less exact.",
+)
 json_option = click.option(
     "--json",
     "as_json",

@@ -82,11 +82,11 @@ def as_arrays(answer: Any) -> list[np.ndarray]:
 
 
 def host(array: Any) -> np.ndarray:
-    """A NumPy array of an array, of a torch tensor, or of a `Tensor`."""
+    """A NumPy array of an array, which may lie on a GPU, of a torch tensor, or of a `Tensor`."""
     if hasattr(array, "detach"):  # both kinds of tensor; torch's may lie on another device
         array = array.detach()
         array = array.cpu().numpy() if hasattr(array, "cpu") else array
-    return np.asarray(array)
+    return np.asarray(array.get() if hasattr(array, "get") else array)
 
 
 def _cannot(note: str) -> Difference:

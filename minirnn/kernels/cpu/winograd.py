@@ -40,7 +40,7 @@ from minirnn.kernels.cpu.im2col import pad_to
 from minirnn.kernels.cpu.walk import blocks, steps_of, walk
 from minirnn.kernels.threads import thread_count
 
-_B_T = np.array(
+B_T = np.array(
     [
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
@@ -51,7 +51,7 @@ _B_T = np.array(
     ],
     np.float32,
 )
-_G = np.array(
+G = np.array(
     [
         [1 / 4, 0, 0],
         [-1 / 6, -1 / 6, -1 / 6],
@@ -62,7 +62,7 @@ _G = np.array(
     ],
     np.float32,
 )
-_A_T = np.array(
+A_T = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
     np.float32,
 )
@@ -152,7 +152,7 @@ def correlate(
         def write(part: slice) -> None:
             for piece in pieces[part]:
                 own = products[:, piece.start : piece.stop].reshape(6, 6, -1)
-                result = _A_T @ np.matmul(_A_T, own).reshape(6, -1)
+                result = A_T @ np.matmul(A_T, own).reshape(6, -1)
                 # (4, 4, images, rows, columns, O) → whole rows and columns of the map
                 result = result.reshape(4, 4, *piece.shape, outputs).transpose(2, 3, 0, 4, 1, 5)
                 n, height, width = piece.shape
@@ -197,7 +197,7 @@ def weight_gradient(cells: Array, dy: Array, padding: tuple[int, int]) -> Array:
             for piece in pieces[part]:
                 square = squares[(slice(None), slice(None), *piece.tiles)].reshape(4, -1)
                 goal = gradients[:, piece.start : piece.stop].reshape(6, 6, -1)
-                np.matmul(_A_T.T, (_A_T.T @ square).reshape(6, 4, -1), out=goal)
+                np.matmul(A_T.T, (A_T.T @ square).reshape(6, 4, -1), out=goal)
 
         def multiply(part: slice) -> None:
             for k in range(part.start, part.stop):
@@ -220,8 +220,8 @@ def _values_of_kernels(taps: Array) -> Array:
     values = np.empty((6, 6, kernels.shape[2]), np.float32)
 
     def work(part: slice) -> None:
-        half = (_G @ kernels[:, :, part].reshape(3, -1)).reshape(6, 3, -1)
-        np.matmul(_G, half, out=values[:, :, part])
+        half = (G @ kernels[:, :, part].reshape(3, -1)).reshape(6, 3, -1)
+        np.matmul(G, half, out=values[:, :, part])
 
     walk(work, kernels.shape[2], most=_KERNELS, least=_KERNELS // 4)
     return values.reshape(36, *taps.shape[2:])
@@ -233,8 +233,8 @@ def _back_to_kernels(total: Array) -> Array:
     kernels = np.empty((3, 3, values.shape[2]), np.float32)
 
     def work(part: slice) -> None:
-        half = (_G.T @ values[:, :, part].reshape(6, -1)).reshape(3, 6, -1)
-        np.matmul(_G.T, half, out=kernels[:, :, part])
+        half = (G.T @ values[:, :, part].reshape(6, -1)).reshape(3, 6, -1)
+        np.matmul(G.T, half, out=kernels[:, :, part])
 
     walk(work, kernels.shape[2], most=_KERNELS, least=_KERNELS // 4)
     return kernels.reshape(3, 3, *total.shape[1:])
@@ -309,9 +309,9 @@ class _Tiles:
         def read(part: slice) -> None:
             for piece in pieces[part]:
                 taps = self.taps[(slice(None), slice(None), *piece.tiles)].reshape(6, -1)
-                half = (_B_T @ taps).reshape(6, 6, -1)
+                half = (B_T @ taps).reshape(6, 6, -1)
                 goal = values[:, :, piece.start : piece.stop].reshape(6, 6, -1)
-                np.matmul(_B_T, half, out=goal)
+                np.matmul(B_T, half, out=goal)
 
         walk(read, len(pieces), most=None, least=1)
         return values.reshape(36, -1, channels)

@@ -20,8 +20,12 @@ Tensor = Any
 
 
 def to_torch(value: Any) -> Any:
-    """Arrays in lists, tuples, dictionaries and data classes as tensors of their own memory."""
-    return mapped(value, lambda array: torch.from_numpy(np.array(array)))
+    """Arrays in lists, tuples, dictionaries and data classes as tensors of their own memory.
+
+    They lie on torch's default device, the processor unless `torch.device` is told otherwise.
+    """
+    device = torch.get_default_device()
+    return mapped(value, lambda array: torch.from_numpy(np.array(array)).to(device))
 
 
 def prepared(

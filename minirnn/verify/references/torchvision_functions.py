@@ -231,7 +231,7 @@ def _paste(
         raise Skip("rounds boxes before it pastes")
     border = (boxes[:, 2:] - boxes[:, :2]) / probabilities.shape[-1]  # a cell on each side
     first, last = boxes[:, :2] - border, boxes[:, 2:] + border
-    size = torch.tensor([width, height])
+    size = torch.tensor([width, height], device=boxes.device)
     if bool((first >= size).any()) or bool((last < 0).any()):
         raise Skip("fails on a box that lies outside of the image")
     pasted = roi_heads.paste_masks_in_image(probabilities[:, None], boxes, (height, width))
