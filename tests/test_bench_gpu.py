@@ -186,7 +186,7 @@ def small(monkeypatch):
         "fpn_channels": 16, "box_width": 32, "mask_width": 16, "mask_convolutions": 1, "min_size": (64,),
         "max_size": 96, "rpn_pre_nms_train": 100, "rpn_post_nms_train": 40, "roi_samples": 16,
         "rpn_samples": 32, "rpn_pre_nms_test": 100, "rpn_post_nms_test": 20, "box_score_threshold": 0.0,
-        "box_max_detections": 5,
+        "box_max_detections": 5, "norm": "frozen_batch_norm",
     }  # fmt: skip
 
     def network(*_, **__):
