@@ -195,8 +195,8 @@ def small(monkeypatch):
     picture = made_up(0, (64, 64), "easy")
     monkeypatch.setattr(infer, "resnet50", network)
     monkeypatch.setattr(infer, "made_up", lambda seed: picture)
-    monkeypatch.setattr(train, "_network", network)
-    monkeypatch.setattr(train, "_samples", lambda *_: ([picture], "a picture"))
+    monkeypatch.setattr(train, "draw_network", network)
+    monkeypatch.setattr(train, "pictures", lambda *_: ([picture], "a picture"))
 
 
 @pytest.mark.usefixtures("gpu", "quick")
