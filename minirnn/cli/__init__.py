@@ -25,6 +25,8 @@ from minirnn.cli.report import report
 from minirnn.cli.train import train
 from minirnn.cli.verify import verify
 from minirnn.cli.weights import weights
+from minirnn.distributed.find import launched
+from minirnn.distributed.supervisor import supervised
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted, WorkerError
 
 INTERRUPTED = 130  # what a shell reports of a program that Ctrl-C ended
@@ -83,6 +85,10 @@ class Commands(click.Group):
 
 
 def _complain(message: str) -> None:
+    if (
+        launched()[0] > 0
+    ):  # of several ranks the first says what has gone wrong, whose error it ever was
+        return
     click.echo(printable(f"minirnn: error: {message}"), err=True)
 
 
@@ -117,4 +123,5 @@ for _command in (
 
 def main() -> NoReturn:
     """What the installed program `minirnn` runs."""
+    supervised()
     cli.main(prog_name="minirnn")

@@ -55,7 +55,7 @@ def make_ready(model: RCNN, device: str) -> None:
         from minirnn.devices import order_of_gradients
         from minirnn.kernels.tf32 import asked_for
 
-        click.echo(f"On the GPU, gradients of regions are {order_of_gradients()}.", err=True)
+        _tell(f"On the GPU, gradients of regions are {order_of_gradients()}.")
         if asked_for():
             switch_on_tf32(model)
 
@@ -70,9 +70,15 @@ def switch_on_tf32(model: RCNN) -> None:
 
     set_tf32(model.xp, True)
     require_tf32(model.xp)
-    click.echo(
-        "Products of float32 are made with TF32: 10 bits of mantissa in each factor.", err=True
-    )
+    _tell("Products of float32 are made with TF32: 10 bits of mantissa in each factor.")
+
+
+def _tell(text: str) -> None:
+    """Say something on standard error; of several ranks, only the first."""
+    from minirnn.distributed import launched
+
+    if launched()[0] == 0:
+        click.echo(text, err=True)
 
 
 @contextmanager

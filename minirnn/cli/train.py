@@ -14,6 +14,7 @@ from minirnn.cli.going_on import remember
 from minirnn.cli.grouped import Grouped
 from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import describe_fields, print_json, reporter, split_overrides
+from minirnn.cli.ranks import alike, on_devices, shared_out
 from minirnn.cli.starts import config_of, fresh_network, weights_for
 from minirnn.cli.train_options import BEST_BY, GROUPS, train_options
 from minirnn.cli.while_training import evaluator
@@ -23,6 +24,7 @@ from minirnn.watch.live import Live, network_facts
 from minirnn.watch.tensorboard import Board
 
 if TYPE_CHECKING:
+    from minirnn.distributed.communicator import Communicator
     from minirnn.models import RCNN
     from minirnn.training import TrainingSettings
 
@@ -34,9 +36,11 @@ if TYPE_CHECKING:
     options_metavar="--data DIR --preset NAME --out DIR [OPTIONS]",
 )
 @train_options
+@shared_out
 @click.pass_context
 def train(
     ctx: click.Context,
+    ranks: Communicator,
     folder: Path | None,
     split: str,
     preset: str | None,
@@ -94,18 +98,22 @@ def train(
     \b
         minirnn train … --evaluate-every 200 --patience 5
 
+    Several processes, also of several machines, share out each batch (--batch-size is the whole one). The
+    mpiexec beside minirnn starts them: as many as there are cores, or GPUs:
+
+    \b
+        mpiexec -n 4 minirnn train --data data/shapes --preset maskrcnn_shapes --out runs/first
+
     Ctrl-C stops after the current step and keeps everything. To go on, even after a crash:
 
     \b
         minirnn train --resume --out runs/first
     """
     from minirnn.models.build import finds
-    from minirnn.training import read_checkpoint
     from minirnn.training import train as train_network
-    from minirnn.training.checkpoint import CHECKPOINT
     from minirnn.training.keeper import refuse_run_in
 
-    say, command = reporter(as_json), ctx.obj
+    say, command, first = reporter(as_json, ranks), ctx.obj, ranks.rank == 0
     if resume and overwrite:
         raise click.UsageError(
             "--resume and --overwrite exclude each other: the first goes on, the second deletes"
@@ -115,17 +123,9 @@ def train(
         raise click.UsageError(f"{option} needs --evaluate-every, or there is no AP")
     if other_data and not resume:
         raise click.UsageError("--other-data needs --resume")
-    if resume:
-        if out is None:
-            raise click.UsageError("--resume needs --out, the folder of the run")
-        if not (out / CHECKPOINT).is_file():
-            raise InputError(f"{out / CHECKPOINT} is not there: there is no run to resume")
-        stored = read_checkpoint(out / CHECKPOINT)[1]
-        if preset not in (None, stored["preset"]):
-            raise InputError(f"{out} is a run of preset {stored['preset']}, not of {preset}")
-        preset = stored["preset"]
-    else:
-        stored = None
+    # The folder is the first rank's: on another machine it may not be there.
+    stored = ranks.broadcast(_stored_run(out, preset) if resume and first else None)
+    preset = stored["preset"] if stored else preset
     needed = {} if show else {"--data": folder, "--out": out}
     _refuse_missing(needed if resume else {**needed, "--preset": preset}, resume)
     given = {name: value for name, value in shortcuts.items() if value is not None}
@@ -137,14 +137,16 @@ def train(
         raise InputError(as_typed(str(error), given)) from error
 
     if show:
-        click.echo(_description(preset, fields, settings, stored))
+        if first:
+            click.echo(_description(preset, fields, settings, stored))
         return
     assert folder is not None
     assert out is not None
-    if not resume and not overwrite:
+    if first and not resume and not overwrite:
         refuse_run_in(out)
-    run_folder.page_of(out)
-    board = Board(out, resume) if tensorboard else None
+    if first:
+        run_folder.page_of(out)
+    board = Board(out, resume) if tensorboard and first else None
     keypoints = "keypoints" in finds(config_of(preset, fields, stored))
     dataset = open_dataset(
         folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints, only=only
@@ -154,11 +156,20 @@ def train(
         model = network_of(stored, fields)
     else:
         assert preset is not None
-        start = weights_for(preset, weights)
-        model = fresh_network(preset, fields, dataset, settings.seed, start, say)
+        fresh = None
+        if first:
+            start = weights_for(preset, weights)
+            fresh = fresh_network(preset, fields, dataset, settings.seed, start, say)
+        model = alike(ranks, fresh)
     masks_wanted(dataset, model, settings.copy_paste)
+    ranks, how = on_devices(ranks, device)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
+    run: dict[str, Any] = {"resume": resume, "stop_at": stop_at, "other_data": other_data}
+    run |= {"callback_every": evaluate_every, "ranks": ranks}
+    if not first:
+        train_network(model, images, settings, out, **run)
+        return
     facts = {
         "title": f"{out.resolve().name}: {preset}",
         "command": list(command),
@@ -181,7 +192,7 @@ def train(
         callback = evaluator(held_out, measured, live)
     say(
         f"training {preset} ({_millions(model)} M parameters) on {len(images)} images, "
-        f"{settings.steps} steps of {settings.batch_size}\n"
+        f"{settings.steps} steps of {settings.batch_size}\n{how}"
         f"look at {out / run_folder.PAGE} while it trains"
     )
     with live:
@@ -190,13 +201,10 @@ def train(
             images,
             settings,
             out,
-            resume=resume,
-            stop_at=stop_at,
+            **run,
             overwrite=overwrite,
-            other_data=other_data,
             preset=preset,
             callback=callback,
-            callback_every=evaluate_every,
             best_by=BEST_BY.get(best_by or ""),
             patience=patience,
             watch=live,
@@ -217,6 +225,26 @@ def train(
         say(f"\nGo on:\n    {run_folder.command_to_go_on(command, knows=True)}")
     weights = summary.best or summary.averaged or summary.checkpoint
     say(f"\nEvaluate:\n    minirnn evaluate --weights {weights} --data {folder}")
+
+
+def _stored_run(out: Path | None, preset: str | None) -> dict[str, Any]:
+    """What the checkpoint says of the run that goes on.
+
+    Raises:
+        click.UsageError: the folder is not given.
+        InputError: it holds no run, or one of another preset.
+    """
+    from minirnn.training import read_checkpoint
+    from minirnn.training.checkpoint import CHECKPOINT
+
+    if out is None:
+        raise click.UsageError("--resume needs --out, the folder of the run")
+    if not (out / CHECKPOINT).is_file():
+        raise InputError(f"{out / CHECKPOINT} is not there: there is no run to resume")
+    stored = read_checkpoint(out / CHECKPOINT)[1]
+    if preset not in (None, stored["preset"]):
+        raise InputError(f"{out} is a run of preset {stored['preset']}, not of {preset}")
+    return stored
 
 
 def _refuse_missing(needed: Mapping[str, Any], resume: bool) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minirnn.backend import Array
 from minirnn.distributed.communicator import Communicator
+
+if TYPE_CHECKING:
+    from minirnn.backend import Array
 
 
 class Alone(Communicator):

@@ -18,9 +18,10 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minirnn.backend import Array
+if TYPE_CHECKING:
+    from minirnn.backend import Array
 
 
 class Communicator(abc.ABC):
