@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from mpi_cases import ROOT, command, environment, run
 from mpi_training import Scenes, model_of, settings_of
+from standin import standin
 
 from minirnn.autograd import Tensor
 from minirnn.autograd.final import when_final
+from minirnn.backend import to_host
 from minirnn.distributed import Alone
 from minirnn.distributed.communicator import Communicator
 from minirnn.errors import InputError
@@ -375,3 +377,15 @@ def test_alone_nothing_is_checked_or_copied():
     model = model_of()
     assert begin_alike(Alone(), model, None, [], settings_of(batch_size=1), 7) == 7
     assert len(trained(model)) > 10
+
+
+def test_gradients_of_a_gpu_are_added_up_on_the_host_where_ranks_cannot_on_the_gpu():
+    tensor = Tensor(standin.asarray(np.zeros((2, 3))), requires_grad=True)
+    ranks = Two(other=1.0)
+    buckets = Buckets([tensor], ranks)
+    buckets.begin()
+    buckets.put(tensor, standin.asarray(np.full((2, 3), 2.0)))
+    assert buckets.finish()
+    assert type(ranks.begun[0]) is np.ndarray
+    assert type(tensor.grad) is type(tensor.data)
+    np.testing.assert_array_equal(to_host(tensor.grad), np.full((2, 3), 3.0))

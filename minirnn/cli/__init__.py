@@ -43,6 +43,18 @@ class Commands(click.Group):
         """In the order in which a newcomer meets them."""
         return list(self.commands)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that is meant; under mpiexec only one that its processes share out."""
+        name, command, rest = super().resolve_command(ctx, args)
+        _, size = launched()
+        if size > 1 and not hasattr(getattr(command, "callback", None), "shared_out"):
+            raise click.UsageError(
+                f"{name} is not shared out among {size} ranks; start it without mpiexec"
+            )
+        return name, command, rest
+
     def main(
         self,
         args: Sequence[str] | None = None,

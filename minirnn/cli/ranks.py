@@ -34,6 +34,7 @@ def shared_out(command: Callable[..., None]) -> Callable[..., None]:
                 sys.exit(1)
             raise
 
+    run.shared_out = True  # type: ignore[attr-defined]
     return run
 
 

@@ -92,12 +92,10 @@ def with_gpus(ranks: Communicator, cupy: Any) -> tuple[Communicator, str]:
         The ranks, which add up on the GPUs or on the host; and which of the two, in a line.
     """
     count = cupy.cuda.runtime.getDeviceCount()
-    number = ranks.local_rank % count
-    cupy.cuda.Device(number).use()
-    if ranks.size == 1:
-        return ranks, ""
-    able = bool(cupy.cuda.nccl.available)
-    places = ranks.share((ranks.host, number, able))
+    gpu = cupy.cuda.Device(ranks.local_rank % count)
+    gpu.use()
+    # Its number does not say which it is: CUDA_VISIBLE_DEVICES may call each rank's 0.
+    places = ranks.share((ranks.host, gpu.pci_bus_id, bool(cupy.cuda.nccl.available)))
     if not all(able for _, _, able in places):
         return ranks, "Gradients go by MPI through the host's memory: this CuPy has no NCCL."
     if len(set(places)) < ranks.size:
