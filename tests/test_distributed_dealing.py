@@ -83,7 +83,7 @@ class Seen(Alone):
     [
         (range(8), [("here", range(8))], 2, 4),  # nobody has dealt out the cores
         (range(4), [("here", range(4, 8))], 2, 4),  # the launcher has
-        (range(8), [("there", range(8))], 1, 8),
+        (range(8), [("here", range(8)), ("there", range(8, 24))], 2, 4),
         (range(2), [("here", range(2))] * 3, 4, 1),
     ],
 )
