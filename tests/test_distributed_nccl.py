@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from minirnn.cli import networks
 from minirnn.distributed import Alone
 from minirnn.distributed.communicator import Communicator
 from minirnn.distributed.nccl import Nccl, with_gpus
@@ -177,3 +179,16 @@ def test_where_nccl_cannot_be_used_it_is_said_and_the_host_adds_up(other, availa
 
 def test_alone_gradients_stay_where_they_are():
     assert Alone().on_device
+
+
+@pytest.mark.parametrize("rank", [0, 1, 5])
+def test_to_find_things_each_rank_takes_a_gpu_of_its_own(rank, monkeypatch):
+    cupy = Cuda(gpus=4)
+    monkeypatch.setattr("minirnn.weights.model_from", lambda weights, **_: "a network")
+    monkeypatch.setattr("minirnn.backend.library_of", lambda device: cupy)
+    monkeypatch.setattr(networks, "make_ready", lambda *_: cupy.asked.append("moved"))
+    networks.load_network(Path("w"), {}, "cuda", Ranks(rank))
+    assert cupy.asked == [("use", rank % 4), "moved"]
+    networks.load_network(Path("w"), {}, "cpu", Ranks(rank))
+    networks.load_network(Path("w"), {}, "cuda", Alone())
+    assert cupy.asked[2:] == ["moved", "moved"]  # nothing chosen

@@ -104,7 +104,7 @@ def evaluate(
     from minirnn.evaluation import Evaluation, category_table, summary_table, write_results
 
     say = reporter(as_json, ranks)
-    model = load_network(weights, overrides, device)
+    model = load_network(weights, overrides, device, ranks)
     dataset = open_dataset(
         folder, split, skip_invalid=skip_invalid, say=say, model=model, only=only
     )

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from minirnn.models import RCNN
 
 
-def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> RCNN:
+def load_network(
+    weights: Path, overrides: Mapping[str, Any], device: str, ranks: Communicator | None = None
+) -> RCNN:
     """The network that a file of weights belongs to, with these weights.
 
     Args:
         weights: a checkpoint of `minirnn train`, or torchvision's .pth.
         overrides: fields of the configuration, for example box_score_threshold.
         device: "cpu" or "cuda".
+        ranks: of which each takes a GPU of its own; None for this process alone.
 
     Raises:
         InputError: the file is missing, damaged or of no network that can be built here; a value
@@ -37,6 +40,11 @@ def load_network(weights: Path, overrides: Mapping[str, Any], device: str) -> RC
 
     (fields,) = split_overrides(overrides, Config)
     model = model_from(weights, **fields)
+    if device == "cuda" and ranks is not None and ranks.size > 1:
+        from minirnn.backend import library_of
+        from minirnn.distributed.nccl import own_gpu
+
+        own_gpu(ranks, library_of(device))
     make_ready(model, device)
     return model
 

@@ -141,7 +141,7 @@ def predict(
     found = ranks.broadcast(
         None if ranks.rank else find_photos(photos, recursive=recursive, leave_out=folders)
     )
-    model = load_network(weights, overrides, device)
+    model = load_network(weights, overrides, device, ranks)
     proposals_wanted(proposals, model)
     collected = PhotoResults(model.categories, annotations)
     predictor = Predictor(

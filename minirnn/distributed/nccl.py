@@ -81,6 +81,13 @@ class Nccl(Communicator):
         self._ranks.fail(error)
 
 
+def own_gpu(ranks: Communicator, cupy: Any) -> Any:
+    """Have this rank compute on a GPU of its machine, the next on the next; which, as CuPy's Device."""
+    gpu = cupy.cuda.Device(ranks.local_rank % cupy.cuda.runtime.getDeviceCount())
+    gpu.use()
+    return gpu
+
+
 def with_gpus(ranks: Communicator, cupy: Any) -> tuple[Communicator, str]:
     """Give each rank a GPU of its machine, and have the GPUs send to each other where they can.
 
@@ -91,9 +98,7 @@ def with_gpus(ranks: Communicator, cupy: Any) -> tuple[Communicator, str]:
     Returns:
         The ranks, which add up on the GPUs or on the host; and which of the two, in a line.
     """
-    count = cupy.cuda.runtime.getDeviceCount()
-    gpu = cupy.cuda.Device(ranks.local_rank % count)
-    gpu.use()
+    gpu = own_gpu(ranks, cupy)
     # Its number does not say which it is: CUDA_VISIBLE_DEVICES may call each rank's 0.
     places = ranks.share((ranks.host, gpu.pci_bus_id, bool(cupy.cuda.nccl.available)))
     if not all(able for _, _, able in places):
