@@ -131,6 +131,7 @@ def test_costs_what_the_table_says(k, called):
     assert len(called) == 2  # forward, and the gradient of x
     assert _error(plain[0], true[0]) < 4e-7 < _error(fast[0], true[0]) < 2e-6
     assert _error(fast[1], true[1]) < 2e-6
+    assert _error(plain[2], true[2]) != _error(fast[2], true[2]) < 2e-6
 
 
 def test_what_follows_is_done_to_each_part(called):

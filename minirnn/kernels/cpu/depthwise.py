@@ -17,7 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from minirnn.backend import Array
-from minirnn.kernels.cpu import depthwise_back, depthwise_sums, depthwise_winograd
+from minirnn.kernels.cpu import (
+    depthwise_back,
+    depthwise_sums,
+    depthwise_winograd,
+    depthwise_winograd_back,
+)
 from minirnn.kernels.cpu.correlation import Epilogue, sum_of_places
 from minirnn.kernels.cpu.depthwise_sums import Where
 from minirnn.kernels.cpu.layout import hwio_of, nchw_of, nhwc_of, oihw_of, on_host
@@ -65,9 +70,7 @@ def depthwise_conv2d(
     inner = before_relu(y, relu, nhwc_of, relu6)
 
     def to_weight(dy: Array) -> Array:
-        return oihw_of(
-            depthwise_back.weight_gradient(cells, inner(dy), taps.shape[:2], where)[:, :, None]
-        )
+        return oihw_of(_weight_gradient(cells, inner(dy), taps.shape[:2], where)[:, :, None])
 
     vjps: tuple[Callable | None, ...] = (
         lambda dy: nchw_of(_transposed(inner(dy), taps, where, cells.shape)),
@@ -81,7 +84,7 @@ def depthwise_conv2d(
 
 def _correlate(cells: Array, taps: Array, where: Where, epilogue: Epilogue) -> Array:
     """y[i, j, c] = Σ_u Σ_v w[u, v, c] · x[i·s + u·d - p, j·s + v·d - p, c], with the epilogue done."""
-    if _suits_winograd(cells, taps, where):
+    if _suits_winograd(cells, taps.shape[:2], where):
         return depthwise_winograd.correlate(cells, taps, where.padding, where.dilation[1], epilogue)
     return depthwise_sums.correlate(cells, taps, where, epilogue)
 
@@ -89,14 +92,21 @@ def _correlate(cells: Array, taps: Array, where: Where, epilogue: Epilogue) -> A
 def _transposed(dy: Array, taps: Array, where: Where, shape: tuple[int, ...]) -> Array:
     """dx[y, x, c] = Σ w[u, v, c] · dy[i, j, c] over u, v, i, j with i·s + u·d - p = y, and x likewise."""
     back = where.back(taps.shape[:2], shape[1:3])
-    if back is not None and _suits_winograd(dy, taps, back):
+    if back is not None and _suits_winograd(dy, taps.shape[:2], back):
         return _correlate(dy, taps[::-1, ::-1], back, Epilogue(None))
     return depthwise_back.transposed(dy, taps, where, shape)
 
 
-def _suits_winograd(cells: Array, taps: Array, where: Where) -> bool:
-    (height, width), channels = where.output, taps.shape[2]
+def _weight_gradient(cells: Array, dy: Array, kernel: tuple[int, ...], where: Where) -> Array:
+    """dw[u, v, c] = Σ_n Σ_i Σ_j dy[n, i, j, c] · x[n, i·s + u·d - p, j·s + v·d - p, c]."""
+    if _suits_winograd(dy, kernel, where):
+        padding, dilation = where.padding, where.dilation[1]
+        return depthwise_winograd_back.weight_gradient(cells, dy, kernel, padding, dilation)
+    return depthwise_back.weight_gradient(cells, dy, kernel, where)
+
+
+def _suits_winograd(maps: Array, kernel: tuple[int, ...], where: Where) -> bool:
     steps = (*where.stride, where.dilation[0])
     return steps == (1, 1, 1) and depthwise_winograd.suits(
-        cells.dtype, taps.shape[:2], (height, width), channels
+        maps.dtype, kernel, where.output, maps.shape[3]
     )

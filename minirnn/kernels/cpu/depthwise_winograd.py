@@ -122,7 +122,7 @@ def correlate(
         dilation: of the kernel's columns.
         epilogue: what is done to the result.
     """
-    tiles = _Tiles(cells.shape, taps.shape, padding, dilation)
+    tiles = Tiles(cells.shape, taps.shape, padding, dilation)
     form, channels = matrices(tiles.step, len(taps)), cells.shape[3]
     own = (form.g @ taps.reshape(len(taps), -1)).astype(np.float32)
     weights = np.tile(own.reshape(len(own), -1, channels), (1, 1, tiles.repeat))
@@ -139,7 +139,7 @@ def correlate(
             sums[-1] = np.tile(bias, tiles.longest // channels)
         # The windows are made once: each tile's values lie where those of the last one lay.
         windows = [tiles.windows(values, sums[: len(own)], chunk) for chunk in tiles.chunks]
-        for image, tile in product(_range(images), _range(numbers)):
+        for image, tile in product(range_of(images), range_of(numbers)):
             seen, given = tiles.seen(tile), tiles.given(tile)
             matrix = b_t[:, tiles.inside(tile)]
             for chunk, pairs in zip(tiles.chunks, windows, strict=True):
@@ -156,11 +156,12 @@ def correlate(
     return y
 
 
-def _range(part: slice) -> range:
+def range_of(part: slice) -> range:
+    """The indices of a slice that has a start and a stop."""
     return range(part.start, part.stop)
 
 
-class _Chunk(NamedTuple):
+class Chunk(NamedTuple):
     """Some columns of the result, and which numbers of a row go with them.
 
     Attributes:
@@ -176,7 +177,7 @@ class _Chunk(NamedTuple):
     goal: slice
 
 
-class _Tiles:
+class Tiles:
     """Tiles of a map: as many of its rows as there are points.
 
     Attributes:
@@ -211,7 +212,7 @@ class _Tiles:
             stop = min(start + step, self.output[1])
             need = max(min(stop + reach - left, width), done)
             read, goal = (slice(*((x + pad) * channels for x in (done, need))) for pad in (0, left))
-            self.chunks.append(_Chunk(slice(start, stop), (stop - start) * channels, read, goal))
+            self.chunks.append(Chunk(slice(start, stop), (stop - start) * channels, read, goal))
             done = need
 
     def room(self) -> Array:
@@ -236,7 +237,7 @@ class _Tiles:
         """The rows of the result that a tile gives."""
         return slice(tile * self.step, min((tile + 1) * self.step, self.output[0]))
 
-    def windows(self, values: Array, sums: Array, chunk: _Chunk) -> list[tuple[Array, Array]]:
+    def windows(self, values: Array, sums: Array, chunk: Chunk) -> list[tuple[Array, Array]]:
         """What the columns of the kernel see, and where the sum of the products belongs.
 
         Returns:
