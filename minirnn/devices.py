@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from minirnn.kernels.cuda.launch import ATOMICS, atomics, sources
+from minirnn.kernels.report import plain_on
 from minirnn.kernels.table import plain_only
 from minirnn.kernels.threads import thread_count
 
@@ -90,9 +91,15 @@ def devices() -> Devices:
     if not result.missing:
         result.missing += _refused_by_cupy()
     result.notes.append(f"gradients of regions: {order_of_gradients()}")
+    result.notes.append(f"plain forms for want of a kernel: {without_kernel()}")
     how = "none (MINIRNN_KERNELS=plain)" if plain_only() else f"{len(sources())} files of CUDA C"
     result.notes.append(f"kernels: {how}; no GPU has run them yet, see docs/gpu.md")
     return result
+
+
+def without_kernel() -> str:
+    """What a GPU computes plainly, for want of a kernel."""
+    return f"{', '.join(plain_on('cuda'))}; and convolutions in groups, but for depthwise ones"
 
 
 def order_of_gradients() -> str:

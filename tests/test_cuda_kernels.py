@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from conftest import why_no_gpu
 from cuda_shim import SANITIZE, HostModule, on_host, why_not
-from standin import standin
+from standin import counted, standin
 from test_model import _tiny, scene
 
 from minirnn import kernels
@@ -177,6 +177,34 @@ def test_3x3_goes_by_winograd(shape):
             np.testing.assert_allclose(a, b, rtol=0, atol=3e-5 * np.abs(b).max())
 
 
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (5, 2, ((1, 2), (1, 2)))])
+def test_a_depthwise_convolution_is_one_launch_each_way(kernel, stride, padding):
+    """EfficientNet's. The plain form goes over the map for each element of the kernel, 9 or 25."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 6, 12, 14)).astype(np.float32)
+    weight, bias = (
+        rng.standard_normal((6, 1, kernel, kernel)).astype(np.float32),
+        np.ones(6, np.float32),
+    )
+    settings = {"stride": stride, "padding": padding, "groups": 6, "relu6": True}
+    ours = [on_device(array) for array in (x, weight, bias)]
+    taken = TABLE["conv2d"].chosen(tuple(ours), settings)
+    assert taken.__name__ == "depthwise_conv2d"
+    with counted() as work:
+        y, vjps = taken(*ours, **settings)
+    assert (work.launches, work.waits.total()) == (2, 0)  # the stand-in counts `empty`, too
+    dy = on_device(rng.standard_normal(y.shape).astype(np.float32))
+    vjps[0](dy)  # and what is remembered: the way back through ReLU6
+    with counted() as work:
+        found = [vjp(dy) for vjp in vjps[:2]]
+    assert (work.launches, work.waits.total()) == (4, 0)
+    with kernels.plain():
+        exact, back = TABLE["conv2d"].plain(x, weight, bias, **settings)
+        wanted = [vjp(to_host(dy)) for vjp in back[:2]]
+    for a, b in zip([y, *found], [exact, *wanted], strict=True):
+        np.testing.assert_allclose(to_host(a), b, rtol=0, atol=2e-6 * np.abs(b).max())
+
+
 def test_gradients_may_be_added_in_any_order(monkeypatch, library):
     monkeypatch.setenv(launch.ATOMICS, "1")
     for name in ("pyramid_roi", "sample_regions"):
@@ -263,7 +291,7 @@ def test_blocks_that_wait_at_different_places_are_found():
            "else __shfl_down_sync(0xffffffffu, x[0], 1); }"  # fmt: skip
     code = f"""
 import numpy as np
-from standin import standin
+from standin import counted, standin
 from cuda_shim import HostModule
 HostModule({text!r}, ()).get_function("odd")((1,), (32,), (standin.asarray(np.ones(1, np.float32)),))
 """
@@ -306,7 +334,7 @@ def test_sanitizers_find_an_access_outside_of_an_array():
     text = 'extern "C" __global__ void past(float *x, long long n) { x[n] = 0; }'
     code = f"""
 import numpy as np
-from standin import standin
+from standin import counted, standin
 from cuda_shim import HostModule
 run = HostModule({text!r}, ()).get_function("past")
 run((1,), (1,), (standin.asarray(np.ones(5000, np.float32)), np.int64(PLACE)))

@@ -89,6 +89,16 @@ def test_which_gradients_a_gpu_run_uses_is_said(monkeypatch):
     assert "added in any order" in devices().as_text()
 
 
+def test_what_a_gpu_computes_plainly_is_said(monkeypatch):
+    driver(monkeypatch)
+    works(monkeypatch)
+    text = devices().as_text()
+    said = text.partition("plain forms for want of a kernel: ")[2].splitlines()[0]
+    for name in ("conv_transpose2d", "max_pool2d", "bilinear", "nearest", "convolutions in groups"):
+        assert name in said
+    assert not re.search(r"\bconv2d|roi_pool|group_norm", said)
+
+
 def test_the_command(monkeypatch):
     driver(monkeypatch, version=None, gpus=(), cupy=None)
     assert "missing for cuda: CuPy: pip install '.[cuda12]'" in succeed("devices").out
@@ -151,4 +161,6 @@ def test_a_run_on_a_gpu_says_whether_it_repeats(monkeypatch, capsys):
     make_ready(model, "cpu")
     assert capsys.readouterr().err == ""
     make_ready(model, "cuda")
-    assert "gathered in a fixed order, so that runs repeat" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "gathered in a fixed order, so that runs repeat" in said
+    assert "Plain forms for want of a kernel there: " in said

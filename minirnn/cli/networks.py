@@ -52,18 +52,19 @@ def load_network(
 def make_ready(model: RCNN, device: str) -> None:
     """Move a network to where it works, and have this process keep the memory that its maps free.
 
-    On a GPU it is said (on standard error) whether what follows repeats bit for bit, and whether products
-    are made with TF32, as MINIRNN_TF32=1 asks.
+    On a GPU it is said (on standard error) whether what follows repeats bit for bit, what has no kernel
+    there, and whether products are made with TF32, as MINIRNN_TF32=1 asks.
     """
     from minirnn.kernels.cpu.memory import keep_freed
 
     keep_freed()
     model.to(device)
     if device == "cuda":
-        from minirnn.devices import order_of_gradients
+        from minirnn.devices import order_of_gradients, without_kernel
         from minirnn.kernels.tf32 import asked_for
 
         _tell(f"On the GPU, gradients of regions are {order_of_gradients()}.")
+        _tell(f"Plain forms for want of a kernel there: {without_kernel()}.")
         if asked_for():
             switch_on_tf32(model)
 

@@ -28,6 +28,15 @@ def every_operation() -> dict[str, Operation]:
     }
 
 
+def plain_on(device: str) -> list[str]:
+    """Operations with a kernel on another device and none on this one, where their plain form is computed."""
+    return [
+        name
+        for name, entry in every_operation().items()
+        if entry.kernels and not any(kernel.device == device for kernel in entry.kernels)
+    ]
+
+
 def lines(function: Callable) -> int:
     """Lines of a function: its body, without docstring, blank lines and calls that check input.
 

@@ -10,19 +10,16 @@ import numpy as np
 
 from minirnn.boxes import geometry
 from minirnn.boxes.match import BACKGROUND, decided, match
+from minirnn.kernels.cpu.layout import on_host
 from minirnn.kernels.cpu.walk import walk
 from minirnn.kernels.table import kernel
-
-
-def _both_on_host(a: np.ndarray, b: np.ndarray) -> bool:
-    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray)
 
 
 @kernel(
     geometry.intersection,
     "cpu",
     reason="blocks that fit the cache, on all cores; two clips instead of maximum and minimum",
-    applies=_both_on_host,
+    applies=on_host,
 )
 def intersection_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`minirnn.boxes.intersection`, (N, M)."""
@@ -33,7 +30,7 @@ def intersection_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     geometry.iou,
     "cpu",
     reason="blocks that fit the cache, on all cores; two clips instead of maximum and minimum",
-    applies=_both_on_host,
+    applies=on_host,
 )
 def iou_in_blocks(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """`minirnn.boxes.iou`, (N, M)."""

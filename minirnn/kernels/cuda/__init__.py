@@ -3,6 +3,15 @@
 Importing this enters them into the table, and needs no CuPy; `docs/gpu.md` has what is known of them.
 """
 
-from minirnn.kernels.cuda import convolution, masks, nms, normalisation, roi, roi_pool, sgd
+from minirnn.kernels.cuda import (
+    convolution,
+    depthwise,
+    masks,
+    nms,
+    normalisation,
+    roi,
+    roi_pool,
+    sgd,
+)
 
-__all__ = ["convolution", "masks", "nms", "normalisation", "roi", "roi_pool", "sgd"]
+__all__ = ["convolution", "depthwise", "masks", "nms", "normalisation", "roi", "roi_pool", "sgd"]
