@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from standin import counted, standin
 
 from minirnn import nn
 from minirnn.autograd import Tensor
 from minirnn.backbones.resnet import ResNet
+from minirnn.backend import to_host
 from minirnn.errors import InputError
 from minirnn.models import PRESETS
 from minirnn.nn import init
+from minirnn.nn.layers import convolve_and_normalise
 
 
 def _net(seed=0):
@@ -135,3 +138,56 @@ def test_initial_deviations():
 def test_forward_must_be_written():
     with pytest.raises(NotImplementedError, match="Module"):
         nn.Module()(Tensor(np.zeros(1)))
+
+
+def test_on_a_gpu_scale_and_shift_are_kept_until_an_array_is_replaced():
+    """Whatever changes the layer must be seen; whatever does not costs no launches."""
+    rng = np.random.default_rng(0)
+    host, norm = nn.FrozenBatchNorm2d(3), nn.FrozenBatchNorm2d(3)
+    state = {name: rng.uniform(0.5, 2, 3).astype(np.float32) for name in norm.state_dict()}
+
+    def same():
+        for here, there in zip(host.scale_and_shift(), norm.scale_and_shift(), strict=True):
+            assert there.dtype == here.dtype
+            np.testing.assert_allclose(to_host(there), here, rtol=1e-6)
+
+    norm.to_library(standin)
+    same()
+    with counted() as work:
+        norm.scale_and_shift()
+    assert work.launches == 0
+    for change in (
+        lambda layer: layer.load_state_dict(state),
+        lambda layer: layer.astype(np.float64),
+        lambda layer: setattr(layer, "running_var", layer.running_var * 2),
+        lambda layer: setattr(layer, "eps", 0.5),
+    ):
+        for layer in (host, norm):
+            change(layer)
+        same()
+    norm.to_library(np)
+    assert isinstance(norm.scale_and_shift()[0], np.ndarray)
+    same()
+    norm.running_mean[...] = host.running_mean[...] = 7  # on the host writing into it is seen, too
+    same()
+    assert set(norm.state_dict()) == set(state)
+
+
+def test_a_frozen_normalisation_follows_the_kernels_that_are_trained():
+    """Only s and t are kept, not the kernels that they are folded into: those change with every step."""
+    found = []
+    for xp in (np, standin):
+        convolution = nn.Conv2d(2, 3, 3, bias=False, rng=np.random.default_rng(1))
+        norm = nn.FrozenBatchNorm2d(3)
+        norm.weight = np.array([2, 3, 4], np.float32)
+        nn.Sequential(convolution, norm).to_library(xp)
+        x, seen = xp.asarray(np.ones((1, 2, 4, 4), np.float32)), []
+        for _ in range(2):
+            y = convolve_and_normalise(convolution, norm, Tensor(x))
+            seen.append(to_host(y.data).copy())
+            y.sum().backward()
+            convolution.weight.data -= 0.1 * convolution.weight.grad
+            convolution.zero_grad()
+        assert not np.allclose(*seen)
+        found.append(seen)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)

@@ -29,7 +29,7 @@ def every_operation() -> dict[str, Operation]:
 
 
 def plain_on(device: str) -> list[str]:
-    """Operations with a kernel on another device and none on this one, where their plain form is computed."""
+    """Operations with a kernel on another device and none on this one, where they are computed plainly."""
     return [
         name
         for name, entry in every_operation().items()

@@ -129,12 +129,22 @@ class FrozenBatchNorm2d(Module):
         self.bias = np.zeros(channels, np.float32)
         self.running_mean = np.zeros(channels, np.float32)
         self.running_var = np.ones(channels, np.float32)
+        self._kept: tuple[tuple, tuple[Any, Any]] | None = None  # what they are of, and s and t
 
     def scale_and_shift(self) -> tuple[Any, Any]:
-        """s and t of y = s x + t, each (C,)."""
-        return scale_and_shift(
-            self.weight, self.bias, self.running_mean, self.running_var, self.eps
-        )
+        """s and t of y = s x + t, each (C,).
+
+        On a GPU each of the five steps is a launch, in each layer at each forward. So s and t are kept
+        there for as long as the four arrays are the same objects. Loading, moving and converting put others
+        in their place; whoever writes into one of them on a GPU must do so, too.
+        """
+        arrays = self.weight, self.bias, self.running_mean, self.running_var
+        if isinstance(self.weight, np.ndarray):
+            return scale_and_shift(*arrays, self.eps)
+        of = (*arrays, self.eps)
+        if self._kept is None or any(a is not b for a, b in zip(self._kept[0], of, strict=True)):
+            self._kept = of, scale_and_shift(*of)
+        return self._kept[1]
 
     def forward(self, x: Any) -> Any:
         """(N, C, H, W) → the same, scaled and shifted per channel."""
