@@ -198,3 +198,18 @@ def test_a_recipe_brings_its_settings_and_its_weights(shapes, tmp_path):
         pytest.skip(str(error))
     out = succeed(*training(recipe, shapes, tmp_path / "run", *small)).out
     assert f"{path}:\n" in out
+
+
+def test_the_harder_demo_starts_from_imagenets_weights(tmp_path, monkeypatch):
+    small = ["--set", "min_size=64", "--set", "max_size=64", "--set", "workers=0"]
+    small += ["--set", "fpn_channels=8", "--set", "box_width=8", "--set", "mask_width=8"]
+    words = ["demo", "--level", "hard", "--out", tmp_path / "demo", "--data", tmp_path / "data"]
+    words += ["--steps", 1, "--train-images", 8, "--val-images", 2, *small, "--set", "processes=1"]
+    try:
+        path = imagenet_file("efficientnet_lite0")
+    except InputError as error:
+        pytest.skip(str(error))
+    out = succeed(*words).out
+    assert f"{path}:\n" in out
+    settings = read_checkpoint(tmp_path / "demo" / "checkpoint.safetensors")[1]["settings"]
+    assert (settings["optimiser"], settings["clip_norm"], settings["steps"]) == ("adamw", 3, 1)

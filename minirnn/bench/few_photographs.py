@@ -39,13 +39,14 @@ CHOICES = {
     "mirrored-only": "--set zoom=(1,1) --set focus=0 --set colour=0",
     "no-colour": "--set colour=0",
     "copy-paste": "--set copy_paste=0.5",
-    "rate-3e-4": "--learning-rate 3e-4",
+    "rate-1e-3": "--learning-rate 1e-3",
     "sgd": "--set optimiser=sgd --learning-rate 0.02 --set weight_decay=1e-4",
     "all-frozen": "--set frozen_stages=5",
     "none-frozen": "--set frozen_stages=0",
     "larger": "--set min_size=416 --set max_size=693",
     "batch-of-4": "--batch-size 4 --half",
 }
+SURE = 0.7  # detections with a lower score are not drawn
 KINDS = {"bbox": "box", "segm": "mask"}
 
 
@@ -220,7 +221,7 @@ def _draw(
         for row, model in enumerate(models, start=1):
             (found,) = model.predict([sample.image])
             scale = 2.2 * figure.dpi / max(ground.shape[:2])
-            pictures = pair_of_pictures(shown, found, labels, 0.5, scale=scale, text_size=9)
+            pictures = pair_of_pictures(shown, found, labels, SURE, scale=scale, text_size=9)
             for axes, drawn in zip((column[0], column[row]), pictures, strict=True):
                 axes.imshow(drawn)
     for axes, title in zip(panels[:, 0], ("truth", *folders), strict=True):

@@ -162,6 +162,16 @@ PRESETS: dict[str, Config] = {
         # Few objects: among 128 regions of an image nearly all would be background.
         roi_samples=64,
     ),
+    # 128-pixel pictures of textured shapes, on a laptop: what a texture is, this backbone knows already.
+    "maskrcnn_textured_shapes": _LITE0.replace(
+        min_size=(128,),
+        max_size=256,
+        rpn_pre_nms_test=300,
+        rpn_post_nms_test=100,
+        roi_samples=64,
+        box_max_detections=100,
+        mask_width=128,
+    ),
     # 128-pixel pictures of shapes, from scratch, on a laptop.
     "maskrcnn_shapes": Config().replace(
         backbone="small",

@@ -48,6 +48,17 @@ RECIPES: dict[str, Recipe] = {
         },
         weights="imagenet",
     ),
+    # The demo's harder level: as many minutes as the network from scratch had.
+    "maskrcnn_textured_shapes": Recipe(
+        settings={
+            "steps": 450,
+            "optimiser": "adamw",
+            "learning_rate": 5e-4,
+            "weight_decay": 0.05,
+            "warmup_steps": 50,
+        },
+        weights="imagenet",
+    ),
 }
 
 
