@@ -25,6 +25,7 @@ from minirnn.training import TrainingSettings, loop, read_checkpoint, train
 from minirnn.training import team as team_module
 from minirnn.training.helpers import processes_of
 from minirnn.training.optimiser import SGD
+from minirnn.training.part import Part
 from minirnn.training.team import Team, _shares
 
 
@@ -128,6 +129,30 @@ def test_gradients_are_added_to_those_that_are_there():
         team.backward()
     for name, gradient in gradients_of(model).items():
         assert apart(gradient, 2 * once[name]) < 1e-6, name
+
+
+def test_gradients_are_added_in_the_order_of_the_processes_bit_for_bit():
+    """(first + second) + third: another order would give other bits, and so another training."""
+    images, targets = batch_of(3)
+    model, apart_from_it = model_of(), model_of()
+    with Team(model, 3) as team:
+        team.losses(images, targets, rngs_of(3))
+        factors = team._factors
+        team.backward()
+    parts = []
+    for share, own in zip(_shares([len(t.labels) for t in targets], 3), factors, strict=True):
+        part = Part(apart_from_it)
+        part.losses(False, *([each[i] for i in share] for each in (images, targets, rngs_of(3))))
+        apart_from_it.zero_grad()
+        part.backward(own)
+        parts.append({name: t.grad.copy() for name, t in apart_from_it.named_parameters()})
+    first, second, third = parts
+    other_order = 0
+    for name, gradient in gradients_of(model).items():
+        expected = (first[name] + second[name]) + third[name]
+        assert gradient.tobytes() == expected.tobytes(), name
+        other_order += (first[name] + (second[name] + third[name])).tobytes() != expected.tobytes()
+    assert other_order > 10  # the test can tell
 
 
 def test_weights_that_are_loaded_in_between_reach_everyone():
