@@ -22,21 +22,13 @@ def test_a_choice_is_shown_as_it_was_made(name):
     assert changed >= values > 0 or name == "recipe"
 
 
-def test_scratch_is_refused_with_any_part_of_it_missing():
-    fail(
-        1,
-        "fresh weights",
-        "train",
-        "--preset",
-        PRESET,
-        "--weights",
-        "none",
-        "--data",
-        ".",
-        "--out",
-        "x",
-    )
-    assert "--weights none" in SCRATCH
+def test_scratch_is_refused_with_any_part_of_it_missing(tmp_path):
+    succeed("data", "shapes", "--out", tmp_path / "d", "--train", 2, "--val", 1, "--size", 64)
+    words = ["train", "--preset", PRESET, "--data", tmp_path / "d", "--out", tmp_path / "run"]
+    parts = shlex.split(SCRATCH)
+    assert parts[:2] == ["--weights", "none"]
+    fail(1, "cannot learn from fresh weights", *words, *parts[:2], *parts[4:])
+    fail(1, "frozen_stages is 2", *words, *parts[:4])
 
 
 def test_half_stands_for_half_the_steps():
