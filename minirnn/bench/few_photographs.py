@@ -210,11 +210,12 @@ def _draw(
     labels = [name for _, name in dataset.categories]
     models = [model_from(_weights(folder)) for folder in folders.values()]
     rows, columns = 1 + len(models), len(samples)
-    figure = Picture(figsize=(2.2 * columns, 2.2 * rows), dpi=110)
+    figure = Picture(figsize=(2.2 * columns, 1.9 * rows), dpi=110)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.03)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat:
-        axes.set_axis_off()
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#bbbbbb")  # where the image ends
     for column, sample in zip(panels.T, samples, strict=True):
         ground = np.full_like(sample.image, 255) if on_white else sample.image
         shown = dataclasses.replace(sample, image=ground)
@@ -225,7 +226,7 @@ def _draw(
             for axes, drawn in zip((column[0], column[row]), pictures, strict=True):
                 axes.imshow(drawn)
     for axes, title in zip(panels[:, 0], ("truth", *folders), strict=True):
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_ylabel(title, fontsize=11)
     figure.savefig(path)
 
 
