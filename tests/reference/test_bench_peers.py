@@ -73,8 +73,8 @@ def test_the_same_detections_come_out_of_all_three(size):
 def test_a_wrong_weight_is_noticed(monkeypatch):
     build = infer.our_network
 
-    def other(folder):
-        model = build(folder)
+    def other(folder, *place):
+        model = build(folder, *place)
         model.roi_heads.box_predictor.cls_score.bias.data += np.arange(91, dtype=np.float32) / 30
         return model
 
@@ -101,8 +101,8 @@ def test_a_step_of_training_agrees(network):
 def test_a_wrong_gradient_is_noticed(monkeypatch):
     build = train.our_network
 
-    def other(folder):
-        model = build(folder)
+    def other(folder, *place):
+        model = build(folder, *place)
         model.config = model.config.replace(box_beta=1.0)
         next(iter(model.roi_heads)).beta = 1.0
         return model
