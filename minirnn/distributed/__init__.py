@@ -1,4 +1,4 @@
-"""Several processes that work on one thing: alone, on one machine, or on many by MPI and NCCL."""
+"""Processes that work on one thing: alone, or on one machine or many by MPI and NCCL."""
 
 from minirnn.distributed.alone import Alone
 from minirnn.distributed.communicator import Communicator
