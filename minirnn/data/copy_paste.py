@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from minirnn.data.cropping import crop
 from minirnn.data.objects import joined, kept, set_aside, shifted
@@ -126,6 +125,10 @@ def _blended(below: np.ndarray, piece: np.ndarray, mask: np.ndarray) -> np.ndarr
     How much of a pixel is the piece's: the share of the mask in the 3 × 3 pixels around; outside of
     the mask nothing. (A hard seam looks cut out; in the paper it makes no difference to the AP.)
     """
+    from scipy.ndimage import (
+        uniform_filter,  # here, since its import changes the filters of warnings
+    )
+
     share = (uniform_filter(mask.astype(np.float32), 3, mode="constant") * mask)[..., None]
     return np.rint(below + share * (piece.astype(np.float32) - below)).astype(np.uint8)
 
