@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ class Place:
 
     def torch_default(self) -> AbstractContextManager[Any]:
         """Inside, torch makes new tensors on the device. For preparing only: it slows each call down."""
-        if not self.is_gpu:
+        if not self.is_gpu or find_spec("torch") is None:
             return nullcontext()
         import torch
 
