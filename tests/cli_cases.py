@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -55,3 +56,10 @@ def fail(code: int, message: str, *arguments: object) -> str:
     assert "Traceback" not in result.err
     assert re.search(message, result.err), result.err
     return result.err
+
+
+def trained(data: Path, out: Path) -> Path:
+    """The checkpoint of two steps on pictures of shapes."""
+    arguments = ["train", "--data", data, "--preset", "maskrcnn_shapes", "--out", out]
+    succeed(*arguments, "--steps", 2, *TINY)
+    return out / "checkpoint.safetensors"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import TINY, call, fail, succeed
+from cli_cases import TINY, call, fail, succeed, trained
 from PIL import Image
 
 from minirnn.cli.photos import find_photos
@@ -29,10 +29,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "first"
-    arguments = ["train", "--data", shapes, "--preset", "maskrcnn_shapes", "--out", out]
-    succeed(*arguments, "--steps", 2, *TINY)
-    return out / "checkpoint.safetensors"
+    return trained(shapes, tmp_path_factory.mktemp("runs") / "first")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mpi_cases
 import pytest
-from cli_cases import TINY, succeed
+from cli_cases import succeed, trained
 
 RANKS = 3
 MINIRNN = ("-m", "minirnn")
@@ -27,10 +27,7 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def weights(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "first"
-    arguments = ["train", "--data", shapes, "--preset", "maskrcnn_shapes", "--out", out]
-    succeed(*arguments, "--steps", 2, *TINY)
-    return out / "checkpoint.safetensors"
+    return trained(shapes, tmp_path_factory.mktemp("runs") / "first")
 
 
 @pytest.fixture

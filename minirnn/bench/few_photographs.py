@@ -20,12 +20,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
+from minirnn.boxes import area
 from minirnn.errors import InputError
+from minirnn.files import write_whole
 from minirnn.verify.printing import as_markdown
 
 PRESET = "maskrcnn_few_photographs"
@@ -113,7 +114,7 @@ def main(
             words = _words(table[name], steps)
             runs.append(_trained(out / f"{name}-{seed}", name, seed, about, [*more, *words]))
     if as_json:
-        as_json.write_text(json.dumps([vars(run) for run in runs], indent=2) + "\n")
+        write_whole(as_json, json.dumps([vars(run) for run in runs], indent=2) + "\n")
     for path in (picture, outlines):
         if path:
             folders = {name: out / f"{name}-{seeds.split(',')[0]}" for name in names}
@@ -164,7 +165,7 @@ def _trained(folder: Path, name: str, seed: int, about: Sequence[str], more: Seq
                 found[kept] = json.loads(_minirnn(*asked, silent=True))
         last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
         found["minutes"] = json.loads(last)["elapsed"] / 60
-        ended.write_text(json.dumps(found))
+        write_whole(ended, json.dumps(found))  # there only if it is whole
     found = json.loads(ended.read_text())
     plain = {kind: found["checkpoint"][kind]["AP50"] for kind in KINDS}
     scores = {kind: found.get("averaged", found["checkpoint"])[kind]["AP50"] for kind in KINDS}
@@ -205,7 +206,8 @@ def _draw(
         data, "val", only=categories.split(",") if categories else None
     )
     samples = sorted(
-        (dataset[index] for index in range(len(dataset))), key=lambda s: -_largest(s.target.boxes)
+        (dataset[index] for index in range(len(dataset))),
+        key=lambda s: -area(s.target.boxes).max(initial=0),
     )[:most]
     labels = [name for _, name in dataset.categories]
     models = [model_from(_weights(folder)) for folder in folders.values()]
@@ -233,10 +235,6 @@ def _draw(
 def _weights(folder: Path) -> Path:
     averaged = folder / "averaged.safetensors"
     return averaged if averaged.exists() else folder / "checkpoint.safetensors"
-
-
-def _largest(boxes: Any) -> float:
-    return float(((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).max(initial=0))
 
 
 if __name__ == "__main__":
