@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -252,6 +253,17 @@ def test_labelme_picture_is_found_wherever_the_labels_were_made(name, tmp_path):
     cases.labelme_file(tmp_path / "in" / "labels", one(), [shape], imagePath=name)
     assert run(tmp_path / "in", tmp_path / "out").left_out == []
     assert (tmp_path / "out" / "all" / "p0.png").is_file()
+
+
+@pytest.mark.parametrize(("here", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_labelme_picture_is_found_whichever_way_its_accents_are_written(here, there, tmp_path):
+    name = unicodedata.normalize(here, "Müller.png")
+    save(one(name), tmp_path / "in" / unicodedata.normalize(here, "Köln"))
+    labels = one(unicodedata.normalize(there, name))
+    corners = [cases.labelme_shape("cup", [[1, 1], [20, 20]], "rectangle")]
+    path = unicodedata.normalize(there, "Köln\\Müller.PNG")
+    cases.labelme_file(tmp_path / "in", labels, corners, imagePath=path)
+    assert run(tmp_path / "in", tmp_path / "out").left_out == []
 
 
 def test_labelme_picture_outside_of_the_source_is_not_taken(tmp_path):
@@ -510,6 +522,24 @@ def test_voc_with_a_box_between_pixels_counts_from_1_all_the_same(tmp_path):
     assert summary.notes == []
 
 
+def test_voc_outlines_that_roboflow_writes_into_the_xml_are_read(tmp_path):
+    voc(tmp_path / "in", (11, 21, 40, 50), (1, 1, 8, 8))
+    file = tmp_path / "in" / "Annotations" / "p0.xml"
+    points = [(10, 20), (40, 22), (38.5, 50)]
+    text = "".join(f"<x{i}>{x}</x{i}><y{i}>{y}</y{i}>" for i, (x, y) in enumerate(points, 1))
+    file.write_text(file.read_text().replace("</object>", f"<polygon>{text}</polygon></object>", 1))
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert summary.has_masks
+    assert summary.boxes_filled.total() == 1  # the other has only its box
+    content = json.loads((tmp_path / "out" / "annotations" / "instances_all.json").read_text())
+    drawn = content["annotations"][0]
+    assert drawn["segmentation"] == [[10, 20, 40, 22, 38.5, 50]]
+    assert drawn["bbox"] == [10, 20, 30, 30]
+    file.write_text(file.read_text().replace("<x3>38.5</x3><y3>50</y3>", ""))
+    (left,) = run(tmp_path / "in", tmp_path / "again").left_out
+    assert left.reason == "a polygon of 2 points; it needs three"
+
+
 def test_voc_colours_lead_back_to_their_numbers():
     assert [colour_of(n) for n in (0, 1, 2, 3, 4, 8, 255)] == [
         *((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)),
@@ -738,6 +768,20 @@ def test_label_studio_picture_is_found_by_any_of_its_names(image, tmp_path):
     cases.write_json(tmp_path / "in" / "export.json", [task])
     summary = run(tmp_path / "in", tmp_path / "out", images=tmp_path / "photos")
     assert (summary.form, summary.left_out) == ("labelstudio", [])
+
+
+def test_label_studio_picture_is_found_whose_name_an_upload_has_changed(tmp_path):
+    value = {"x": 50, "y": 50, "width": 25, "height": 10, "rotation": 0}
+    results = [cases.ls_result(one(), "rectanglelabels", "cup", value)]
+    image = {"image": "/data/upload/1/0a1b2c3d-IMG_1_2_%C3%BC.png"}
+    task = cases.ls_task(one(), results, data=image, file_upload="0a1b2c3d-IMG_1_2_ü.png")
+    cases.write_json(tmp_path / "in" / "export.json", [task])
+    for folder in ("photos", "more/1", "more/2"):
+        save(one("IMG 1 (2) ü.png"), tmp_path / folder)
+    summary = run(tmp_path / "in", tmp_path / "out", images=tmp_path / "photos")
+    assert (summary.splits["all"]["images"], summary.left_out) == (1, [])
+    with pytest.raises(InputError, match="is not there"):  # which of the two?
+        run(tmp_path / "in", tmp_path / "again", images=tmp_path / "more")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@
 
 Coordinates are percent of the picture's sides; a rectangle is turned about its upper left corner. The JSON
 comes without pictures: `--images DIR` says where they are, and they are found by name with or without the
-eight letters that Label Studio puts before it. Of several people's annotations of one picture one is taken
-(marked as ground truth, else the last), the others are named as left out.
+eight letters that Label Studio puts before it, and with the spaces that it takes out. Of several people's
+annotations of one picture one is taken (marked as ground truth, else the last), the others are named as
+left out.
 
 Why not a library: Label Studio's SDK leaves brushes out of COCO and brings 27 packages (see `brush`).
 """
@@ -15,6 +16,7 @@ Why not a library: Label Studio's SDK leaves brushes out of COCO and brings 27 p
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
@@ -39,6 +41,11 @@ from minirnn.masks import encode
 SHAPES = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
 COCO_NAMES = ("result.json", "result_coco.json")
 _PREFIX = re.compile(r"^[0-9a-f]{8}-")
+
+
+def uploaded_name(path: Path) -> str:
+    """What an upload makes of a photograph's name: "IMG 1 (2).jpg" becomes "IMG_1_2.jpg"."""
+    return re.sub(r"[^-\w.]", "", path.name.strip().replace(" ", "_"))
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
@@ -120,6 +127,9 @@ def _find(task: dict, file: Path, pictures: Pictures) -> Path:
             return pictures.find(name, file.parent)
         except Unusable as error:
             problem = error
+    for name in names:
+        with suppress(Unusable):
+            return pictures.only(uploaded_name, name)
     raise problem if names else Unusable("it names no picture")
 
 

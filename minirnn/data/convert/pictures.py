@@ -8,8 +8,10 @@ Only files below the source folder (or the folder of `--images`) are ever taken.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from minirnn.data.alike import plain
 from minirnn.data.convert.found import Unusable
 
 #: The endings of files that are taken for pictures, also of those that cannot be read: they are named then.
@@ -43,12 +45,13 @@ class Pictures:
         places = [place if place.is_dir() else place.parent for place in places]
         self.roots = [Path(os.path.realpath(place)) for place in places]
         self._by_name: dict[str, list[Path]] = {}
+        self._by_key: dict[Callable[[Path], str], dict[str, list[Path]]] = {}
         for root in self.roots:
             for parent, below, names in os.walk(root):
                 below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
                 for name in sorted(names):
                     path = Path(parent, name)
-                    same = self._by_name.setdefault(name.lower(), [])
+                    same = self._by_name.setdefault(plain(name), [])
                     if is_picture(path) and path not in same:
                         same.append(path)
 
@@ -76,10 +79,11 @@ class Pictures:
             if there and any(path.is_relative_to(root) for root in self.roots):
                 return path
         # With as many of its folders as are there: "train/7.jpg" is not "val/7.jpg".
-        tails = ["/".join(parts[i:]).lower() for i in range(len(parts)) if parts[i] != ".."]
-        candidates = self._by_name.get(parts[-1].lower(), [])
+        tails = [parts[i:] for i in range(len(parts)) if parts[i] != ".."]
+        candidates = self._by_name.get(plain(name), [])
         for tail in tails:
-            found = [p for p in candidates if f"/{p.as_posix().lower()}".endswith(f"/{tail}")]
+            wanted = [plain(part) for part in tail]
+            found = [p for p in candidates if [plain(q) for q in p.parts[-len(tail) :]] == wanted]
             if len(found) == 1:
                 return found[0]
             if found:
@@ -87,15 +91,19 @@ class Pictures:
                 raise Unusable(f"picture {name!r} may be any of {names}")
         raise Unusable(f"picture {name!r} is not there")
 
-    def of_stem(self, stem: str) -> Path:
-        """The one picture of a name without its ending.
+    def only(self, key: Callable[[Path], str], value: str) -> Path:
+        """The one picture whose path has a key, its name without its ending for example.
 
         Raises:
             Unusable: there is none, or more than one.
         """
-        found = [p for same in self._by_name.values() for p in same if p.stem == stem]
+        if key not in self._by_key:
+            index = self._by_key[key] = {}
+            for path in self.all():
+                index.setdefault(key(path), []).append(path)
+        found = self._by_key[key].get(value, [])
         if len(found) != 1:
-            raise Unusable(f"there are {len(found)} pictures named {stem!r}; there should be one")
+            raise Unusable(f"there are {len(found)} pictures named {value!r}; there should be one")
         return found[0]
 
     def hide(self, *paths: Path) -> None:
@@ -103,6 +111,7 @@ class Pictures:
         hidden = {Path(os.path.realpath(path)) for path in paths}
         for same in self._by_name.values():
             same[:] = [path for path in same if path not in hidden]
+        self._by_key.clear()
 
     def all(self) -> list[Path]:
         """Every picture, by path."""

@@ -7,7 +7,8 @@ for one) write such files counting from 0 and to the edge; a set in which some b
 decimal points, is read like that, and the summary says so. In SegmentationObject the colour with index i is
 the XML's i-th object; without XML, as CVAT's "Segmentation mask 1.1" comes, SegmentationClass has the
 names. Where there are such pictures, photographs without one are left out, since their objects have no
-outlines (`--boxes-only` takes all of them).
+outlines (`--boxes-only` takes all of them). Roboflow writes outlines into the XML: a <polygon> beside the
+box.
 
 Why not a library: `supervision` and `globox` read the XML but not SegmentationObject, and drop what they do
 not know without a word; `datumaro` reads both, with OpenCV, pandas and Arrow in its train.
@@ -15,6 +16,7 @@ not know without a word; `datumaro` reads both, with OpenCV, pandas and Arrow in
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -38,6 +40,7 @@ from minirnn.images import image_size
 from minirnn.masks import boxes_of_masks, encode
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+stem_of = attrgetter("stem")
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
@@ -95,7 +98,7 @@ def _photo(
 ) -> Photo:
     name = (root.findtext("filename") or "").strip()
     try:  # the XML's own name first: who renames both forgets what is written inside
-        path = pictures.of_stem(file.stem)
+        path = pictures.only(stem_of, file.stem)
     except Unusable:
         path = pictures.find(name, file.parent)
     if splits and file.stem not in splits:
@@ -131,10 +134,21 @@ def _objects(root: ElementTree.Element, photo: Photo, first: int, found: Found) 
             if box is None:
                 raise Unusable("it has no bndbox")
             x1, y1, x2, y2 = numbers([box.findtext(key) for key in CORNERS])
-            objects.append(Labelled(label, where, box=(x1 - first, y1 - first, x2, y2)))
+            outline = [_polygon(each) for each in element.findall("polygon")]
+            place = None if outline else (x1 - first, y1 - first, x2, y2)
+            objects.append(Labelled(label, where, place, outline or None))
         except Unusable as problem:
             found.leave(photo.labels, f"{where} ({element.findtext('name')!r})", str(problem))
     return objects
+
+
+def _polygon(element: ElementTree.Element) -> list[float]:
+    """Roboflow's <polygon>: <x1/><y1/><x2/><y2/> … lie on the picture's own edges, counted from 0."""
+    count = len(element) // 2
+    if count < 3:
+        raise Unusable(f"a polygon of {count} points; it needs three")
+    keys = [f"{axis}{i}" for i in range(1, count + 1) for axis in "xy"]
+    return numbers([element.findtext(key) for key in keys])
 
 
 def _add_outlines(photo: Photo, file: Path, found: Found) -> None:
@@ -152,7 +166,7 @@ def _add_outlines(photo: Photo, file: Path, found: Found) -> None:
             found.leave(
                 file, f"mask {number}", f"there is no object {number} in {photo.labels.name}"
             )
-        elif _overlap(each.box, boxes_of_masks(mask[None])[0].tolist()) < 0.5:
+        elif each.box and _overlap(each.box, boxes_of_masks(mask[None])[0].tolist()) < 0.5:
             found.leave(file, f"mask {number}", f"it does not lie in the box of object {number}")
         else:
             each.outline = encode(mask)
@@ -168,16 +182,15 @@ def _masks_alone(
         )
     if splits and file.stem not in splits:
         raise Unusable("no list in ImageSets names it")
-    photo = Photo(pictures.of_stem(file.stem), file, splits.get(file.stem, WHOLE))
+    photo = Photo(pictures.only(stem_of, file.stem), file, splits.get(file.stem, WHOLE))
     photo.size = image_size(photo.path)
     classes = numbers_in(file.parent.parent / "SegmentationClass" / file.name, photo.size)
     photo.objects = labelled(objects_in(numbers_in(file, photo.size)), classes, names)
     return photo
 
 
-def _overlap(a: tuple[float, float, float, float] | None, b: list[float]) -> float:
+def _overlap(a: tuple[float, float, float, float], b: list[float]) -> float:
     """The IoU of two boxes x1, y1, x2, y2."""
-    assert a is not None
     width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(0.0, width) * max(0.0, height)
     areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
