@@ -183,10 +183,13 @@ def same_category(data: Set) -> None:
 
 
 def gap(data: Set) -> None:
-    for content in [data.train]:
-        content["categories"][1]["id"] = 7
-        for annotation in content["annotations"]:
-            annotation["category_id"] = {1: 1, 2: 7}[annotation["category_id"]]
+    """In train; val has nothing of the category whose id is another."""
+    data.train["categories"][1]["id"] = 7
+    for annotation in data.train["annotations"]:
+        annotation["category_id"] = {1: 1, 2: 7}[annotation["category_id"]]
+    val = data.content["val"]
+    val["categories"].pop()
+    val["annotations"] = [a for a in val["annotations"] if a["category_id"] == 1]
 
 
 def resized_copy(data: Set) -> None:

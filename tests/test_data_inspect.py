@@ -90,6 +90,7 @@ def test_the_cases_are_of_all_kinds():
     elsewhere = {"file that cannot be used", "image without an id", "keypoints of unknown form"}
     elsewhere |= {"look-alike in a split", "image that is too large for its file"}
     elsewhere |= {"masks that the memory cannot hold"}  # see test_faults
+    elsewhere |= {"category ids unlike train's", "categories that train does not have"}
     assert {case.reason for case in CASES.values()} == set(KINDS) - elsewhere
     assert {kind.severity for kind in KINDS.values()} == set(SEVERITIES)
     assert all(kind.repair == "" for kind in KINDS.values() if kind.severity == "note")
@@ -242,6 +243,35 @@ def test_of_two_equal_files_the_one_with_more_annotations_stays(data, tmp_path):
     assert [r["id"] for r in content["images"]] == [1, 2, 4, 5, 6]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["ÉTÉ.PNG", "e\u0301te\u0301.png", "train/été.png", "..\\photos\\été.png", "C:\\me\\été.png"],
+)
+def test_a_file_of_nearly_the_name_is_pointed_out_and_taken(data, tmp_path, name):
+    """Which Windows, macOS or another folder wrote; leaving the image out would lose its labels."""
+    data.file(3).rename(data.root / "train" / "été.png")
+    data.train["images"][2]["file_name"] = name
+    data.write()
+    with pytest.raises(InputError, match=r"but été\.png") as told:
+        CocoDataset.from_folder(data.root, "train")
+    assert "--fix" in str(told.value)
+    content = repaired(data, tmp_path / "out")
+    assert content == data.train | {
+        "images": [
+            r | ({"file_name": "été.png"} if r["id"] == 3 else {}) for r in data.train["images"]
+        ]
+    }
+    assert look(tmp_path / "out").problems == []
+
+
+def test_of_two_files_of_nearly_the_name_none_is_taken(data, tmp_path):
+    for name in ("003.PNG", "a/003.png"):
+        (data.root / "train" / name).parent.mkdir(exist_ok=True)
+        (data.root / "train" / name).write_bytes(data.file(3).read_bytes())
+    data.file(3).unlink()
+    assert 3 not in [record["id"] for record in repaired(data, tmp_path / "out")["images"]]
+
+
 def test_two_records_of_one_file_become_one_with_the_objects_of_both(data, tmp_path):
     FAULTS["file name twice"].spoil(data)
     content = repaired(data, tmp_path / "out")
@@ -274,6 +304,55 @@ def test_what_only_a_person_can_decide_is_left_and_told(data, tmp_path):
     (left,) = repaired_copy(look(data.root), tmp_path / "out").left
     assert left.reason == "nothing but crowd regions"
     assert left.file == tmp_path / "out/annotations/instances_train.json"
+
+
+def renamed_in_val(data: Set, categories: list[dict], ids: dict[int, int]) -> None:
+    data.content["val"]["categories"] = categories
+    for annotation in data.content["val"]["annotations"]:
+        annotation["category_id"] = ids[annotation["category_id"]]
+    data.write()
+
+
+def categories_of(root: Path) -> tuple[list[dict], list[str]]:
+    """Of val: the list, and the name of each annotation's."""
+    content = json.loads((root / "annotations/instances_val.json").read_text())
+    names = {record["id"]: record["name"] for record in content["categories"]}
+    return content["categories"], [names[a["category_id"]] for a in content["annotations"]]
+
+
+@pytest.mark.parametrize("ids", [(2, 1), (0, 1), (11, 12), (2, 3)])
+def test_splits_that_number_their_categories_otherwise_are_told_and_made_equal(data, tmp_path, ids):
+    """Each file alone is right, and training would stop where it begins to measure."""
+    square, triangle = ids
+    listed = [{"id": triangle, "name": "triangle"}, {"id": square, "name": "square"}]
+    listed.append({"id": 1 if 1 not in ids else 7, "name": "star"})
+    renamed_in_val(data, listed, {1: square, 2: triangle})
+    (problem,) = [p for p in look(data.root).problems if kind_of(p.reason).severity != "note"]
+    assert problem.reason == "category ids unlike train's"
+    assert problem.file == data.root / "annotations/instances_val.json"
+    assert f"'square' is {square} here and 1 in train" in problem.detail
+    repair = repaired_copy(look(data.root), tmp_path / "out")
+    assert repair.left == []
+    before, after = categories_of(data.root), categories_of(tmp_path / "out")
+    assert {r["name"]: r["id"] for r in after[0]} | {"star": 0} == {
+        **{"triangle": 2, "square": 1, "star": 0}
+    }
+    assert after[1] == before[1]
+    train = CocoDataset.from_folder(tmp_path / "out", "train")
+    CocoDataset.from_folder(tmp_path / "out", "val", categories=train.categories)
+    with pytest.raises(InputError, match=r"data inspect --fix|does not know"):
+        CocoDataset.from_folder(data.root, "val", categories=train.categories)
+
+
+def test_a_category_that_train_does_not_have_is_left_to_a_person(data, tmp_path):
+    renamed_in_val(data, [{"id": 1, "name": "square"}, {"id": 2, "name": "star"}], ids={1: 1, 2: 2})
+    assert [p.reason for p in look(data.root).faults] == [
+        "category ids unlike train's",
+        "categories that train does not have",
+    ]
+    (left,) = repaired_copy(look(data.root), tmp_path / "out").left
+    assert left.detail == "'star'"
+    assert categories_of(tmp_path / "out")[0][1] == {"id": 3, "name": "star"}
 
 
 def test_a_file_that_is_none_is_one_fault(data, tmp_path):

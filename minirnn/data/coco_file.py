@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from minirnn.data.alike import Alike
 from minirnn.data.annotations import (
     Rejected,
     check_filled,
@@ -51,6 +52,7 @@ class CocoFile:
     ) -> None:
         self.file = Path(annotations)
         self.folder = Path(images)
+        self._alike = Alike(self.folder)
         self.skip_invalid = skip_invalid
         self.skipped: Counter[str] = Counter()
         self.problems: list[Problem] = []
@@ -75,7 +77,7 @@ class CocoFile:
             self._refuse_too_large()
         if not any(self._annotations.values()):
             raise InputError(
-                f"{self.file}: there are no annotations to use. {self.skipped_summary}"
+                f"{self.file}: there are no annotations to use. {self.skipped_summary}".strip()
             )
 
     def _read(self) -> tuple[dict, str]:
@@ -123,7 +125,8 @@ class CocoFile:
             if names.get(category_id, name) != name:
                 raise InputError(
                     f"{self.file}: category {category_id} is {names[category_id]!r}; "
-                    f"for the model it is {name!r}"
+                    f"for the model it is {name!r}. If the names are the same as in train and only the ids "
+                    "are others, minirnn data inspect --fix makes them equal"
                 )
         self._number_labels()
         if len(self.category_to_label) < len(self.categories):
@@ -205,10 +208,17 @@ class CocoFile:
         try:
             path = path_inside(self.folder, name)
         except InputError as error:
-            raise Rejected("file name that leads out of the folder", str(error)) from error
+            detail = f"{error}{self._perhaps(name)}"
+            raise Rejected("file name that leads out of the folder", detail) from error
         if not os.path.isfile(path):  # which a name that is too long cannot be, either
-            raise Rejected("missing image file", f"{self.folder / name}: there is no such file")
+            detail = f"{self.folder / name}: there is no such file{self._perhaps(name)}"
+            raise Rejected("missing image file", detail)
         return path
+
+    def _perhaps(self, name: str) -> str:
+        """The file that a name may mean, as the end of a sentence."""
+        other = self._alike.file(name)
+        return "" if other is None else f", but {other} (minirnn data inspect --fix takes it)"
 
     def _read_annotations(self, annotations: list, listed: set[int]) -> None:
         seen: set[int] = set()

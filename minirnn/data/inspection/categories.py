@@ -1,4 +1,4 @@
-"""What is wrong with a list of categories that can be read."""
+"""What is wrong with a list of categories that can be read: by itself, and beside that of training."""
 
 from __future__ import annotations
 
@@ -34,3 +34,31 @@ def category_problems(
     if gaps:
         detail = f"{len(ids)} ids from {ids[0]} to {ids[-1]}, of which {gaps} are not used"
         yield "the file", "category ids with gaps", detail
+
+
+def beside_training(
+    categories: Sequence[tuple[int, str]], used: Collection[int], train: Sequence[tuple[int, str]]
+) -> Iterator[tuple[str, str]]:
+    """Reason and detail of what makes a split unfit to measure a network that was trained on another.
+
+    Args:
+        categories: (id, name) of the split.
+        used: the ids that its annotations have.
+        train: (id, name) of the split that is trained on.
+    """
+    name_of, id_of = dict(train), {name: category_id for category_id, name in train}
+    moved = [
+        f"{name!r} is {category_id} here and {id_of[name]} in train"
+        for category_id, name in categories
+        if id_of.get(name, category_id) != category_id
+    ]
+    clash = [
+        f"{category_id} is {name!r} here and {name_of[category_id]!r} in train"
+        for category_id, name in categories
+        if name not in id_of and category_id in name_of
+    ]
+    if moved or clash:
+        yield "category ids unlike train's", "; ".join(moved + clash)
+    new = [name for category_id, name in categories if name not in id_of and category_id in used]
+    if new:
+        yield "categories that train does not have", ", ".join(map(repr, new))

@@ -10,7 +10,7 @@ from typing import Any
 from minirnn.data.annotations import Rejected
 from minirnn.data.coco_file import CocoFile, place_of, read_coco_json
 from minirnn.data.convert.pictures import is_picture
-from minirnn.data.inspection.categories import category_problems
+from minirnn.data.inspection.categories import beside_training, category_problems
 from minirnn.data.inspection.looks import Look, look_at
 from minirnn.data.inspection.objects import OF_CORNERS, ImageObjects, findings, written_as_corners
 from minirnn.data.inspection.split import File, Inspection, Size, Split, key_of_file
@@ -104,6 +104,7 @@ def inspect(
     # What is trained on first. Without any split, looking for one says what the folder is instead.
     names = sorted(names, key=lambda name: not name.startswith("train")) or ["train"]
     found = [_look_at_split(root, name, look, workers, progress) for name in names]
+    _compare_categories(found)
     _compare(found)
     return Inspection(root, found)
 
@@ -115,7 +116,8 @@ def _look_at_split(root: Path, name: str, look: LookAll, workers: int, progress:
     try:
         inspected = InspectedFile(split, look)
     except InputError as error:
-        split.add("the file", "file that cannot be used", str(error))
+        detail = str(error).removeprefix(f"{file}: ")
+        split.add("the file", "file that cannot be used", detail)
         return split
     split.categories, split.has_masks = inspected.categories, inspected.has_masks
     for record, path, objects in inspected.used():
@@ -124,8 +126,7 @@ def _look_at_split(root: Path, name: str, look: LookAll, workers: int, progress:
         split.annotations.append(objects)
     _image_problems(split)
     _object_problems(split, workers, progress)
-    used = {a["category_id"] for own in split.annotations for a in own}
-    for place, reason, detail in category_problems(split.categories, used):
+    for place, reason, detail in category_problems(split.categories, split.used_categories()):
         split.add(place, reason, detail)
     return split
 
@@ -186,6 +187,17 @@ def _object_problems(split: Split, workers: int, progress: bool) -> None:
     if objects and all(annotation.get("iscrowd") for annotation in objects):
         detail = f"all {len(objects)} annotations have iscrowd 1"
         split.add("the file", "nothing but crowd regions", detail)
+
+
+def _compare_categories(splits: Sequence[Split]) -> None:
+    """Tell where a split's list of categories is not that of the split that is trained on."""
+    train, *others = splits
+    if not train.categories or not train.name.startswith("train"):
+        return
+    for split in others:
+        used = split.used_categories()
+        for reason, detail in beside_training(split.categories, used, train.categories):
+            split.add("the file", reason, detail, partner=train.categories)
 
 
 def _compare(splits: Sequence[Split]) -> None:

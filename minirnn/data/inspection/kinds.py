@@ -34,12 +34,25 @@ class Kind:
 
 _OFF = "the annotation is left out"
 _IMAGE_OFF = "the image and its annotations are left out"
+_OTHER_NAME = (
+    f"a file is taken whose name differs in capitals, accents or folder; else {_IMAGE_OFF}"
+)
 _OWN = "the box of its mask is taken"
 _AS_CROWD = "the object stays as a crowd region over its box, about which nothing is learned"
 
 KINDS: dict[str, Kind] = {
     # Whole files
     "file that cannot be used": Kind(STOPS, "nothing can be read from it"),
+    "category ids unlike train's": Kind(
+        STOPS,
+        "a network of the one split cannot be measured on the other",
+        "categories of train's names get train's ids, others get ids that train does not have",
+    ),
+    "categories that train does not have": Kind(
+        STOPS,
+        "a network cannot find what it was not trained on; --categories leaves them out, or give them "
+        "the names that they have in train",
+    ),
     # Images
     "image without an id": Kind(STOPS, "no annotation can belong to it", _IMAGE_OFF),
     "duplicate image id": Kind(
@@ -50,9 +63,9 @@ KINDS: dict[str, Kind] = {
     ),
     "image without a file": Kind(STOPS, "there is nothing to see", _IMAGE_OFF),
     "file name that leads out of the folder": Kind(
-        STOPS, "a file may name no file of somebody else's", _IMAGE_OFF
+        STOPS, "a file may name no file of somebody else's", _OTHER_NAME
     ),
-    "missing image file": Kind(STOPS, "there is nothing to see", _IMAGE_OFF),
+    "missing image file": Kind(STOPS, "there is nothing to see", _OTHER_NAME),
     "empty image file": Kind(STOPS, "there is nothing to see", _IMAGE_OFF),
     "broken image": Kind(STOPS, "it cannot be decoded to its end", _IMAGE_OFF),
     "HEIC image without its reader": Kind(

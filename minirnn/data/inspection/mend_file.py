@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from minirnn.data.alike import Alike
 from minirnn.data.annotations import is_id
 from minirnn.data.inspection import mend
 from minirnn.data.inspection.categories import key_of
@@ -50,6 +51,7 @@ class FileMender:
 
     def __init__(self, split: Split) -> None:
         self.split, self.changes = split, list[Change]()
+        self._alike = Alike(split.folder)
         self._images: dict[int, dict] = {}
         for record in split.content["images"]:
             if isinstance(record, dict) and is_id(record.get("id")):
@@ -71,6 +73,8 @@ class FileMender:
             return
         if problem.reason == "boxes written as corners":
             done = self._from_corners()
+        elif problem.reason == "category ids unlike train's":
+            done = self._renumber(dict(problem.partner))
         elif problem.place.startswith("category"):
             done = self._merge_category(int(problem.place.removeprefix("category ")))
         elif problem.place.startswith("annotation"):
@@ -96,6 +100,8 @@ class FileMender:
         record, partner = problem.record, problem.partner
         done = None
         match problem.reason:
+            case "missing image file" | "file name that leads out of the folder":
+                done = self._take_name(record)
             case "image without a size":
                 done = self._take_size(record)
             case "image of another size":
@@ -114,6 +120,13 @@ class FileMender:
                 if counts[0] > counts[1]:
                     return f"image {partner['id']}: {self._leave_out(partner)}"
         return done or self._leave_out(record)
+
+    def _take_name(self, record: dict) -> str | None:
+        name = self._alike.file(record["file_name"])
+        if name is None:
+            return None
+        before, record["file_name"] = record["file_name"], name
+        return f"its file_name, {before!r}, is {name!r}"
 
     def _take_size(self, record: dict) -> str | None:
         try:
@@ -158,6 +171,21 @@ class FileMender:
             x1, y1, x2, y2 = annotation["bbox"]
             annotation["bbox"] = [x1, y1, round(x2 - x1, 3), round(y2 - y1, 3)]
         return f"{len(own)} boxes are written as x, y, width, height"
+
+    def _renumber(self, train: dict[int, str]) -> str:
+        records = self.split.content["categories"]
+        id_of = {name: category_id for category_id, name in train.items()}
+        free = max([*train, *(record["id"] for record in records)]) + 1
+        new: dict[int, int] = {}
+        for record in records:
+            own = record["id"]
+            if record["name"] not in id_of and own in train:  # it is another category's in train
+                own, free = free, free + 1
+            new[record["id"]] = record["id"] = id_of.get(record["name"], own)
+        for annotation in self.split.content["annotations"]:
+            if isinstance(annotation, dict) and is_id(own := annotation.get("category_id")):
+                annotation["category_id"] = new.get(own, own)
+        return ", ".join(f"{before} is {after}" for before, after in new.items() if before != after)
 
     def _merge_category(self, category_id: int) -> str:
         records = {record["id"]: record for record in self.split.content["categories"]}

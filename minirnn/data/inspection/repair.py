@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from minirnn.data.alike import Alike
 from minirnn.data.inspection.inspect import inspect
 from minirnn.data.inspection.mend_file import Change, FileMender, one_each
 from minirnn.data.inspection.split import Inspection, Split
@@ -120,16 +121,17 @@ def _copy(root: Path, split: Split, out: Path) -> None:
 
 
 def _names(split: Split) -> Iterator[str]:
-    """Names of files inside the folder that are there, each once."""
-    names = {}
+    """Names of files inside the folder that are there or meant, each once."""
+    names, alike = {}, Alike(split.folder)
     for record in split.content.get("images", []):
         name = record.get("file_name") if isinstance(record, dict) else None
         if isinstance(name, str) and name:
             try:
-                if path_inside(split.folder, name).is_file():
-                    names[name] = True
+                there = path_inside(split.folder, name).is_file()
             except (InputError, OSError):
-                continue
+                there = False
+            if there or (name := alike.file(name)):
+                names[name] = True
     return iter(names)
 
 

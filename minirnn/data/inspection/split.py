@@ -68,6 +68,10 @@ class Split:
             sizes += [size] * len(own)
         return np.array(boxes, float).reshape(-1, 4), np.array(sizes, int).reshape(-1, 2)
 
+    def used_categories(self) -> set[int]:
+        """The ids of categories that annotations have."""
+        return {a["category_id"] for own in self.annotations for a in own}
+
     def figures(self) -> dict[str, int]:
         """How much there is that can be used."""
         objects = [a for own in self.annotations for a in own]
