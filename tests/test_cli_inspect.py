@@ -63,6 +63,27 @@ def test_check_names_what_inspect_names(data):
     assert "1 x broken image" in other.out
 
 
+def test_check_looks_at_all_splits(data):
+    """A broken image of val stops the training that measures, too."""
+    data.file(103).write_bytes(b"no picture")
+    result = call("data", "check", data.root)
+    assert result.code == 1
+    assert re.search(r"train\.json: 5 images.*\neverything can be used\n.*val\.json: 2", result.out)
+    assert "image 103: broken image" in result.out
+    report = json.loads(call("data", "check", data.root, "--json").out)["splits"]
+    assert {name: split["skipped"] for name, split in report.items()} == {
+        "train": {},
+        "val": {"broken image": 1},
+    }
+    assert "val" not in succeed("data", "check", data.root, "--split", "train").out
+
+
+def test_check_compares_the_categories_of_the_splits(data):
+    data.content["val"]["categories"][0]["name"] = "box"
+    data.write()
+    fail(1, "category 1 is 'box'; for the model it is 'square'", "data", "check", data.root)
+
+
 def test_json_names_all(data, tmp_path):
     FAULTS["duplicate box"].spoil(data)
     data.write()

@@ -71,9 +71,9 @@ def test_split_prints_a_table_and_json(tmp_path):
     assert json.loads(result.out)["images"] == {"train": 3, "val": 2}
 
 
-@pytest.mark.parametrize("command", ["convert", "split", "check"])
+@pytest.mark.parametrize("command", ["convert", "split", "check", "inspect"])
 def test_paths_that_are_no_folder_are_said_to_be_none(command, tmp_path):
-    out = () if command == "check" else ("--out", tmp_path / "out")
+    out = () if command in ("check", "inspect") else ("--out", tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "export.zip", "w"):
         pass
     fail(1, "gone: there is no such folder; ", "data", command, tmp_path / "gone", *out)

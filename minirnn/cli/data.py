@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +14,9 @@ from minirnn.cli.data_inspect import inspect
 from minirnn.cli.data_nuclei import nuclei
 from minirnn.cli.datasets import WITHOUT_MASKS
 from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter, sentence
+
+if TYPE_CHECKING:
+    from minirnn.data import CocoDataset
 
 MOST_LINES = 50  # of single problems that are printed
 
@@ -64,11 +69,7 @@ def shapes(
 
 @data.command()
 @click.argument("folder", type=FILE)
-@click.option(
-    "--split",
-    metavar="NAME",
-    help="Which part: train, val, …  [default: train, or the only one there is]",
-)
+@click.option("--split", metavar="NAME", help="Only this part: train, val, …  [default: all]")
 @json_option
 def check(folder: Path, split: str | None, as_json: bool) -> None:
     """Open every image and annotation of a data set, and name what cannot be used.
@@ -85,10 +86,25 @@ def check(folder: Path, split: str | None, as_json: bool) -> None:
     from minirnn.data.layout import splits_of
 
     say = reporter(as_json)
-    if split is None:
-        splits = splits_of(folder, ["instances"])
-        split = splits[0] if len(splits) == 1 else "train"
-    dataset = CocoDataset.from_folder(folder, split, skip_invalid=True)
+    names = splits_of(folder, ["instances"]) if split is None else [split]
+    names = sorted(names, key=lambda name: not name.startswith("train")) or ["train"]
+    reports: dict[str, dict] = {}
+    model = (
+        None  # the categories that are trained on; other splits should know them by the same ids
+    )
+    for name in names:
+        dataset = CocoDataset.from_folder(folder, name, skip_invalid=True, categories=model)
+        if name.startswith("train"):
+            model = dataset.categories
+        reports[name] = _checked(dataset, folder, say)
+    if as_json:
+        print_json(reports[names[0]] if len(names) == 1 else {"splits": reports})
+    if any(report["skipped"] for report in reports.values()):
+        raise click.exceptions.Exit(1)
+
+
+def _checked(dataset: CocoDataset, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Say what is in a split, and what of it cannot be used; the same as figures."""
     figures = _count(dataset)
     say(f"{dataset.file}: {sentence(figures)}")
     for problem in dataset.problems[:MOST_LINES]:
@@ -101,16 +117,13 @@ def check(folder: Path, split: str | None, as_json: bool) -> None:
             "all objects are marked as crowds (iscrowd), which training passes over. CVAT marks every mask "
             f"made with a brush so: minirnn data convert {folder} --out DIR takes them as objects"
         )
-    if as_json:
-        figures = {**figures, "masks": dataset.has_masks}
-        print_json({"file": dataset.file, **figures, "skipped": dict(dataset.skipped)})
-    if dataset.skipped:
-        raise click.exceptions.Exit(1)
+    skipped = dict(dataset.skipped)
+    return {"file": dataset.file, **figures, "masks": dataset.has_masks, "skipped": skipped}
 
 
-def _count(dataset: object) -> dict[str, int]:
+def _count(dataset: CocoDataset) -> dict[str, int]:
     """How many images, instances, crowd regions and categories there are."""
-    truth = dataset.ground_truth  # type: ignore[attr-defined]
+    truth = dataset.ground_truth
     annotations = truth["annotations"]
     return {
         "images": len(truth["images"]),

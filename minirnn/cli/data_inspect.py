@@ -29,7 +29,7 @@ MOST_LINES = 10  # of one kind of problem in the terminal
 
 
 @click.command(short_help="Name all that breaks or harms training; mend it; draw it.")
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=FILE)
 @click.option(
     "--split",
     "splits",
