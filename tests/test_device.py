@@ -19,7 +19,7 @@ from minirnn.ops.losses import cross_entropy
 from minirnn.proposals import rpn
 from minirnn.require import gathered, require
 from minirnn.training.optimiser import SGD, clip_gradients
-from minirnn.training.step import losses_of
+from minirnn.training.whole import Whole
 
 TINY32 = np.float32(1e-30)  # its square is no normal number, and 0 where CuPy has compiled
 
@@ -189,10 +189,10 @@ def test_waits_of_an_inference_are_few(small):
 def test_waits_of_a_training_step_are_few(small):
     image, target = scene(0)
     target.is_crowd[-1] = True
-    optimiser = SGD(small)
+    optimiser, passes = SGD(small), Whole(small)
     with counted() as work:
-        losses, backward, *_ = losses_of(small, None, [image], [target], np.random.default_rng(0))
-        backward()
+        losses = passes.losses([image], [target], [np.random.default_rng(0)])
+        passes.backward()
         clip_gradients(optimiser.parameters(), 10.0)
         optimiser.step(0.001)
     assert set(losses) == {"rpn_objectness", "rpn_box", "roi_class", "roi_box", "mask"}
@@ -206,8 +206,9 @@ def test_a_training_step_stays_in_its_thread(monkeypatch):
     monkeypatch.setenv("MINIRNN_THREADS", "4")
     model = _tiny().to_library(standin)
     image, target = scene(0)
-    losses, backward, *_ = losses_of(model, None, [image], [target], np.random.default_rng(0))
-    backward()
+    passes = Whole(model)
+    losses = passes.losses([image], [target], [np.random.default_rng(0)])
+    passes.backward()
     clip_gradients(SGD(model).parameters(), 1.0)
     SGD(model).step(0.01)
     assert all(np.isfinite(list(losses.values())))

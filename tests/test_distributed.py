@@ -1,17 +1,35 @@
-"""Processes that work together: what each gets of an exchange, and what becomes of them when one fails."""
+"""Processes that work together: what each gets of an exchange, and what becomes of them when one fails.
+
+The same cases (`distributed_cases`) in all forms: alone, processes of one machine, MPI, and NCCL with a
+stand-in for it.
+"""
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
-from mpi_cases import environment, mpiexec, run
+from distributed_cases import (
+    SIZES,
+    addend,
+    bits,
+    by_processes,
+    take_part,
+    take_part_by_nccl,
+)
+from mpi_cases import ROOT, environment, mpiexec, run
 
 from minirnn.distributed import Alone, communicator, find, launched
 from minirnn.distributed.failure import Failure
-from minirnn.errors import InputError, WorkerError
+from minirnn.distributed.processes import Processes
+from minirnn.errors import InputError, WorkerError, WorkerLost
+
+PROGRAM = ROOT / "tests" / "distributed_cases.py"
 
 
 @pytest.fixture(autouse=True)
@@ -21,33 +39,167 @@ def _no_launcher(monkeypatch):
             monkeypatch.delenv(name, raising=False)
 
 
-def script(tmp_path, body):
-    """A program whose `ranks` is its communicator; `told` prints a line that is not torn by others'."""
-    path = tmp_path / "program.py"
-    path.write_text(
-        "import os, signal, sys, time\n"
-        "import numpy as np\n"
-        "from minirnn.distributed import communicator\n"
-        "from minirnn.errors import InputError\n"
-        "def told(*words): os.write(1, (' '.join(map(str, words)) + '\\n').encode())\n" + body
-    )
-    return path
+def told_of(form, size, case, folder):
+    """What each rank was told in a case."""
+    if form == "alone":
+        take_part(case, folder, Alone())
+    elif form == "processes":
+        by_processes(case, folder, size)
+    elif form == "nccl":
+        by_processes(case, folder, size, take_part_by_nccl)
+    else:
+        done = run(size, PROGRAM, case, folder, timeout=120)
+        assert done.returncode == 0, done.stderr
+    assert not multiprocessing.active_children()
+    found = {int(path.stem): json.loads(path.read_text()) for path in folder.glob("*.json")}
+    return [found.get(rank) for rank in range(size)]
 
 
-def lines(done):
-    return sorted(done.stdout.splitlines())
+FORMS = [("alone", 1), ("processes", 2), ("processes", 3), ("mpi", 2), ("mpi", 3), ("nccl", 2)]
+#: Those in which others can be told of an error.
+SEVERAL = [("processes", 3), ("mpi", 3), ("nccl", 3)]
 
 
-def test_alone():
-    with communicator() as ranks:
-        assert isinstance(ranks, Alone)
-        assert (ranks.rank, ranks.size) == (0, 1)
-        assert ranks.gather("a") == ["a"]
-        assert ranks.broadcast("a") == "a"
-        assert ranks.share("a") == ["a"]
-        buffer = np.arange(3.0)
-        ranks.all_reduce(buffer)
-        np.testing.assert_array_equal(buffer, [0, 1, 2])
+@pytest.mark.parametrize(("form", "size"), FORMS)
+def test_what_each_rank_gets(form, size, tmp_path):
+    for rank, told in enumerate(told_of(form, size, "exchanges", tmp_path)):
+        assert told == [
+            [rank, size, rank, size, form != "alone"],
+            None if rank else [10 * k for k in range(size)],
+            {"from": 0},
+            list("abc"[:size]),
+            f"for {rank}",
+        ]
+
+
+@pytest.mark.parametrize(("form", "size"), FORMS)
+def test_the_sum_has_the_same_bits_in_all_ranks_and_every_time(form, size, tmp_path):
+    first, *others = told_of(form, size, "sums", tmp_path)
+    pairs, beginnings = first[::2], first[1::2]
+    assert all(told == pairs for told in others)
+    for place, (length, kind) in enumerate(SIZES):
+        turns = pairs[3 * place : 3 * place + 3]
+        assert turns == [turns[0]] * 3
+        total = addend(0, length, kind)
+        for rank in range(1, size):
+            total = total + addend(rank, length, kind)
+        np.testing.assert_allclose(beginnings[3 * place], total[:5], rtol=1e-5, atol=1e-4)
+        if form != "mpi":  # whose order of addition is its own; here it is that of the ranks
+            assert turns[0] == [bits(total), bits(total * 2)]
+
+
+def test_another_order_of_addition_would_have_other_bits():
+    a, b, c = (addend(rank, 1000, "float32") for rank in range(3))
+    assert bits((a + b) + c) != bits(a + (b + c))
+
+
+@pytest.mark.parametrize(("form", "size"), SEVERAL)
+@pytest.mark.parametrize(
+    ("where", "culprit"),
+    [
+        ("gather", 1),
+        ("broadcast", 1),
+        ("scatter", 0),
+        ("share", 1),
+        ("the end", 1),
+        ("gather", None),
+    ],
+)
+def test_an_error_of_one_rank_reaches_all(form, size, where, culprit, tmp_path):
+    """Wherever they wait for it; the rank itself keeps its own."""
+    found = told_of(form, size, f"{where} {culprit} InputError", tmp_path)
+    for rank, (told,) in enumerate(found):
+        own = culprit in (rank, None)
+        kind, message = told
+        assert kind == "InputError"
+        assert message.endswith(f"image 7 is torn {rank if own else culprit}")
+        assert message.startswith("image 7" if own else f"rank {culprit} of 3, on ")
+
+
+@pytest.mark.parametrize(("form", "size"), SEVERAL)
+def test_a_bug_in_one_rank_reaches_all_with_its_place(form, size, tmp_path):
+    first, *_ = told_of(form, size, "share 1 KeyError", tmp_path)
+    ((kind, message),) = first
+    assert kind == "WorkerError"
+    assert "rank 1 of 3, on " in message
+    assert "KeyError: 'image 7 is torn 1'" in message
+    assert "distributed_cases.py" in message
+
+
+def test_a_process_that_is_killed_is_told_by_its_number_and_not_waited_for(tmp_path):
+    begun = time.monotonic()
+    first, second, third = told_of("processes", 3, "killed", tmp_path)
+    assert time.monotonic() - begun < 55  # the time limit is 60
+    assert second is None
+    for ((kind, message),) in (first, third):
+        assert kind == "WorkerLost"
+        assert message.startswith("rank 1 of 3, on ")
+        assert "died (signal 9, SIGKILL" in message
+
+
+def test_a_process_that_is_stopped_is_waited_for_no_longer_than_the_limit(tmp_path):
+    first, second, third = told_of("processes", 3, "stopped", tmp_path)
+    assert second is None
+    for ((kind, message),) in (first, third):
+        assert kind == "WorkerLost"
+        assert message.startswith("rank 1 of 3, on ")
+        assert "took longer than 1 s" in message
+
+
+def test_what_cannot_be_pickled_is_told_where_processes_exchange(tmp_path):
+    first, *others = told_of("processes", 2, "not_picklable", tmp_path)
+    ((kind, message),) = first
+    assert kind == "WorkerError"
+    assert message.startswith("rank 1 of 2, on ")
+    assert others
+
+
+def test_what_cannot_be_pickled_ends_all_ranks_of_mpi(tmp_path):
+    """Nobody can meet that rank any more: MPI ends them."""
+    done = run(2, PROGRAM, "not_picklable", tmp_path, timeout=60)
+    assert done.returncode != 0
+    assert "of 2, on " in done.stderr
+
+
+def test_a_stopped_process_does_not_stop_the_sending_of_much():
+    """More than a pipe holds: without a limit the first would wait for it to be read, for ever."""
+    ranks = Processes(_stop_and_listen, 2, timeout=60)
+    with pytest.raises(WorkerLost, match=r"rank 1 of 2.*took longer than 1 s"), ranks:
+        _send_much(ranks)
+
+
+def _send_much(ranks):
+    ranks.gather(None)
+    ranks.timeout = 1
+    ranks.broadcast(np.zeros(10**7))
+    ranks.gather(None)
+
+
+def _stop_and_listen(ranks):
+    """Stopped after its envelope has left: the first believes it there."""
+    import os
+    import signal
+    import threading
+
+    ranks.gather(None)
+    threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    ranks.broadcast(None)
+    ranks.gather(None)
+
+
+def test_a_program_that_no_process_can_find(tmp_path):
+    with pytest.raises(InputError, match="cannot be pickled"):
+        Processes(lambda ranks: None, 2)
+    assert not multiprocessing.active_children()
+
+
+@pytest.mark.parametrize("form", ["processes", "mpi"])
+def test_gpu_arrays_are_refused_by_those_that_add_up_on_the_host(form, tmp_path):
+    """MPICH's wheels would take the address for one of the host, and crash."""
+    for ((kind, message),) in told_of(form, 2, "of_a_gpu", tmp_path):
+        assert kind == "InputError"
+        assert "add" in message
+        assert "arrays of the host; copy a GPU's to there first" in message
 
 
 @pytest.mark.parametrize("names", find.LAUNCHERS)
@@ -74,105 +226,13 @@ def test_a_launcher_of_another_mpi_is_told(tmp_path):
     """mpi4py of one MPI under the mpiexec of another: each process thinks that it is alone."""
     mpiexec()
     done = subprocess.run(
-        [sys.executable, str(script(tmp_path, "communicator()\n"))],
+        [sys.executable, str(PROGRAM), "exchanges", str(tmp_path)],
         env=environment(OMPI_COMM_WORLD_RANK="0", OMPI_COMM_WORLD_SIZE="3"),
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert "started as one of 3 processes, but the MPI of mpi4py sees 1" in done.stderr
-
-
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_what_each_rank_gets(ranks, tmp_path):
-    program = script(
-        tmp_path,
-        "with communicator() as ranks:\n"
-        "    told('gather', ranks.rank, ranks.gather(ranks.rank * 10))\n"
-        "    told('broadcast', ranks.rank, ranks.broadcast({'from': ranks.rank}))\n"
-        "    told('share', ranks.rank, ranks.share('abc'[ranks.rank]))\n"
-        "    a, b = np.full(5, 10.0**ranks.rank), np.full(70_000, ranks.rank + 1, np.float32)\n"
-        "    first, second = ranks.begin_all_reduce(a), ranks.begin_all_reduce(b)\n"
-        "    ranks.progress(); second(); first(); ranks.progress()\n"
-        "    told('sum', ranks.rank, a[0], a[4], b[0], b[-1], ranks.local_rank, ranks.local_size)\n",
-    )
-    done = run(ranks, program)
-    assert done.returncode == 0, done.stderr
-    everyone = [10 * rank for rank in range(ranks)]
-    expected = [f"gather {rank} {None if rank else everyone}" for rank in range(ranks)]
-    expected += [f"broadcast {rank} {{'from': 0}}" for rank in range(ranks)]
-    expected += [f"share {rank} {list('abc'[:ranks])}" for rank in range(ranks)]
-    a, b = sum(10.0**rank for rank in range(ranks)), float(sum(range(1, ranks + 1)))
-    expected += [f"sum {rank} {a} {a} {b} {b} {rank} {ranks}" for rank in range(ranks)]
-    assert lines(done) == sorted(expected)
-
-
-def test_the_sum_has_the_same_bits_in_all_ranks_and_every_time(tmp_path):
-    """Of small buffers and large ones, for which MPI adds in other orders."""
-    program = script(
-        tmp_path,
-        "import hashlib\n"
-        "with communicator() as ranks:\n"
-        "    found = []\n"
-        "    for size in (1, 1000, 300_001):\n"
-        "        rng = np.random.default_rng([ranks.rank, size])\n"
-        "        buffer = rng.standard_normal(size).astype(np.float32) * 10 ** rng.uniform(-9, 9)\n"
-        "        for again in range(3):\n"
-        "            copy = buffer.copy()\n"
-        "            time.sleep(0.02 * ((ranks.rank + again) % 3))\n"
-        "            ranks.all_reduce(copy)\n"
-        "            found.append(hashlib.sha256(copy).hexdigest()[:8])\n"
-        "    told(*found)\n",
-    )
-    done = run(3, program)
-    assert done.returncode == 0, done.stderr
-    (of_all,) = set(lines(done))
-    assert len(lines(done)) == 3
-    hashes = of_all.split()
-    assert all(len(set(hashes[i : i + 3])) == 1 for i in (0, 3, 6))
-
-
-@pytest.mark.parametrize("where", ["gather", "broadcast", "the end", "all at once"])
-def test_an_error_of_one_rank_reaches_all(where, tmp_path):
-    """Wherever they wait for it; the rank itself keeps its own."""
-    program = script(
-        tmp_path,
-        f"where = {where!r}\n"
-        "try:\n"
-        "    with communicator() as ranks:\n"
-        "        ranks.gather(0)\n"
-        "        if ranks.rank == 1 or where == 'all at once':\n"
-        "            raise InputError(f'image 7 is torn {ranks.rank}')\n"
-        "        if where != 'the end':\n"
-        "            getattr(ranks, where)(1)\n"
-        "            told('not reached')\n"
-        "except InputError as error:\n"
-        "    told(ranks.rank, error)\n",
-    )
-    done = run(3, program, timeout=60)
-    assert done.returncode == 0, done.stderr
-    found = lines(done)
-    if where == "all at once":
-        assert found == [f"{rank} image 7 is torn {rank}" for rank in range(3)]
-        return
-    assert found[1] == "1 image 7 is torn 1"
-    for rank in (0, 2):
-        assert found[rank].startswith(f"{rank} rank 1 of 3, on ")
-        assert found[rank].endswith(": image 7 is torn 1")
-
-
-def test_an_error_in_the_middle_of_an_exchange_ends_all(tmp_path):
-    """Nobody can meet that rank any more: MPI ends them."""
-    program = script(
-        tmp_path,
-        "with communicator() as ranks:\n"
-        "    ranks.gather(lambda: 0)  # cannot be pickled\n"
-        "    told('not reached')\n",
-    )
-    done = run(2, program, timeout=60)
-    assert done.returncode != 0
-    assert "not reached" not in done.stdout
-    assert "of 2, on " in done.stderr
 
 
 def test_other_errors_travel_with_where_they_came_from():
@@ -184,18 +244,3 @@ def test_other_errors_travel_with_where_they_came_from():
     assert isinstance(told, WorkerError)
     assert str(told).startswith("rank 2 of 4, on node7: KeyError: 'lost'\n\nThere:\nTraceback")
     assert "test_distributed.py" in str(told)
-
-
-def test_gpu_arrays_are_refused_by_mpi(tmp_path):
-    """MPICH's wheels would take the address for one of the host, and crash."""
-    program = script(
-        tmp_path,
-        "from standin import standin\n"
-        "with communicator() as ranks:\n"
-        "    try:\n"
-        "        ranks.all_reduce(standin.zeros(3))\n"
-        "    except InputError as error:\n"
-        "        told(error)\n",
-    )
-    done = run(2, program)
-    assert lines(done) == ["MPI adds up arrays of the host; copy a GPU's to there first"] * 2

@@ -17,7 +17,7 @@ from standin import DeviceArray, standin
 from minirnn.bench.scenes import made_up
 from minirnn.models import build_model
 from minirnn.training.optimiser import SGD, clip_gradients
-from minirnn.training.step import losses_of
+from minirnn.training.whole import Whole
 from minirnn.transform import Transform
 
 SMALL = {
@@ -52,14 +52,15 @@ def steps_of(xp, machine, dtype):
     """Take steps as the demo does, from the same weights and pictures; yields the losses of each."""
     model = build_model("maskrcnn_shapes", num_classes=4, seed=0, **machine.fields)
     model.astype(dtype).to_library(xp)
-    optimiser = SGD(model)
+    optimiser, passes = SGD(model), Whole(model)
     for step in range(machine.steps):
         seeds = range(machine.batch * step, machine.batch * (step + 1))
         samples = [made_up(seed, (machine.side, machine.side), "easy") for seed in seeds]
         images, targets = [s.image for s in samples], [s.target for s in samples]
         optimiser.zero_grad()
-        losses, backward, *_ = losses_of(model, None, images, targets, np.random.default_rng(step))
-        backward()
+        rngs = passes.streams(np.random.default_rng(step), len(images))
+        losses = passes.losses(images, targets, rngs)
+        passes.backward()
         clip_gradients(optimiser.parameters(), 3.0)
         optimiser.step(0.02)
         yield losses

@@ -23,8 +23,8 @@ from minirnn.training import TrainingSettings, read_checkpoint
 from minirnn.training.best import Best, main_score
 from minirnn.training.diagnosis import Diagnosis, sign_of
 from minirnn.training.shares import HEARD, added, counts_of, shares_of
-from minirnn.training.step import losses_of
 from minirnn.training.team import Team
+from minirnn.training.whole import Whole
 
 
 def record(step, total=1.0, *, norm=1.0, rate=0.01, ap=None, size=20.0, **shares):
@@ -400,12 +400,15 @@ def test_background_may_be_the_last_column():
 def test_counts_of_two_processes_are_those_of_one():
     images, targets = batch(4)
     model = build_model("maskrcnn_shapes", seed=0, **TINY)
-    rng = np.random.default_rng
-    alone, _, expected = losses_of(model, None, images, targets, rng(3), counted=True)
-    plain, _, nothing = losses_of(model, None, images, targets, rng(3))
-    assert (plain, nothing) == (alone, {})  # bit for bit: looking changes nothing
+
+    def seen_by(passes, counted):
+        rngs = passes.streams(np.random.default_rng(3), len(images))
+        return passes.losses(images, targets, rngs, counted), passes.counts
+
+    alone, expected = seen_by(Whole(model), True)
+    assert seen_by(Whole(model), False) == (alone, {})  # bit for bit: looking changes nothing
     with Team(model, 2) as team:
-        _, _, found = losses_of(model, team, images, targets, rng(3), counted=True)
+        _, found = seen_by(team, True)
     assert found.keys() == expected.keys()
     assert len(found) == 8
     first, second = shares_of(found), shares_of(expected)

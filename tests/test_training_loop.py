@@ -57,7 +57,8 @@ class TinyModel(Module):
     def losses(self, images, targets, rng):
         xp = xp_of(self.weight.data)
         colours = np.stack([image.mean(axis=(0, 1)) / 255 for image in images])
-        colours = colours + rng.normal(size=colours.shape) / 10  # as scales and samples are drawn
+        drawn = [of_image.normal(size=3) for of_image in rng]  # as scales and samples are drawn
+        colours = colours + np.stack(drawn) / 10
         colours = xp.asarray(colours.astype(np.float32)) - self.stem.bias.data
         goal = xp.asarray(np.array([[t.image_id] * 4 for t in targets], np.float32)) / 10
         return {
@@ -217,7 +218,8 @@ def test_a_step_is_the_formula(tmp_path):
     weights = [model.weight, model.norm.weight]
     speeds = [np.zeros_like(t.data) for t in weights]
     for k, batch in enumerate(loader):
-        losses = model.losses([s.image for s in batch], [s.target for s in batch], step_rng(0, k))
+        rngs = step_rng(0, k).spawn(len(batch))
+        losses = model.losses([s.image for s in batch], [s.target for s in batch], rngs)
         for tensor in weights:
             tensor.grad = None
         for term in losses.values():

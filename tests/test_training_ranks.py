@@ -339,6 +339,7 @@ def test_a_parameter_that_no_rank_has_a_gradient_of_has_none():
     ranks.size = 1
     buckets = Buckets([a, b], ranks)
     for step in range(2):
+        a.grad = b.grad = None
         buckets.begin()
         if step == 0:
             buckets.put(a, np.ones(2))
@@ -346,6 +347,26 @@ def test_a_parameter_that_no_rank_has_a_gradient_of_has_none():
         assert buckets.finish()
         assert (a.grad is None) == (step == 1)  # nothing is left of the step before
         np.testing.assert_array_equal(b.grad, np.full(3, 2.0))
+
+
+def test_sums_are_added_to_the_gradients_that_are_there():
+    a, b = tensors_of((2,), (3,))
+    buckets = Buckets([a, b], Two(other=1.0))
+    for _ in range(2):  # the second time what is there lies in the buckets themselves
+        buckets.begin()
+        buckets.put(a, np.full(2, 2.0))
+        buckets.finish()
+    np.testing.assert_array_equal(a.grad, np.full(2, 6.0))
+    np.testing.assert_array_equal(b.grad, np.full(3, 2.0))
+
+
+def test_what_is_not_there_changes_no_bit_of_what_is():
+    """0 + -0 is 0, but -0 + -0 is -0."""
+    a, b = tensors_of((2,), (3,))
+    buckets = Buckets([a, b], Two(other=-0.0))
+    buckets.begin()
+    buckets.finish()
+    assert np.signbit(buckets._buckets[0]._views[0]).all()
 
 
 def test_a_rank_that_has_failed_hands_in_the_rest_and_says_so():

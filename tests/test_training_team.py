@@ -18,14 +18,14 @@ from standin import standin
 from test_model import TINY, scene
 
 from minirnn.data.sample import Sample
-from minirnn.data.workers import WorkerError
-from minirnn.errors import DivergenceError, InputError
+from minirnn.distributed import Alone, shared_arrays
+from minirnn.errors import DivergenceError, InputError, WorkerError
 from minirnn.models import build_model
-from minirnn.training import TrainingSettings, loop, read_checkpoint, train
+from minirnn.training import TrainingSettings, helpers, read_checkpoint, train
 from minirnn.training import team as team_module
 from minirnn.training.helpers import processes_of
 from minirnn.training.optimiser import SGD
-from minirnn.training.part import Part
+from minirnn.training.part import Part, together, trained
 from minirnn.training.team import Team, _shares
 
 
@@ -68,7 +68,7 @@ def _temporary_files_of_its_own(monkeypatch, tmp_path):
 
 
 def files():
-    return set(Path(tempfile.gettempdir()).glob("minirnn-team-*"))
+    return set(Path(tempfile.gettempdir()).glob("minirnn-shared-*"))
 
 
 @pytest.fixture(params=["without a name", "with one"])
@@ -90,7 +90,7 @@ def test_the_step_of_one_process(processes, count):
     for model in (one, several):
         model.backbone.body.freeze()
     with Team(several, processes) as team:
-        assert len(team.pids) == processes - 1
+        assert len(team.ranks.pids) == processes - 1
         for step in range(2):
             losses, expected = alone(one, images, targets, step)
             several.zero_grad()
@@ -124,11 +124,20 @@ def test_gradients_are_added_to_those_that_are_there():
     with Team(model, 2) as team:
         team.losses(images, targets, rngs_of(2))
         team.backward()
-        once = gradients_of(model)
+        once = {name: gradient.copy() for name, gradient in gradients_of(model).items()}
         team.losses(images, targets, rngs_of(2))
         team.backward()
     for name, gradient in gradients_of(model).items():
         assert apart(gradient, 2 * once[name]) < 1e-6, name
+
+
+def losses_of_each(model, images, targets, shares):
+    """Each share's losses, and over how many things they are means."""
+    of_all = images, targets, rngs_of(len(images))
+    return [
+        Part(model).losses(False, *([each[i] for i in share] for each in of_all))[0]
+        for share in shares
+    ]
 
 
 def test_gradients_are_added_in_the_order_of_the_processes_bit_for_bit():
@@ -137,10 +146,11 @@ def test_gradients_are_added_in_the_order_of_the_processes_bit_for_bit():
     model, apart_from_it = model_of(), model_of()
     with Team(model, 3) as team:
         team.losses(images, targets, rngs_of(3))
-        factors = team._factors
         team.backward()
     parts = []
-    for share, own in zip(_shares([len(t.labels) for t in targets], 3), factors, strict=True):
+    shares = _shares([len(target.labels) for target in targets], 3)
+    factors = together(losses_of_each(model_of(), images, targets, shares))[1]
+    for share, own in zip(shares, factors, strict=True):
         part = Part(apart_from_it)
         part.losses(False, *([each[i] for i in share] for each in (images, targets, rngs_of(3))))
         apart_from_it.zero_grad()
@@ -170,7 +180,7 @@ def test_afterwards_nothing_is_left_and_the_model_works_on():
     model = model_of()
     with Team(model, 2) as team:
         team.losses(*images, rngs_of(2))
-        (helper,) = [p for p in multiprocessing.active_children() if p.pid in team.pids]
+        (helper,) = [p for p in multiprocessing.active_children() if p.pid in team.ranks.pids]
         assert not files()  # mapped, and no longer there for anybody else
         inside = {name: tensor.data for name, tensor in model.named_parameters()}
         state = model.state_dict()
@@ -182,11 +192,18 @@ def test_afterwards_nothing_is_left_and_the_model_works_on():
     alone(model, *images)
 
 
-def test_a_team_that_is_forgotten_ends_its_processes(kind_of_file):
+def test_a_team_that_is_forgotten_ends_its_processes_and_leaves_no_file(kind_of_file, monkeypatch):
+    made = []
+    room = shared_arrays._room
+    monkeypatch.setattr(shared_arrays, "_room", lambda: made.append(room()) or made[-1])
     team = Team(model_of(), 2)
-    assert len(files()) == kind_of_file
+    assert made
+    assert [Path(tempfile.gettempdir()) == path.parent for _, path in made] == [kind_of_file] * len(
+        made
+    )
+    assert not files()
     team.losses(*batch_of(2), rngs_of(2))
-    (helper,) = [p for p in multiprocessing.active_children() if p.pid in team.pids]
+    (helper,) = [p for p in multiprocessing.active_children() if p.pid in team.ranks.pids]
     del team
     gc.collect()
     helper.join(10)
@@ -198,31 +215,54 @@ def test_a_process_that_dies():
     images, targets = batch_of(2)
     with Team(model_of(), 2) as team:
         team.losses(images, targets, rngs_of(2))
-        os.kill(team.pids[0], signal.SIGKILL)
+        os.kill(team.ranks.pids[0], signal.SIGKILL)
         with pytest.raises(WorkerError, match=r"died \(signal 9, SIGKILL"):
             team.backward()
+
+
+class Leave(Exception):
+    """The other process's way out."""
+
+
+class Left(Alone):
+    """What another process is told, from which it leaves at once."""
+
+    def scatter(self, objs):
+        raise Leave
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_the_others_keep_freed_memory_where_the_first_does(keep, monkeypatch):
     """A process that gives each map back to the system takes half as long again for a step."""
-    members = []
-
-    class Pool:
-        def __init__(self, member, count):
-            members.append(member)
-
-        def close(self):
-            pass
-
     told = []
-    monkeypatch.setattr(team_module, "WorkerPool", Pool)
     monkeypatch.setattr(team_module, "keeps_freed", lambda: keep)
     monkeypatch.setattr(team_module, "keep_freed", lambda: told.append(True))
     monkeypatch.setenv("MINIRNN_THREADS", "1")
-    with Team(model_of(), 2):
-        members[0]._begin()
+    model = model_of()
+    memory = shared_arrays.SharedArrays([tensor.data for tensor in trained(model)], 1)
+    plan = team_module._Plan.of(model, memory, 1)
+    with pytest.raises(Leave):
+        team_module._take_part(plan, Left())
+    memory.remove()
     assert told == [True] * keep
+
+
+def test_what_goes_wrong_before_the_first_batch_leaves_nothing(kind_of_file, monkeypatch):
+    """A network that the others cannot build: their error is told, and they and the memory are gone."""
+    model = model_of()
+    model.builder = _cannot_be_built
+    before = {name: tensor.data for name, tensor in model.named_parameters()}
+    with pytest.raises(WorkerError, match=r"rank 1 of 2, on [\s\S]*KeyError: 'no such network'"):
+        Team(model, 2)
+    assert not multiprocessing.active_children()
+    assert not files()
+    for name, tensor in model.named_parameters():
+        assert tensor.data.base is None or tensor.data is before[name]
+        np.testing.assert_array_equal(tensor.data, before[name])
+
+
+def _cannot_be_built(config, rng):
+    raise KeyError("no such network")
 
 
 def test_bad_input():
@@ -232,8 +272,12 @@ def test_bad_input():
             team.losses(images[:1], targets[:1], rngs_of(1))
         strange = scene(7, image_id=77)[1]
         strange.labels[:] = 9
-        with pytest.raises(InputError, match=r"image 77: label 9, but the model knows 1…3"):
-            team.losses(images, [targets[0], strange], rngs_of(2))
+        for place in (0, 1):  # it may be this process's, or another's
+            given = [targets[0], targets[1]]
+            given[place] = strange
+            with pytest.raises(InputError, match=r"image 77: label 9, but the model knows 1…3"):
+                team.losses(images, given, rngs_of(2))
+            assert not multiprocessing.active_children()
         assert set(team.losses(images, targets, rngs_of(2))) > {"mask"}  # goes on
     with pytest.raises(InputError, match="processes is 2, but the model is on cuda"):
         Team(model_of().to_library(standin), 2)
@@ -306,7 +350,7 @@ def test_the_number_of_processes(tmp_path, monkeypatch):
         asked.append(processes)
         raise Refused
 
-    monkeypatch.setattr("minirnn.training.loop.Team", refuse)
+    monkeypatch.setattr("minirnn.training.helpers.Team", refuse)
     for cores in (3, 16):
         monkeypatch.setattr("minirnn.training.helpers.thread_count", lambda cores=cores: cores)
         with pytest.raises(Refused):
@@ -331,11 +375,13 @@ def test_losses_that_are_not_finite_are_found(tmp_path):
 def test_a_process_that_stalls_does_not_stall_the_run():
     """Swapped out, stopped, waiting for a disk: it is not dead, and will never answer."""
     images, targets = batch_of(2)
-    with Team(model_of(), 2, timeout=20) as team:
+    with Team(model_of(), 2, timeout=60) as team:
         team.losses(images, targets, rngs_of(2))
-        team._timeout = 1
-        os.kill(team.pids[0], signal.SIGSTOP)
-        with pytest.raises(WorkerError, match="a share of a batch took longer than 1 s"):
+        team.ranks.timeout = 1
+        os.kill(team.ranks.pids[0], signal.SIGSTOP)
+        with pytest.raises(
+            WorkerError, match=r"rank 1 of 2, on \S+: its part took longer than 1 s"
+        ):
             team.backward()
 
 
@@ -347,7 +393,7 @@ def test_a_run_gives_its_time_limit_to_the_team(tmp_path, monkeypatch):
             given.append(timeout)
             super().__init__(model, processes, timeout=timeout)
 
-    monkeypatch.setattr(loop, "Team", Noted)
+    monkeypatch.setattr(helpers, "Team", Noted)
     run(tmp_path, timeout=33.0, steps=1)
     assert given == [33]
 

@@ -22,9 +22,10 @@ from minirnn.distributed import Communicator
 from minirnn.kernels.cpu.memory import keep_freed
 from minirnn.models import RCNN, Config, build_model, detector
 from minirnn.training.optimiser import SGD
+from minirnn.training.passes import Passes
 from minirnn.training.ranks import Ranks
-from minirnn.training.step import losses_of
 from minirnn.training.team import Team
+from minirnn.training.whole import Whole
 
 #: So short that the weights hardly move, and every step does the same work.
 LEARNING_RATE = 1e-7
@@ -199,16 +200,17 @@ def our_step(
     optimiser = SGD(model, momentum=_MOMENTUM, weight_decay=_DECAY)
     images, targets = [s.image for s in samples], [s.target for s in samples]
     processes = min(threads, len(samples)) if model.device == "cpu" else 1
-    team: Any = None
-    if ranks is not None:
-        team = Ranks(model, ranks, len(samples) * ranks.size) if ranks.size > 1 else None
-    elif processes > 1:
-        team = Team(model, processes)
+    passes: Passes = Whole(model)
+    if ranks is not None and ranks.size > 1:
+        passes = Ranks(model, ranks, len(samples) * ranks.size)
+    elif ranks is None and processes > 1:
+        passes = Team(model, processes)
 
     def step() -> float:
         optimiser.zero_grad()
-        losses, backward, _ = losses_of(model, team, images, targets, np.random.default_rng(0))
-        backward()
+        rngs = passes.streams(np.random.default_rng(0), len(images))
+        losses = passes.losses(images, targets, rngs)
+        passes.backward()
         optimiser.step(LEARNING_RATE)
         return math.fsum(losses.values())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from minirnn.backend import Array
 from minirnn.distributed import Communicator
@@ -49,6 +51,15 @@ class Watched(Communicator):
         """See `Communicator`."""
         with self._noting("talking"):
             return self._ranks.share(obj)
+
+    def scatter(self, objs: Sequence[Any] | None) -> Any:
+        """See `Communicator`."""
+        with self._noting("talking"):
+            return self._ranks.scatter(objs)
+
+    def buffer(self, size: int, dtype: Any, xp: Any = np) -> Array:
+        """See `Communicator`."""
+        return self._ranks.buffer(size, dtype, xp)
 
     def begin_all_reduce(self, buffer: Array) -> Callable[[], None]:
         """See `Communicator`."""

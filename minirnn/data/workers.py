@@ -1,26 +1,22 @@
 """Other processes that work for this one, and that neither hang nor outlive it.
 
-A pool of concurrent.futures loses an answer that is half written when its process is killed, and
-then waits for the other half for ever. Here each process has its own pipe, and a thread that reads
-it: whatever happens to the process, the pipe ends, and the thread says so.
+Each is a `minirnn.children.Child` with a thread of its own here that talks to it: whatever happens to the
+process, its pipe ends, and the thread says so.
 """
 
 from __future__ import annotations
 
 import atexit
-import multiprocessing
-import os
 import pickle
 import queue
-import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from minirnn.children import Child, packed, unpacked
 from minirnn.errors import InputError, WorkerError, WorkerLost
 
 
@@ -50,9 +46,7 @@ class WorkerPool:
             future = pool.submit(argument)
             answer = pool.result(future, timeout=60, what="the answer")
 
-    The function is sent to each process once; arguments and answers go through pipes. The processes
-    are new ones ("spawn"), so they share no thread, lock or open GPU with this one. They use one
-    core each, leave Ctrl-C to this process, and end when this process does, however it ends.
+    The function is sent to each process once; arguments and answers go through pipes.
 
     Args:
         function: what to compute; picklable.
@@ -63,10 +57,7 @@ class WorkerPool:
     """
 
     def __init__(self, function: Callable[[Any], Any], count: int) -> None:
-        try:
-            payload = pickle.dumps(function)
-        except Exception as error:
-            raise InputError(f"what helper processes work on cannot be pickled: {error}") from error
+        payload = packed(function)
         self._workers = [_Worker(payload) for _ in range(count)]
         self._next = 0
         atexit.register(self.close)
@@ -123,13 +114,8 @@ class _Worker:
     """One process, and the thread that talks to it."""
 
     def __init__(self, payload: bytes) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with _ctrl_c_held_back(), _start_method_kept():
-            self._process.start()
-        theirs.close()  # so that the pipe ends when the process does
-        self.pid: int = self._process.pid or 0
+        self._child = Child(_serve)
+        self.pid = self._child.pid
         self._payload = payload
         self._requests: queue.SimpleQueue = queue.SimpleQueue()
         # A daemon, so that the interpreter's end never waits for it.
@@ -142,17 +128,16 @@ class _Worker:
         return future
 
     def kill(self) -> None:
-        self._process.kill()
+        self._child.kill()
         self._requests.put(None)
 
     def join(self) -> None:
-        self._process.join(5)
+        self._child.join()
         self._thread.join(5)
 
     def _talk(self) -> None:
         """Answer requests in order; once the process is gone, with an error."""
         gone = self._send(self._payload)
-        answered = False
         while (request := self._requests.get()) is not None:
             argument, future = request
             answer: Any = None
@@ -160,69 +145,26 @@ class _Worker:
                 gone = self._send(pickle.dumps(argument))
             if gone is None:
                 try:
-                    answer = self._connection.recv()
-                    answered = True
+                    answer = self._child.connection.recv()
+                    self._child.answered = True
                 except (EOFError, OSError) as error:
                     gone = error
                 except Exception as error:
                     answer = _Failure.of(error)
             if gone is not None:
-                future.set_exception(self._obituary(answered))
+                future.set_exception(self._child.obituary())
             elif isinstance(answer, _Failure):
                 future.set_exception(answer.as_error())
             else:
                 future.set_result(answer)
-        self._connection.close()
+        self._child.connection.close()
 
     def _send(self, message: bytes) -> Exception | None:
         try:
-            self._connection.send_bytes(message)
+            self._child.connection.send_bytes(message)
         except OSError as error:
             return error
         return None
-
-    def _obituary(self, answered: bool) -> WorkerError:
-        self._process.join(5)
-        code = self._process.exitcode
-        cause = f"exit code {code}"
-        if code is not None and code < 0:
-            try:
-                cause = f"signal {-code}, {signal.Signals(-code).name}"
-            except ValueError:
-                cause = f"signal {-code}"
-        if code == -9:
-            cause += "; the system does this when memory runs out"
-        text = f"a helper process (id {self.pid}) died ({cause})"
-        if answered or (code is not None and code < 0):  # it came to its work, or was killed
-            return WorkerLost(text)
-        return WorkerError(
-            f"{text} before its first answer; a script that uses helper processes has to start its "
-            'work under `if __name__ == "__main__":`'
-        )
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """A process started in here ignores Ctrl-C from its first moment; this one gets it after."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _start_method_kept() -> Iterator[None]:
-    """Starting any process decides for good how Python starts others; that is the program's to decide."""
-    before = multiprocessing.get_start_method(allow_none=True)
-    try:
-        yield
-    finally:
-        if before is None:
-            multiprocessing.set_start_method(None, force=True)
 
 
 # From here on: in the helper process
@@ -230,19 +172,11 @@ def _start_method_kept() -> Iterator[None]:
 
 def _serve(connection: Connection) -> None:
     """Compute until the pipe ends."""
-    _prepare()
     failure = None
     try:
-        function = pickle.loads(connection.recv_bytes())
+        function = unpacked(connection.recv_bytes())
     except EOFError:
         return
-    except AttributeError as error:  # pickle knows functions and classes by their names only
-        failure = _Failure.of(
-            InputError(
-                f"a helper process does not find what it is to work on ({error}): what is defined in a "
-                "notebook or typed in is in no file; put it into a module, or use no helpers (workers=0)"
-            )
-        )
     except Exception as error:
         failure = _Failure.of(error)
     while True:
@@ -262,22 +196,3 @@ def _serve(connection: Connection) -> None:
             return
         except Exception as error:  # an answer that cannot be pickled
             connection.send(_Failure.of(error))
-
-
-def _prepare() -> None:
-    """Leave Ctrl-C, a closed terminal and the other cores to the parent, and end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    os.environ["MINIRNN_THREADS"] = "1"
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)  # in the middle of whatever the main thread does

@@ -1,4 +1,4 @@
-"""Processes that work on one thing: alone, or on one machine or many by MPI and NCCL."""
+"""Processes that work on one thing: alone, some that the first starts, or on many machines (MPI, NCCL)."""
 
 from minirnn.distributed.alone import Alone
 from minirnn.distributed.communicator import Communicator

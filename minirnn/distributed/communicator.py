@@ -1,8 +1,9 @@
 """What processes that work together need of each other, whatever carries it.
 
 All of them (*ranks*, numbered from 0) run the same program and come to the same exchanges in the same
-order. Each exchange is one of three: all tell the first something (`gather`), the first tells all
-(`broadcast`), or arrays are added up so that all have the sum (`all_reduce`).
+order. Each exchange is one of four: all tell the first something (`gather`), the first tells all
+(`broadcast`) or each something of its own (`scatter`), or arrays are added up so that all have the sum
+(`all_reduce`).
 
     with communicator() as ranks:
         mine = range(ranks.rank, count, ranks.size)
@@ -16,9 +17,11 @@ error that says which rank it was, on which host, and what went wrong.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from minirnn.backend import Array
@@ -65,15 +68,38 @@ class Communicator(abc.ABC):
             WorkerError: as `gather`.
         """
 
+    def scatter(self, objs: Sequence[Any] | None) -> Any:
+        """Of what the first rank hands in, one for each, this rank's own; the others hand in None.
+
+        Raises:
+            InputError: as `gather`.
+            WorkerError: as `gather`.
+        """
+        return self.broadcast(objs)[self.rank]
+
+    def buffer(self, size: int, dtype: Any, xp: Any = np) -> Array:
+        """Room for a flat array that is going to be added up again and again; all ranks ask for it alike.
+
+        Other arrays are added up as well, but they may have to be copied each time.
+
+        Args:
+            size: elements, at first 0.
+            dtype: of them.
+            xp: NumPy or CuPy, whose arrays are put into it.
+        """
+        return xp.zeros(size, dtype)
+
     @abc.abstractmethod
     def begin_all_reduce(self, buffer: Array) -> Callable[[], None]:
         """Begin to add up a flat array of all ranks, and do something else meanwhile.
 
-        All ranks begin the same ones in the same order. The order of addition depends on nothing but the
-        number of ranks and the buffer's size, and all ranks get the same bits.
+        All ranks begin the same ones in the same order, and wait for them in the same order. The order of
+        addition depends on nothing but the number of ranks and the buffer's size, and all ranks get the
+        same bits.
 
         Args:
             buffer: (n,) contiguous, of the same size and kind in all ranks; nobody touches it meanwhile.
+                See `buffer`.
 
         Returns:
             A function that waits for the end; from there on the buffer holds the sum.

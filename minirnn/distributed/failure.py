@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import NamedTuple
 
-from minirnn.errors import InputError, WorkerError
+from minirnn.errors import InputError, WorkerError, WorkerLost
 
 
 class Failure(NamedTuple):
@@ -16,15 +16,15 @@ class Failure(NamedTuple):
         size: of how many.
         host: where it was.
         message: of the error.
-        is_input: whether it was an InputError.
-        trace: where it came from.
+        kind: what the others raise.
+        trace: where it came from; empty where that says nothing.
     """
 
     rank: int
     size: int
     host: str
     message: str
-    is_input: bool
+    kind: type[InputError | WorkerError]
     trace: str
 
     @classmethod
@@ -32,12 +32,13 @@ class Failure(NamedTuple):
         """The error of a rank."""
         named = isinstance(error, InputError | WorkerError)
         message = str(error) if named else f"{type(error).__name__}: {error}"
+        for kind in (InputError, WorkerLost):
+            if isinstance(error, kind):
+                return cls(rank, size, host, message, kind, "")
         trace = "".join(traceback.format_exception(error))
-        return cls(rank, size, host, message, isinstance(error, InputError), trace)
+        return cls(rank, size, host, message, WorkerError, trace)
 
     def as_error(self) -> InputError | WorkerError:
         """What another rank raises."""
         text = f"rank {self.rank} of {self.size}, on {self.host}: {self.message}"
-        if self.is_input:
-            return InputError(text)
-        return WorkerError(f"{text}\n\nThere:\n{self.trace}")
+        return self.kind(f"{text}\n\nThere:\n{self.trace}" if self.trace else text)

@@ -11,7 +11,7 @@ Source: NVIDIA, "NCCL Developer Guide", ncclAllReduce.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minirnn.backend import Array
@@ -49,6 +49,10 @@ class Nccl(Communicator):
     def share(self, obj: Any) -> list[Any]:
         """See `Communicator`; by MPI."""
         return self._ranks.share(obj)
+
+    def scatter(self, objs: Sequence[Any] | None) -> Any:
+        """See `Communicator`; by MPI."""
+        return self._ranks.scatter(objs)
 
     def begin_all_reduce(self, buffer: Array) -> Callable[[], None]:
         """See `Communicator`; the buffer lies on this rank's GPU.

@@ -1,13 +1,14 @@
-"""Gradients on their way to other machines while the backward pass is still at work.
+"""Gradients on their way to other ranks while the backward pass is still at work.
 
 Small messages cost as much as their latency, and one large one could only leave at the end. So parameters
 are packed into flat buckets of some megabytes, in reverse order, which is about the order in which their
 gradients are complete. As soon as all of a bucket's are, its sum over all ranks begins. All ranks begin
 their buckets in the same order, as MPI wants it: one that is complete waits for those before it.
 
-A parameter that no loss of a rank depends on (a mask head, where nothing was found) counts as zeros there.
-Each bucket carries a number for each of its parameters that says how many ranks have a gradient; where that
-is none, the parameter has no gradient afterwards either, as in one process.
+A parameter that no loss of a rank depends on (a mask head, where nothing was found) counts as -0 there:
+of the two zeros that which changes no bit of what it is added to. Each bucket carries a number for each
+of its parameters that says how many ranks have a gradient; where that is none, the parameter has no
+gradient afterwards either, as in one process.
 
 Source: Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", 2020, section
 3.2.
@@ -36,7 +37,7 @@ class Buckets:
         buckets.begin()
         when_final(loss, buckets.put)
         loss.backward()
-        whole = buckets.finish()  # the tensors' gradients are the sums
+        whole = buckets.finish()  # the sums have been added to the tensors' gradients
 
     Args:
         tensors: the same in all ranks, in the same order.
@@ -55,12 +56,12 @@ class Buckets:
         kinds = {tensor.dtype for tensor in tensors}
         if len(kinds) != 1:
             raise InputError(f"the parameters are of several kinds: {sorted(map(str, kinds))}")
-        self._xp = xp_of(*(tensor.data for tensor in tensors)) if ranks.on_device else np
+        xp = xp_of(*(tensor.data for tensor in tensors)) if ranks.on_device else np
         self._ranks = ranks
         self._buckets: list[_Bucket] = []
         self._homes: dict[int, tuple[_Bucket, int]] = {}
         for group in _groups(tensors, size):
-            bucket = _Bucket(group, self._xp)
+            bucket = _Bucket(group, ranks, xp)
             self._buckets.append(bucket)
             for place, tensor in enumerate(group):
                 self._homes[id(tensor)] = bucket, place
@@ -83,7 +84,7 @@ class Buckets:
         self._ranks.progress()
 
     def finish(self, whole: bool = True) -> bool:
-        """Send off the rest, wait for the sums, and leave them in the tensors.
+        """Send off the rest, wait for the sums, and add them to what the tensors had at `begin`.
 
         Args:
             whole: False where this rank has failed in the middle of it, and others should not use the sums.
@@ -111,10 +112,10 @@ class Buckets:
 class _Bucket:
     """Some parameters' gradients in a flat array, then how many ranks have each, and how many are whole."""
 
-    def __init__(self, tensors: Sequence[Tensor], xp: Any) -> None:
+    def __init__(self, tensors: Sequence[Tensor], ranks: Communicator, xp: Any) -> None:
         self._tensors = tensors
         sizes = [tensor.data.size for tensor in tensors]
-        self.flat = xp.zeros(sum(sizes) + len(tensors) + 1, tensors[0].dtype)
+        self.flat = ranks.buffer(sum(sizes) + len(tensors) + 1, tensors[0].dtype, xp)
         starts = [sum(sizes[:i]) for i in range(len(sizes))]
         # Each lies as its parameter does (axes by falling stride), so that the optimiser walks straight.
         self._views = []
@@ -123,7 +124,7 @@ class _Bucket:
             shape = tuple(tensor.shape[k] for k in axes)
             view = self.flat[start : start + size].reshape(shape)
             self._views.append(view.transpose(tuple(np.argsort(axes).tolist())))
-        self._there = [False] * len(tensors)
+        self.empty()
 
     @property
     def full(self) -> bool:
@@ -134,8 +135,9 @@ class _Bucket:
         return full
 
     def empty(self) -> None:
-        """Nothing is there."""
+        """Nothing is there. What the parameters have already may lie in here, so it is moved out."""
         self._there = [False] * len(self._tensors)
+        self._before = [None if t.grad is None else t.grad.copy() for t in self._tensors]
 
     def put(self, place: int, gradient: Array) -> None:
         """Take the gradient of a parameter."""
@@ -143,18 +145,23 @@ class _Bucket:
         self._there[place] = True
 
     def close(self, whole: bool) -> None:
-        """What is not there counts as zeros."""
+        """What is not there counts as -0."""
         for view, there in zip(self._views, self._there, strict=True):
             if not there:
-                view[...] = 0
+                view[...] = -0.0
         marks = np.array([*self._there, whole], self.flat.dtype)
         self.flat[-len(marks) :] = xp_of(self.flat).asarray(marks)
 
     def hand_out(self) -> None:
-        """Leave the sums in the parameters; None in those that no rank has a gradient of."""
+        """Add the sums to the parameters' gradients, but for those that no rank has a gradient of."""
         marks = to_host(self.flat[-len(self._tensors) - 1 : -1])
-        for tensor, view, reached in zip(self._tensors, self._views, marks, strict=True):
-            tensor.grad = xp_of(tensor.data).asarray(view) if reached else None
+        of_each = zip(self._tensors, self._before, self._views, marks, strict=True)
+        for tensor, before, view, reached in of_each:
+            tensor.grad = before
+            if reached:
+                total = xp_of(tensor.data).asarray(view)
+                tensor.grad = total if before is None else before + total
+        self._before = [None] * len(self._tensors)
 
 
 def _groups(tensors: Sequence[Tensor], size: int) -> list[list[Tensor]]:

@@ -1,6 +1,6 @@
-"""Who works for a run: the loader that makes its batches, and the processes that share them out.
+"""Who works for a run: the loader that makes its batches, and who computes them.
 
-How those that die are replaced is theirs to know: `minirnn.data.loader`, `minirnn.training.team`.
+How processes that die are replaced is theirs to know: `minirnn.data.loader`, `minirnn.training.team`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from minirnn.distributed import Communicator
 from minirnn.errors import InputError
 from minirnn.kernels import thread_count
 from minirnn.structures import Sample
+from minirnn.training.passes import Passes
+from minirnn.training.ranks import Ranks
 from minirnn.training.settings import TrainingSettings
+from minirnn.training.team import Team
+from minirnn.training.turns import Turns
+from minirnn.training.whole import Whole
 
 #: Settings that change images, and that are off if nothing is said.
 CHANGES = (
@@ -49,6 +54,26 @@ def processes_of(model: Any, settings: TrainingSettings, ranks: Communicator | N
     elif count > 1 and model.device != "cpu":
         raise InputError(f"processes is {count}, but the model is on a GPU; there it should be 1")
     return min(count, settings.batch_size)
+
+
+def passes_of(
+    model: Any, settings: TrainingSettings, ranks: Communicator, processes: int
+) -> Passes:
+    """Who computes a batch: this process, at once or in turns, or with others.
+
+    Args:
+        model: to be trained.
+        settings: of the run.
+        ranks: this process's place among others.
+        processes: from `processes_of`.
+    """
+    if settings.turns > 1:
+        return Turns(model, settings.turns)
+    if ranks.size > 1:
+        return Ranks(model, ranks, settings.batch_size)
+    if processes > 1:
+        return Team(model, processes, timeout=settings.timeout)
+    return Whole(model)
 
 
 def _check_turns(settings: TrainingSettings, ranks: Communicator | None) -> None:

@@ -7,7 +7,7 @@ threads).
 
 What a step computes is in `minirnn.training.step`; `train` does it again and again. What is around it has
 pages of its own: what is saved (`keeper`), who makes the batches (`helpers`), how batches are shared out
-(`team`, `ranks`), what the numbers say (`witness`), when to stop (`stop`).
+(`passes`), what the numbers say (`witness`), when to stop (`stop`).
 """
 
 from __future__ import annotations
@@ -24,18 +24,16 @@ import numpy as np
 from minirnn.distributed import Communicator
 from minirnn.errors import InputError
 from minirnn.training.follower import keeper_of
-from minirnn.training.helpers import loader_of, next_batch, processes_of
+from minirnn.training.helpers import loader_of, next_batch, passes_of, processes_of
 from minirnn.training.log import Clock, losses_text, progress_bar
 from minirnn.training.optimiser import optimiser_of
-from minirnn.training.ranks import Ranks, begin_alike, joined
+from minirnn.training.ranks import begin_alike, joined
 from minirnn.training.schedule import learning_rate
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.shares import shares_of
 from minirnn.training.step import gradients_of
 from minirnn.training.stop import StopRequest
 from minirnn.training.summary import TrainingSummary
-from minirnn.training.team import Team
-from minirnn.training.turns import Turns
 from minirnn.training.witness import Witness
 
 
@@ -127,13 +125,7 @@ def train(
         keeper.open(overwrite=overwrite, evaluates=callback_every > 0, remember=witness.remember)
         log = keeper.log
         stack.callback(loader.close)
-        team: Team | Ranks | Turns | None = None
-        if settings.turns > 1:
-            team = Turns(model, settings.turns)
-        elif ranks.size > 1:
-            team = Ranks(model, ranks, settings.batch_size)
-        elif processes > 1:
-            team = stack.enter_context(Team(model, processes, timeout=settings.timeout))
+        passes = stack.enter_context(passes_of(model, settings, ranks, processes))
         bar = stack.enter_context(progress_bar(settings.steps, keeper.done, progress))
         stop = stack.enter_context(StopRequest(silent=ranks.rank > 0))
         clock = Clock(log.elapsed)
@@ -155,7 +147,7 @@ def train(
                 # Losses and gradients are looked at: NumPy's warnings would only repeat our message.
                 with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                     losses, norm, counts = gradients_of(
-                        *(batch, done, model, team, optimiser, settings, ranks),
+                        *(batch, done, passes, optimiser, settings, ranks),
                         counted=logging or evaluating,
                     )
                     with keeper.changing():

@@ -1,9 +1,11 @@
-"""A batch shared out among the ranks of MPI, on one machine or many: each runs the same `train`.
+"""A batch shared out among ranks, each of which has images of its own.
 
-Each rank loads its own images, computes its losses and gradients, and changes its own copy of the weights.
-What they exchange in a step is the losses (with the number of things that each is a mean over, see
-`minirnn.training.part`) and the sums of the gradients (`minirnn.training.buckets`). The sums are the same
-bits in all ranks, and so are the weights, from the first's at the beginning on.
+Each rank computes the losses and gradients of its images. What they exchange in a step is the losses
+(with the number of things that each is a mean over, see `minirnn.training.part`) and the sums of the
+gradients (`minirnn.training.buckets`). The sums are the same bits in all ranks.
+
+Under MPI all run the same `train`: each loads its own images and changes its own copy of the weights, which
+stay the same bits, from the first's at the beginning on. (`minirnn.training.team` does it otherwise.)
 
 A rank that fails takes part in the next exchange all the same, see `minirnn.distributed`. Only in the
 middle of the gradients nobody can be told: there it hands in the rest as zeros, marked as not whole.
@@ -25,31 +27,32 @@ from minirnn.errors import InputError, WorkerError
 from minirnn.structures import Target
 from minirnn.training.buckets import Buckets
 from minirnn.training.part import Part, together, trained
-from minirnn.training.shares import Counts, added
+from minirnn.training.passes import Passes
+from minirnn.training.shares import added
 
 
-class Ranks:
-    """This process as one of several that share out batches; the face of a `minirnn.training.team.Team`.
+class Ranks(Passes):
+    """This process as one of several that share out batches; all of them call the same.
 
     Args:
         model: the same in all ranks.
         ranks: who takes part.
-        batch_size: images of the whole batch.
+        batch_size: images of the whole batch, of which the loader gives rank r number r, r + size, …; 0
+            where nobody asks for `streams`.
 
     Attributes:
-        counts: of the last batch, see `minirnn.training.shares.counts_of`; where they were asked for.
         buckets: what gradients travel in; knows bytes and seconds.
     """
 
-    def __init__(self, model: Any, ranks: Communicator, batch_size: int) -> None:
+    def __init__(self, model: Any, ranks: Communicator, batch_size: int = 0) -> None:
+        super().__init__()
         self._ranks, self._batch_size = ranks, batch_size
         self._own = Part(model)
         self.buckets = Buckets(trained(model), ranks)
         self._factors: dict[str, float] = {}
-        self.counts: Counts = {}
 
     def streams(self, rng: np.random.Generator, images: int) -> list[np.random.Generator]:
-        """A generator for each image of this rank's part of a batch: those that one process would use."""
+        """See `Passes`: of the whole batch's streams, those of the images of this rank."""
         return rng.spawn(self._batch_size)[self._ranks.rank :: self._ranks.size]
 
     def losses(
@@ -59,18 +62,7 @@ class Ranks:
         rngs: Sequence[np.random.Generator],
         counted: bool = False,
     ) -> dict[str, float]:
-        """The losses of the whole batch. What `backward` needs is kept.
-
-        Args:
-            images: this rank's.
-            targets: ground truth of each.
-            rngs: of each, see `streams`.
-            counted: leave in `counts` what the stages of all ranks say of themselves.
-
-        Raises:
-            InputError: as `RCNN.losses`, here or in another rank.
-            WorkerError: another rank has failed.
-        """
+        """See `Passes`."""
         answers = self._ranks.share(self._own.losses(counted, images, targets, rngs))
         self.counts = added(counts for _, counts in answers)
         means, factors = together([losses for losses, _ in answers])
@@ -78,11 +70,7 @@ class Ranks:
         return means
 
     def backward(self) -> None:
-        """Leave the gradients of the last `losses`, of all ranks together, in the model's parameters.
-
-        Raises:
-            WorkerError: another rank has failed.
-        """
+        """See `Passes`."""
         self.buckets.begin()
         try:
             self._own.backward(self._factors, lambda loss: when_final(loss, self.buckets.put))

@@ -1,26 +1,19 @@
-"""What a step computes: the losses of a batch, and their gradients, alone or with others."""
+"""What a step computes: the losses of a batch, and their gradients, both of which have to be finite."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from minirnn.backend import to_host, xp_of
 from minirnn.distributed import Communicator
 from minirnn.errors import WorkerLost
-from minirnn.ops.arithmetic import add
-from minirnn.structures import Sample, Target
+from minirnn.structures import Sample
 from minirnn.training.divergence import refuse_gradients, refuse_losses
 from minirnn.training.optimiser import Optimiser, clip_gradients, gradient_norm
-from minirnn.training.part import with_counts
-from minirnn.training.ranks import Ranks
+from minirnn.training.passes import Passes
 from minirnn.training.settings import TrainingSettings
 from minirnn.training.shares import Counts
-from minirnn.training.team import Team
-from minirnn.training.turns import Turns
 
 
 def step_rng(seed: int, step: int) -> np.random.Generator:
@@ -34,8 +27,7 @@ def step_rng(seed: int, step: int) -> np.random.Generator:
 def gradients_of(
     batch: Sequence[Sample],
     step: int,
-    model: Any,
-    team: Team | Ranks | Turns | None,
+    passes: Passes,
     optimiser: Optimiser,
     settings: TrainingSettings,
     ranks: Communicator,
@@ -44,13 +36,12 @@ def gradients_of(
 ) -> tuple[dict[str, float], float, Counts]:
     """Losses of a batch, and their gradients in the parameters, both known to be finite; and the counts.
 
-    If processes of a team are lost meanwhile, all is computed once more with new ones.
+    If processes are lost meanwhile that can be replaced, all is computed once more with new ones.
 
     Args:
         batch: this rank's part of it.
         step: the number of steps before this one.
-        model: gets the gradients.
-        team: with whom the batch is shared out, or in which turns it is computed; None for neither.
+        passes: compute them, and leave the gradients in the parameters.
         optimiser: knows the parameters.
         settings: of the run.
         ranks: this process's place among others.
@@ -66,44 +57,19 @@ def gradients_of(
     def compute() -> tuple[dict[str, float], float, Counts]:
         optimiser.zero_grad()
         images, targets = [sample.image for sample in batch], [sample.target for sample in batch]
-        rng = step_rng(settings.seed, step)
-        losses, backward, counts = losses_of(model, team, images, targets, rng, counted=counted)
+        rngs = passes.streams(step_rng(settings.seed, step), len(images))
+        losses = passes.losses(images, targets, rngs, counted)
         refuse_losses(losses, step, batch, ranks)
-        backward()
+        passes.backward()
         if settings.clip_norm:
             norm = clip_gradients(optimiser.parameters(), settings.clip_norm)
         else:
             norm = gradient_norm(optimiser.parameters())
         refuse_gradients(norm, optimiser, step, batch, ranks)
-        return losses, norm, counts
+        return losses, norm, passes.counts
 
     try:
         return compute()
     except WorkerLost as error:
-        if not isinstance(team, Team):
-            raise
-        team.renew(error)
+        passes.renew(error)
     return compute()
-
-
-def losses_of(
-    model: Any,
-    team: Team | Ranks | Turns | None,
-    images: Sequence[np.ndarray],
-    targets: Sequence[Target],
-    rng: np.random.Generator,
-    *,
-    counted: bool = False,
-) -> tuple[dict[str, float], Callable[[], None], Counts]:
-    """The losses of a batch, by this process alone or with others, and what computes their gradients.
-
-    The third are the counts of `minirnn.training.shares`, where they are asked for.
-    """
-    if team:
-        losses = team.losses(images, targets, team.streams(rng, len(images)), counted)
-        return losses, team.backward, team.counts
-    terms, counts = with_counts(counted, model.losses, images, targets, rng)
-    means = [term.data for term in terms.values()]
-    together = to_host(xp_of(*means).stack(means))  # one copy, so that a GPU is waited for once
-    losses = dict(zip(terms, together.tolist(), strict=True))
-    return losses, functools.reduce(add, terms.values()).backward, counts

@@ -4,40 +4,44 @@ A small network on small maps is thousands of calls into NumPy that take microse
 not help there: Python's lock lets one of them make a call at a time, and handing it over costs as much
 as the call. Processes have a lock each. So each takes some of the images, with the same weights.
 
-Each computes the losses of its images, weighted as `minirnn.training.part` says, and their gradients, which
-the first adds up, always in the same order. That is the gradient that one process would find, but for
-rounding. The images draw from streams of their own, so that nothing drawn depends on the number of
-processes either. Only where images differ in size can more change: they are padded to the largest of their
-share, and group normalisation sees the padding.
+They are ranks like those of MPI, and compute as `minirnn.training.ranks` says. But one process is the
+first: it alone loads images, gives each of the others its share, changes the weights, and starts new
+processes for those that were lost. The others do what it says.
 
-Weights and gradients lie in memory that all processes see. The first alone changes the weights.
+The images draw from streams of their own, so that nothing drawn depends on the number of processes. Only
+where images differ in size can more change than rounding: they are padded to the largest of their share,
+and group normalisation sees the padding.
+
+Weights lie in memory that all processes see. The first alone changes them.
 """
 
 from __future__ import annotations
 
+import functools
 import os
-import weakref
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minirnn.backend import Array
-from minirnn.data.workers import WorkerPool
+from minirnn.distributed.communicator import Communicator
+from minirnn.distributed.processes import Processes
+from minirnn.distributed.shared_arrays import SharedArrays
 from minirnn.errors import InputError, WorkerLost
 from minirnn.kernels import limited_to, thread_count
 from minirnn.kernels.cpu.memory import keep_freed, keeps_freed
 from minirnn.progress import tell
 from minirnn.structures import Target
-from minirnn.training.part import Part, together, trained
-from minirnn.training.shared_arrays import SharedArrays
-from minirnn.training.shares import Counts, added
+from minirnn.training.part import trained
+from minirnn.training.passes import Passes
+from minirnn.training.ranks import Ranks
 
 RENEWED = 20  # times that a run replaces processes that were lost, before it gives up
 
 
-class Team:
+class Team(Passes):
     """This process and others, which share out batches.
 
         with Team(model, processes=2) as team:
@@ -51,44 +55,37 @@ class Team:
         timeout: the longest to wait for the others once the own share is done, in seconds; None for
             as long as it takes.
 
-    Attributes:
-        counts: of the last batch, see `minirnn.training.shares.counts_of`; where they were asked for.
-
     Raises:
         InputError: the model is on a GPU.
+        WorkerError: a process died before it had begun.
     """
 
     def __init__(self, model: Any, processes: int, *, timeout: float | None = None) -> None:
+        super().__init__()
         if model.device != "cpu":
             raise InputError(
                 f"processes is {processes}, but the model is on {model.device}; there it should be 1"
             )
-        self._timeout = timeout
-        self._model = model
-        self._processes = processes
+        self._model, self._processes, self._timeout = model, processes, timeout
         self._tensors = trained(model)
         self._threads = max(thread_count() // processes, 1)
-        self._own = Part(model)
-        self._factors: list[dict[str, float]] = []
-        self.counts: Counts = {}
         self._renewals = 0
         self._begin()
 
     def _begin(self) -> None:
         """Make the memory, and start the other processes."""
-        model, processes = self._model, self._processes
-        self._memory = SharedArrays([tensor.data for tensor in self._tensors], processes)
-        self._pools: list[WorkerPool] = []
-        # Also when nobody calls `close`: processes should not wait for a team that is gone.
-        self._end = weakref.finalize(self, _end, self._pools, self._memory)
-        self._weights = self._memory.arrays(0)
-        self._gradients = [self._memory.arrays(number) for number in range(1, processes)]
-        trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
-        fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
-        build = getattr(model, "builder", type(model))
-        plan = (build, model.config, fixed, self._memory, self._threads, keeps_freed())
-        for number in range(1, processes):
-            self._pools.append(WorkerPool(_Member(number, *plan), count=1))
+        memory = SharedArrays([tensor.data for tensor in self._tensors], 1)
+        self._weights = memory.arrays(0)
+        try:
+            self._share_weights()
+            plan = _Plan.of(self._model, memory, self._threads)
+            self.ranks = Processes(
+                functools.partial(_take_part, plan), self._processes, timeout=self._timeout
+            )
+            with self._working():
+                self._own = Ranks(self._model, self.ranks)
+        finally:
+            memory.remove()  # by now everyone has it in view, and nothing can be left behind
 
     def losses(
         self,
@@ -97,70 +94,33 @@ class Team:
         rngs: Sequence[np.random.Generator],
         counted: bool = False,
     ) -> dict[str, float]:
-        """The losses of a batch. What `backward` needs is kept.
-
-        Args:
-            images: at least one for each process, as for `RCNN.losses`.
-            targets: ground truth of each image.
-            rngs: of each image.
-            counted: leave in `counts` what the stages of all processes say of themselves.
-
-        Raises:
-            InputError: too few images, or as for `RCNN.losses`.
-            WorkerError: a process died, takes too long, or met an error that is not the input's fault.
-        """
-        count = len(self._pools) + 1
-        if len(images) < count:
-            raise InputError(f"{len(images)} images cannot be shared out among {count} processes")
+        """See `Passes`."""
+        if len(images) < self._processes:
+            raise InputError(
+                f"{len(images)} images cannot be shared out among {self._processes} processes"
+            )
+        if self.ranks.over:  # after an error
+            self._begin()
         self._share_weights()
-        own, *others = (
-            tuple([of_all[i] for i in share] for of_all in (images, targets, rngs))
-            for share in _shares([len(target.labels) for target in targets], count)
-        )
-        pending = self._ask("losses", [(counted, *share) for share in others])
-        with limited_to(self._threads):
-            answers = [self._own.losses(counted, *own)]
-        answers += self._answers(pending)
-        found = [losses for losses, _ in answers]
-        self.counts = added(counts for _, counts in answers)
-        self._memory.remove()  # by now everyone has it in view, and nothing can be left behind
-
-        means, self._factors = together(found)
-        return means
-
-    def streams(self, rng: np.random.Generator, images: int) -> list[np.random.Generator]:
-        """A generator for each image of a batch, see `losses`."""
-        return rng.spawn(images)
+        shares = _shares([len(target.labels) for target in targets], self._processes)
+        parts = [
+            (*([of_all[i] for i in share] for of_all in (images, targets, rngs)), counted)
+            for share in shares
+        ]
+        with self._working():
+            _, own = self.ranks.scatter([("losses", part) for part in parts])
+            losses = self._own.losses(*own)
+        self.counts = self._own.counts
+        return losses
 
     def backward(self) -> None:
-        """Add the gradients of the last `losses`, together, to those of the model's parameters.
-
-        Raises:
-            WorkerError: a process died, takes too long, or met an error.
-        """
-        own, *others = self._factors
-        pending = self._ask("backward", [(factors,) for factors in others])
-        with limited_to(self._threads):
-            self._own.backward(own)
-        for reached, gradients in zip(self._answers(pending), self._gradients, strict=True):
-            for index in reached:
-                tensor, gradient = self._tensors[index], gradients[index]
-                both = gradient.copy(order="K") if tensor.grad is None else tensor.grad + gradient
-                tensor.grad = both
-
-    def close(self) -> None:
-        """End the other processes, and move the weights back to memory of this one."""
-        self._end()
-        for tensor, shared in zip(self._tensors, self._weights, strict=True):
-            if tensor.data is shared:
-                tensor.data = shared.copy(order="K")
+        """See `Passes`."""
+        with self._working():
+            self.ranks.scatter([("backward", ())] * self._processes)
+            self._own.backward()
 
     def renew(self, error: WorkerLost) -> None:
-        """Replace the other processes, of which one was lost; what they have computed is gone.
-
-        Raises:
-            WorkerLost: the same error: it has happened too often.
-        """
+        """See `Passes`."""
         self._renewals += 1
         if self._renewals > RENEWED:
             raise error
@@ -168,28 +128,22 @@ class Team:
         self._begin()
         tell(f"{error}. New processes take this step again; nothing is lost.")
 
-    def __enter__(self) -> Team:
-        return self
+    def close(self) -> None:
+        """End the other processes, and move the weights back to memory of this one."""
+        self.ranks.end()
+        for tensor, shared in zip(self._tensors, self._weights, strict=True):
+            if tensor.data is shared:
+                tensor.data = shared.copy(order="K")
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    @property
-    def pids(self) -> list[int]:
-        """The ids of the other processes."""
-        return [pid for pool in self._pools for pid in pool.pids]
-
-    def _ask(self, what: str, arguments: Sequence[tuple]) -> list[Future]:
-        return [
-            pool.submit((what, argument))
-            for pool, argument in zip(self._pools, arguments, strict=True)
-        ]
-
-    def _answers(self, pending: Sequence[Future]) -> list[Any]:
-        return [
-            pool.result(future, timeout=self._timeout, what="a share of a batch")
-            for pool, future in zip(self._pools, pending, strict=True)
-        ]
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """After an error in here no process waits for this one any more; `losses` would start new ones."""
+        try:
+            with limited_to(self._threads):
+                yield
+        except BaseException:
+            self.close()
+            raise
 
     def _share_weights(self) -> None:
         """Have all processes see the model's weights, also those that were loaded in between."""
@@ -199,71 +153,57 @@ class Team:
                 tensor.data = shared
 
 
-class _Member:
-    """Another process's side: a model of its own, whose trained weights lie in the shared memory.
+class _Plan(NamedTuple):
+    """A model for another process, whose trained weights lie in the shared memory.
 
-    Args:
-        number: of the process; the first is 0.
+    Attributes:
         build: makes the model of a configuration and a generator.
         config: of the model.
         fixed: buffers and weights that are not trained, by name.
-        memory: for weights and gradients.
-        threads: that it may use.
+        weights: those that are.
+        threads: that the process may use.
         keep: whether it keeps freed memory, see `minirnn.kernels.cpu.memory`.
     """
 
-    def __init__(
-        self,
-        number: int,
-        build: Callable[..., Any],
-        config: Any,
-        fixed: Mapping[str, Array],
-        memory: SharedArrays,
-        threads: int,
-        keep: bool,
-    ) -> None:
-        self._number = number
-        self._keep = keep
-        self._plan = (build, config, fixed)
-        self._memory = memory
-        self._threads = threads
-        self._model: Any = None
+    build: Callable[..., Any]
+    config: Any
+    fixed: Mapping[str, Array]
+    weights: SharedArrays
+    threads: int
+    keep: bool
 
-    def __call__(self, request: tuple[str, tuple]) -> Any:
-        """Answer `Team._ask`."""
-        if self._model is None:
-            self._begin()
-        what, arguments = request
-        # The first process looks at every loss and gradient; here warnings would only be repeated.
-        with np.errstate(all="ignore"), limited_to(self._threads):
-            if what == "losses":
-                return self._share.losses(*arguments)
-            self._model.zero_grad()
-            self._share.backward(*arguments)
-        reached = []
-        for index, (tensor, gradient) in enumerate(
-            zip(self._tensors, self._gradients, strict=True)
-        ):
-            if tensor.grad is not None:
-                gradient[...] = tensor.grad
-                reached.append(index)
-        self._model.zero_grad()
-        return reached
+    @classmethod
+    def of(cls, model: Any, weights: SharedArrays, threads: int) -> _Plan:
+        """That of the first process's model."""
+        trained = {name for name, tensor in model.named_parameters() if tensor.requires_grad}
+        fixed = {name: a for name, a in model.state_dict().items() if name not in trained}
+        build = getattr(model, "builder", type(model))
+        return cls(build, model.config, fixed, weights, threads, keeps_freed())
 
-    def _begin(self) -> None:
-        build, config, fixed = self._plan
-        if self._keep:
-            keep_freed()
-        os.environ["MINIRNN_THREADS"] = str(self._threads)
-        model = build(config, np.random.default_rng(0)).astype(self._memory.dtype)
-        model.load_state_dict(fixed, strict=False)
+    def model(self) -> Any:
+        """The same model."""
+        model = self.build(self.config, np.random.default_rng(0)).astype(self.weights.dtype)
+        model.load_state_dict(self.fixed, strict=False)
         for name, tensor in model.named_parameters():
-            tensor.requires_grad = name not in fixed
-        self._tensors = trained(model)
-        for tensor, shared in zip(self._tensors, self._memory.arrays(0), strict=True):
+            tensor.requires_grad = name not in self.fixed
+        for tensor, shared in zip(trained(model), self.weights.arrays(0), strict=True):
             tensor.data = shared
-        self._gradients = self._memory.arrays(self._number)
-        self._share, self._model = Part(model), model
+        return model
+
+
+def _take_part(plan: _Plan, ranks: Communicator) -> None:
+    """What the other processes do: all that the first says, until it ends them."""
+    if plan.keep:
+        keep_freed()
+    os.environ["MINIRNN_THREADS"] = str(plan.threads)
+    model = plan.model()
+    # The first process looks at every loss and gradient; here warnings would only be repeated.
+    with np.errstate(all="ignore"), limited_to(plan.threads):
+        own = Ranks(model, ranks)
+        while True:
+            what, arguments = ranks.scatter(None)
+            getattr(own, what)(*arguments)
+            model.zero_grad()
 
 
 def _shares(objects: Sequence[int], count: int) -> list[list[int]]:
@@ -278,9 +218,3 @@ def _shares(objects: Sequence[int], count: int) -> list[list[int]]:
         turn, seat = divmod(place, count)
         shares[seat if turn % 2 == 0 else count - 1 - seat].append(image)
     return [sorted(share) for share in shares]
-
-
-def _end(pools: Sequence[WorkerPool], memory: SharedArrays) -> None:
-    for pool in pools:
-        pool.close()
-    memory.remove()

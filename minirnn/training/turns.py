@@ -18,28 +18,22 @@ import numpy as np
 
 from minirnn.structures import Target
 from minirnn.training.part import Part
-from minirnn.training.shares import Counts, added
+from minirnn.training.passes import Passes
+from minirnn.training.shares import added
 
 
-class Turns:
-    """This process alone, which computes a batch in several turns; with the face of a `Team`.
+class Turns(Passes):
+    """This process alone, which computes a batch in several turns, forward and back at once.
 
     Args:
         model: a `minirnn.models.RCNN`.
-        count: of the turns.
-
-    Attributes:
-        counts: of the last batch, see `minirnn.training.shares.counts_of`; where they were asked for.
+        count: of the turns; a batch has an image for each.
     """
 
     def __init__(self, model: Any, count: int) -> None:
+        super().__init__()
         self._own = Part(model)
         self._count = count
-        self.counts: Counts = {}
-
-    def streams(self, rng: np.random.Generator, images: int) -> list[np.random.Generator]:
-        """A generator for each image: those of processes that share out a batch."""
-        return rng.spawn(images)
 
     def losses(
         self,
@@ -48,17 +42,7 @@ class Turns:
         rngs: Sequence[np.random.Generator],
         counted: bool = False,
     ) -> dict[str, float]:
-        """The losses of a batch, whose gradients are in the model's parameters already.
-
-        Args:
-            images: at least one for each turn, as for `RCNN.losses`.
-            targets: ground truth of each image.
-            rngs: of each image.
-            counted: leave in `counts` what the stages of all turns say of themselves.
-
-        Raises:
-            InputError: as for `RCNN.losses`.
-        """
+        """See `Passes`; the gradients are in the model's parameters afterwards."""
         total: dict[str, float] = {}
         counts = []
         for turn in np.array_split(np.arange(len(images)), self._count):
@@ -73,4 +57,4 @@ class Turns:
         return total
 
     def backward(self) -> None:
-        """Nothing is left to do."""
+        """See `Passes`: nothing is left to do."""

@@ -79,10 +79,10 @@ class SharedArrays:
 def _room() -> tuple[int, Path]:
     """An empty file, open, and the path at which other processes find it."""
     if hasattr(os, "memfd_create"):
-        handle = os.memfd_create("minirnn-team")
+        handle = os.memfd_create("minirnn-shared")
         path = Path(f"/proc/{os.getpid()}/fd/{handle}")
         if path.exists():
             return handle, path
         os.close(handle)  # a system without /proc
-    handle, name = tempfile.mkstemp(prefix="minirnn-team-")
+    handle, name = tempfile.mkstemp(prefix="minirnn-shared-")
     return handle, Path(name)
