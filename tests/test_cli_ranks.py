@@ -9,7 +9,10 @@ from pathlib import Path
 
 import mpi_cases
 import pytest
-from cli_cases import succeed, trained
+from cli_cases import call, fail, succeed, trained
+
+from minirnn.cli import cli
+from minirnn.distributed import find
 
 RANKS = 3
 MINIRNN = ("-m", "minirnn")
@@ -118,3 +121,39 @@ def test_what_one_rank_meets_ends_all_and_is_said_with_rank_and_host(shapes, wei
     assert re.search(r"rank 1 of 3, on \S+: image 2 of .*000002\.jpg: not a readable image", line)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+SHARED_OUT = {"train", "evaluate", "predict"}
+
+
+@pytest.fixture
+def as_rank(monkeypatch):
+    """This process as its launcher would start it."""
+    for names in find.LAUNCHERS:
+        for name in names:
+            monkeypatch.delenv(name, raising=False)
+
+    def started(rank: int, size: int) -> None:
+        monkeypatch.setenv("PMI_RANK", str(rank))
+        monkeypatch.setenv("PMI_SIZE", str(size))
+
+    return started
+
+
+@pytest.mark.parametrize("name", sorted(set(cli.commands) - SHARED_OUT))
+def test_what_is_not_shared_out_is_refused_under_mpiexec(name, as_rank):
+    """Before it does anything: each rank would write the same files, or measure while others compute."""
+    as_rank(0, 4)
+    for words in ([name], [name, "--help"]):
+        fail(2, f"{name} is not shared out among 4 ranks; start it without mpiexec", *words)
+    as_rank(1, 4)
+    assert call(name) == (2, "", "")  # the first has said it
+    as_rank(0, 1)
+    succeed(name, "--help")  # one rank is as none
+
+
+@pytest.mark.parametrize("name", sorted(SHARED_OUT))
+def test_what_is_shared_out_is_not_refused(name, as_rank):
+    as_rank(0, 4)
+    succeed(name, "--help")
+    succeed("--help")
