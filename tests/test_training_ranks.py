@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -55,14 +56,35 @@ def alone(tmp_path_factory):
 # The same numbers
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """The folder of a run that one process has begun."""
+    folder = tmp_path_factory.mktemp("begun")
+    train(model_of(), Scenes(), settings_of(steps=24), folder, progress=False, stop_at=4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gone_on(checkpoint, tmp_path_factory):
+    """The same, which one process has gone on with to its end."""
+    folder = tmp_path_factory.mktemp("gone on")
+    shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+    train(model_of(), Scenes(), settings_of(steps=24), folder, progress=False, resume=True)
+    return folder
+
+
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_twenty_steps_have_the_losses_of_one_process(ranks, tmp_path, alone):
-    done = trained_on(ranks, tmp_path)
-    found, expected = losses(tmp_path), losses(alone)
-    assert len(found) == 20
-    assert abs(expected[0] / expected[-1] - 1).max() > 0.1  # it has learned something
+def test_twenty_steps_from_a_checkpoint_have_the_losses_of_one_process(
+    ranks, tmp_path, checkpoint, gone_on
+):
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    done = trained_on(ranks, tmp_path, steps=24, resume=True)
+    found, expected = losses(tmp_path), losses(gone_on)
+    assert len(found) == 24
+    np.testing.assert_array_equal(found[:4], losses(checkpoint))
+    assert abs(expected[4] / expected[-1] - 1).max() > 0.1  # it has learned something
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
-    for name, array in weights(alone)[0].items():
+    for name, array in weights(gone_on)[0].items():
         np.testing.assert_allclose(weights(tmp_path)[0][name], array, rtol=1e-4, atol=1e-6)
     read = [json.loads(line.partition("read ")[2]) for line in done.stdout.splitlines()]
     assert len(read) == ranks
