@@ -175,3 +175,31 @@ def in_a_terminal(words, out):
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), told.decode(errors="replace")
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for ranks in /proc")
+def test_a_rank_that_is_stopped_is_named_and_waited_for(data, tmp_path):
+    out = tmp_path / "run"
+    process = begun(data, out, 2)
+    worker = worker_of(process, 1)
+    named = f"minirnn: rank 1 of 2, on {os.uname().nodename} (process {worker}), "
+
+    def steps():
+        return (out / "metrics.jsonl").read_text().count("\n")
+
+    os.kill(worker, signal.SIGSTOP)
+    told = next(line for line in process.stderr if "stopped" in line)
+    assert told.startswith(f"{named}has been stopped by SIGSTOP, and the others wait for it")
+    assert f"`kill -CONT {worker}`" in told
+    time.sleep(2)  # a step that had both ranks' gradients already is still written
+    before = steps()
+    time.sleep(2)
+    assert steps() == before
+    os.kill(worker, signal.SIGCONT)
+    assert next(line for line in process.stderr if "goes on" in line) == f"{named}goes on\n"
+    end = time.monotonic() + 60
+    while steps() == before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert steps() > before
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)

@@ -93,9 +93,8 @@ class Communicator(abc.ABC):
     def begin_all_reduce(self, buffer: Array) -> Callable[[], None]:
         """Begin to add up a flat array of all ranks, and do something else meanwhile.
 
-        All ranks begin the same ones in the same order, and wait for them in the same order. The order of
-        addition depends on nothing but the number of ranks and the buffer's size, and all ranks get the
-        same bits.
+        All ranks come to the same beginnings and waits in the same order. The order of addition depends on
+        nothing but the number of ranks and the buffer's size, and all ranks get the same bits.
 
         Args:
             buffer: (n,) contiguous, of the same size and kind in all ranks; nobody touches it meanwhile.

@@ -50,10 +50,12 @@ class Processes(SharedMemory):
         super().__init__(0, size)
         payload = packed(program)
         self.timeout = timeout
-        self._children = [Child(_take_part, rank, size) for rank in range(1, size)]
+        self._children: list[Child] = []
         self._patience = _Patience()
         # Also when nobody closes it: processes should not wait for one that has forgotten them.
         self._end = weakref.finalize(self, _end, self._children, self._patience)
+        for number in range(1, size):
+            self._children.append(Child(_take_part, number, size))
         for child in self._children:
             self._send(child, payload)
 

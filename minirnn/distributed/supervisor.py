@@ -3,7 +3,7 @@
 When the system ends a rank (its memory has run out), `mpiexec` ends all the others at once, and does not
 say which was the first. So under a launcher each rank is two processes: one that waits, and its child that
 works. The one that waits passes signals on, and when its child has been ended by one, it says so before
-`mpiexec` can know.
+`mpiexec` can know. It also says when its child has been stopped (SIGSTOP): all others wait for it then.
 
     supervised()  # from here on this is the child
 
@@ -52,17 +52,30 @@ def _supervise(child: int, name: str) -> NoReturn:
 
     for number in PASSED_ON:
         signal.signal(getattr(signal, number), pass_on)
-    _, status = os.waitpid(child, 0)
+    while True:
+        _, status = os.waitpid(child, os.WUNTRACED | os.WCONTINUED)
+        if os.WIFSTOPPED(status):
+            _say(
+                f"{name}, has been stopped by {signal.Signals(os.WSTOPSIG(status)).name}, and the others "
+                f"wait for it; `kill -CONT {child}` there lets it go on"
+            )
+        elif os.WIFCONTINUED(status):
+            _say(f"{name}, goes on")
+        else:
+            break
     code = os.waitstatus_to_exitcode(status)
     if code < 0:
         memory = "; the system does this when memory runs out" if code == -signal.SIGKILL else ""
-        text = (
-            f"\nminirnn: error: {name}, was ended by {signal.Signals(-code).name}{memory}. The others end "
-            "with it. A training goes on from its last checkpoint with --resume.\n"
+        _say(
+            f"error: {name}, was ended by {signal.Signals(-code).name}{memory}. The others end "
+            "with it. A training goes on from its last checkpoint with --resume."
         )
-        with contextlib.suppress(OSError):
-            os.write(2, text.encode())
     os._exit(code if code >= 0 else 128 - code)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, f"\nminirnn: {text}\n".encode())
 
 
 def _end_with_supervisor(end: int) -> None:
