@@ -477,6 +477,9 @@ def test_evaluate_writes_what_pycocotools_loads_and_prints_cocos_numbers(shapes,
     ]
     by_category = succeed(*arguments, "--per-category", "--json")
     assert list(json.loads(by_category.out)["per_category"]["segm"]) == names
+    alone = succeed(*arguments, "--per-category", "--json", "--categories", names[1]).out
+    all_ap = json.loads(by_category.out)["per_category"]["segm"]
+    assert json.loads(alone)["per_category"]["segm"] == {names[1]: all_ap[names[1]]}
     table = succeed(*arguments, "--per-category").out
     assert re.search(rf"\nAP of +bbox +segm\n{names[0]} +[-\d]", table)
 
@@ -540,7 +543,7 @@ def test_evaluate_counts_as_coco_does_where_the_model_names_no_categories(coco_s
     results = json.loads(Path(report["results"]).read_text())
     assert {row["category_id"] for row in results} <= known
     assert max(row["category_id"] for row in results) > 80  # not counted without the gaps
-    assert "of categories that the data set does not have" in result.err
+    assert "of categories that are not looked for here" in result.err
 
 
 @pytest.mark.coco

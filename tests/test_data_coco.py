@@ -501,6 +501,12 @@ def test_only_some_categories(folder):
     # A model that knows one category only is measured on its own objects.
     same = folder.read(only=["dog"], categories=[(18, "dog")])
     assert same.fingerprint == dataset.fingerprint
+    # One that knows more keeps its labels: what was label 2 in its training is no other category now.
+    model = [(5, "plane"), (18, "dog")]
+    part = folder.read(only=["dog"], categories=model)
+    assert (part.categories, part.label_to_category) == (model, {1: 5, 2: 18})
+    assert part[0].target.labels.tolist() == [2, 2]
+    assert part.ground_truth == dataset.ground_truth
     with pytest.raises(InputError, match=r"categories are to be dig; did you mean dog\?"):
         folder.read(only=["dig"])
     for wrong, named in ((["tree"], "tree"), ([], "none at all")):

@@ -210,7 +210,7 @@ def find_all(
             findings.detections += part.detections
     findings.seconds = max(ranks.gather(seconds) or [seconds])
     if left_out:
-        say(f"{left_out} detections are of categories that the data set does not have: left out")
+        say(f"{left_out} detections are of categories that are not looked for here: left out")
     return findings
 
 

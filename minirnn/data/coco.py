@@ -30,7 +30,7 @@ class CocoDataset(CocoFile):
         categories: (id, name) of each category of a trained model, in the order of its labels; the
             labels given out follow it. None: the file's own categories.
         only: names of categories; annotations of all others are left out, as if the file had none of
-            them (their objects become background). None: all.
+            them (their objects become background). None: all. The labels of `categories` stay.
         skip_invalid: leave out annotations and images that cannot be used, and count them in
             `skipped`, in place of raising an error at the first. Every image is opened once for
             this (some milliseconds each). A file that is not COCO's format at all remains an error.

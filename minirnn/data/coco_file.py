@@ -62,7 +62,8 @@ class CocoFile:
             raise InputError(f"{self.folder}: the folder of the images is missing")
 
         self._read_categories(content["categories"], categories, keypoints)
-        self._left_out = set() if only is None else self._leave_out_others(only)
+        of_model = categories is not None
+        self._left_out = set() if only is None else self._leave_out_others(only, of_model)
         self._images: dict[int, dict] = {}
         self._paths: dict[int, Path] = {}
         self._read_images(content["images"])
@@ -140,7 +141,7 @@ class CocoFile:
                 )
             self.keypoint_names = tuple(lists[0])
 
-    def _leave_out_others(self, only: Sequence[str]) -> set[int]:
+    def _leave_out_others(self, only: Sequence[str], of_model: bool) -> set[int]:
         """Keep the categories of these names; returns the ids of the others."""
         named = set(self._file_categories.values())
         if not only or set(only) - named:
@@ -151,9 +152,10 @@ class CocoFile:
                 + (hint or f"; it has {', '.join(sorted(named))}")
             )
         others = {i for i, name in self._file_categories.items() if name not in only}
-        self.categories = [each for each in self.categories if each[0] not in others]
         self._records = [record for record in self._records if record["id"] not in others]
-        self._number_labels()
+        if not of_model:  # a model's labels mean what they meant in its training
+            self.categories = [each for each in self.categories if each[0] not in others]
+            self._number_labels()
         return others
 
     def _number_labels(self) -> None:
