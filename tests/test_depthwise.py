@@ -78,6 +78,18 @@ def test_sums_equal_the_plain_form_on_any_geometry(of_y, of_x, n, channels, run)
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), [((5, 5), 2), ((3, 3), 1), ((2, 3), 3)])
+def test_sums_do_not_depend_on_the_blocks_that_they_are_made_in(kernel, stride, monkeypatch):
+    arrays, settings = _case(kernel, 2, 7, 23, 30, 1)
+    results = []
+    for block in (1, 1000, depthwise_sums._BLOCK):
+        monkeypatch.setattr(depthwise_sums, "_BLOCK", block)
+        with exact():
+            results.append(_run(arrays, settings | {"stride": stride}, np.float32)[0])
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
+
+
 @pytest.fixture
 def called(monkeypatch):
     """How often the algorithm is used."""

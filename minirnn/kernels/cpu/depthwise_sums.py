@@ -1,11 +1,12 @@
 """Depthwise convolution as it is defined, for any stride: sums of shifted rows, where nothing is copied.
 
-Channels last, a row of the map is one run of numbers. Shifted by an element of the kernel and multiplied
-with that element's weights, which are repeated for a few places, runs are added up by `np.einsum`, which
-multiplies and adds in one step.
+Channels last, a place of the map is one run of C numbers. What the kernel sees is a view of the map, and
+`np.einsum` multiplies it with the weights and adds it up in one step, for many rows in one call. It goes
+over a row of the result once for each row of the kernel, and place by place: a sum stays in the nearest
+cache while all columns of the kernel are added to it.
 
-With a stride s along x, s places of a row are taken as one place with s·C channels, so that there are long
-runs again: the kernel then stands at every such place. What it gives for the s parts is added up last.
+With stride 1 the places of a row lie side by side, and so do those that they see. A few of them are taken
+as one run then, with the weights repeated, since beginning a run costs as much as some sixty numbers.
 
 No border of zeros is laid around the map: a result at the border sees fewer elements of the kernel, and is
 summed over those alone.
@@ -26,9 +27,7 @@ from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
 _RUN = 2048  # numbers that `np.einsum` walks over at a time; for fewer, beginning takes too long
-_BLOCK = (
-    1 << 18
-)  # sums that are worked on at a time; of larger blocks, what they are made of leaves the cache
+_BLOCK = 1 << 18  # sums at a time: bias and ReLU are done to a block while it is in the cache
 
 
 class Where(NamedTuple):
@@ -94,45 +93,46 @@ def correlate(cells: Array, taps: Array, where: Where, epilogue: Epilogue) -> Ar
     """
     (height, width), (kh, kw, channels) = cells.shape[1:3], taps.shape
     (sy, sx), (dy, dx), ((top, _), (left, _)) = where.stride, where.dilation, where.padding
-    columns = -(-kw // sx) * sx if dx == 1 else kw
-    of_y = spans(where.output[0], height, kh, sy, dy, top)
-    of_x = spans(where.output[1], width, columns, sx, dx, left)
-    inner = [each for each in of_x if dx == 1 and each.taps == slice(0, columns)]
-    wide = [_Wide(taps, sx, each.results) for each in inner]
     y = np.empty((len(cells), *where.output, channels), cells.dtype)
+    if not y.size:
+        return y
+    of_y = spans(where.output[0], height, kh, sy, dy, top)
+    of_x = spans(where.output[1], width, kw, sx, dx, left)
+    inner = max(of_x, key=_length)
+    repeat = repeats(_length(inner), channels) if sx == 1 else 1
+    wide = np.tile(taps, (1, 1, repeat)) if repeat > 1 else taps
     joined = y.reshape(*y.shape[:2], y.shape[2] * channels)
     after = _over_rows(epilogue, where.output[1])
 
-    def seen(images: slice, row: Span, column: Span) -> Array:
-        """The map from what the first of some results sees on."""
+    def fill(images: slice, row: Span, column: Span, weights: Array) -> None:
+        out = y[images, row.results, column.results]
+        own = weights[row.taps, column.taps]
         first = row.results.start * sy - top + row.taps.start * dy
-        return cells[images, first:, column.results.start * sx - left + column.taps.start * dx :]
-
-    def border(images: slice, rows: slice) -> None:
-        for row, column in product(_within(of_y, rows), of_x):
-            if column in inner:
-                continue
-            out = y[images, row.results, column.results]
-            own = taps[row.taps, column.taps]
-            if own.size:
-                _sum(seen(images, row, column), own, where, out)
-            else:
-                out[...] = 0
+        seen = cells[images, first:, column.results.start * sx - left + column.taps.start * dx :]
+        if own.size:
+            _sum(seen, own, where, out)
+        else:
+            out[...] = 0
 
     def work(images: slice, rows: slice) -> None:
-        border(images, rows)
+        for row, column in product(_within(of_y, rows), of_x):
+            if column is not inner:
+                fill(images, row, column, taps)
         for start in range(rows.start, rows.stop, step):
             part = slice(start, min(start + step, rows.stop))
-            for row, (column, each) in product(_within(of_y, part), zip(inner, wide, strict=True)):
-                out = y[images, row.results, column.results]
-                each.sum(seen(images, row, column), row.taps, (dy, sy), out)
+            for row in _within(of_y, part):
+                fill(images, row, inner, wide)
             after(joined[images, part], (images, part), joined[images, part])
 
-    numbers = where.output[1] * channels * sx
-    step = max(_BLOCK // numbers, 4)
+    numbers = where.output[1] * channels
+    step = max(_BLOCK // numbers, 1)
     for image in range(len(cells)):
         walk(partial(work, slice(image, image + 1)), y.shape[1], numbers=numbers, most=None)
     return y
+
+
+def _length(span: Span) -> int:
+    return span.results.stop - span.results.start
 
 
 def repeats(places: int, channels: int) -> int:
@@ -161,66 +161,29 @@ def _over_rows(epilogue: Epilogue, width: int) -> Epilogue:
 
 
 def _sum(seen: Array, taps: Array, where: Where, out: Array) -> None:
-    """The sums (n, i, j, C) of what the kernel sees from the first place of `seen` on, place by place."""
+    """The sums of what the kernel sees from the first place of `seen` on.
+
+    Args:
+        seen: (n, h, w, C).
+        taps: (kh, kw, r·C), the weights repeated for r places.
+        where: stride and dilation.
+        out: the result, (n, i, j, C).
+    """
     of_n, of_y, of_x, of_c = seen.strides
     (sy, sx), (dy, dx) = where.stride, where.dilation
-    strides = dy * of_y, dx * of_x, of_n, sy * of_y, sx * of_x, of_c
-    shape = (*taps.shape[:2], *out.shape)
-    windows = np.lib.stride_tricks.as_strided(seen, shape, strides, writeable=False)
-    np.einsum("uvnijc,uvc->nijc", windows, taps, out=out)
-
-
-class _Wide:
-    """The kernel over places of s·C channels: its columns, and zeros up to a multiple of s."""
-
-    def __init__(self, taps: Array, stride: int, results: slice) -> None:
-        kh, kw, channels = taps.shape
-        self.stride = stride
-        wide = np.zeros((kh, -(-kw // stride) * stride, channels), taps.dtype)
-        wide[:, :kw] = taps
-        weights = wide.reshape(kh, -1, stride * channels)
-        self.repeat = repeats(results.stop - results.start, stride * channels)
-        self.weights = np.tile(weights, (1, 1, self.repeat))
-
-    def sum(self, seen: Array, us: slice, steps: tuple[int, int], out: Array) -> None:
-        """The sums (n, i, j, C) of what the kernel sees from the first place of `seen` on.
-
-        Args:
-            seen: (n, h, w, C).
-            us: rows of the kernel.
-            steps: from one row of the kernel to the next, and from one row of results to the next.
-            out: the result.
-        """
-        (n, rows, places, channels), s = out.shape, self.stride
-        of_n, of_y, of_x, of_c = seen.strides
-        if s == 1:
-            sums, strides = out, out.strides
-        else:
-            sums = np.empty((n, rows, places, s * channels), out.dtype)
-            strides = sums.strides
-        weights = self.weights[us]
-        whole = places - places % self.repeat
-        for start, stop in ((0, whole), (whole, places)):
-            if start == stop:
-                continue
-            length = min(self.repeat, stop - start)
-            shape = n, rows, (stop - start) // length, length * s * channels
-            windows = np.lib.stride_tricks.as_strided(
-                seen[:, :, start * s :],
-                (*weights.shape[:2], *shape),
-                (
-                    *(steps[0] * of_y, s * of_x),
-                    *(of_n, steps[1] * of_y, length * s * of_x, of_c),
-                ),
-                writeable=False,
-            )
-            total = np.lib.stride_tricks.as_strided(
-                sums[:, :, start:], shape, (*strides[:2], length * strides[2], strides[3])
-            )
-            each = weights[:, :, : shape[3]]
-            np.einsum("uvnirj,uvj->nirj", windows, each, out=total)
-        if s > 1:
-            parts = sums.reshape(n, rows, places, s, channels)
-            np.add(parts[:, :, :, 0], parts[:, :, :, 1], out=out)
-            for part in range(2, s):
-                out += parts[:, :, :, part]
+    (n, rows, places, channels), repeat = out.shape, taps.shape[2] // out.shape[3]
+    whole = places - places % repeat
+    for start, stop in ((0, whole), (whole, places)):
+        if start == stop:
+            continue
+        length = min(repeat, stop - start)
+        shape = n, rows, (stop - start) // length, length * channels
+        windows = np.lib.stride_tricks.as_strided(
+            seen[:, :, start * sx :],
+            (*taps.shape[:2], *shape),
+            (dy * of_y, dx * of_x, of_n, sy * of_y, length * sx * of_x, of_c),
+            writeable=False,
+        )
+        strides = *out.strides[:2], length * out.strides[2], out.strides[3]
+        total = np.lib.stride_tricks.as_strided(out[:, :, start:], shape, strides)
+        np.einsum("uvnijc,uvc->nijc", windows, taps[:, :, : shape[3]], out=total)

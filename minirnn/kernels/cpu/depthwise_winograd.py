@@ -24,7 +24,7 @@ matrices of any points Blahut, "Fast algorithms for signal processing", section 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise, product
 from typing import NamedTuple
 
@@ -110,6 +110,13 @@ def matrices(rows: int, kernel: int) -> Matrices:
     return Matrices(to_values(rows).T, to_values(kernel) / scale, b_t * scale)
 
 
+@cache
+def _single(rows: int, kernel: int) -> Matrices:
+    """The same in float32, and Aᵀ with a column of ones more, for the bias."""
+    a_t, g, b_t = (each.astype(np.float32) for each in matrices(rows, kernel))
+    return Matrices(np.concatenate([a_t, np.ones((rows, 1), np.float32)], axis=1), g, b_t)
+
+
 def correlate(
     cells: Array, taps: Array, padding: Sides, dilation: int, epilogue: Epilogue
 ) -> Array:
@@ -122,23 +129,24 @@ def correlate(
         dilation: of the kernel's columns.
         epilogue: what is done to the result.
     """
-    tiles = Tiles(cells.shape, taps.shape, padding, dilation)
-    form, channels = matrices(tiles.step, len(taps)), cells.shape[3]
-    own = (form.g @ taps.reshape(len(taps), -1)).astype(np.float32)
-    weights = np.tile(own.reshape(len(own), -1, channels), (1, 1, tiles.repeat))
-    a_t, b_t = form.a_t.astype(np.float32), form.b_t.astype(np.float32)
+    tiles = tiles_of(cells.shape, taps.shape, padding, dilation)
+    a_t, g, b_t = _single(tiles.step, len(taps))
+    channels, count = cells.shape[3], len(g)
+    own = (g @ taps.reshape(len(taps), -1)).reshape(count, -1, 1, channels)
+    many = np.broadcast_to(own, (*own.shape[:2], tiles.repeat, channels))
+    weights = many.reshape(count, len(own[0]), -1)
     bias, after = epilogue.bias, replace(epilogue, bias=None)
-    if bias is not None:
-        a_t = np.concatenate([a_t, np.ones((tiles.step, 1), np.float32)], axis=1)
+    if bias is None:
+        a_t = a_t[:, :count]
     rows = cells.reshape(*cells.shape[:2], cells.shape[2] * channels)
     y = np.empty((len(cells), *tiles.output, channels), np.float32)
 
     def work(images: slice, numbers: slice) -> None:
         values, sums = tiles.room(), np.empty((a_t.shape[1], tiles.longest), np.float32)
         if bias is not None:
-            sums[-1] = np.tile(bias, tiles.longest // channels)
+            sums[-1].reshape(-1, channels)[...] = bias
         # The windows are made once: each tile's values lie where those of the last one lay.
-        windows = [tiles.windows(values, sums[: len(own)], chunk) for chunk in tiles.chunks]
+        windows = [tiles.windows(values, sums[:count], chunk) for chunk in tiles.chunks]
         for image, tile in product(range_of(images), range_of(numbers)):
             seen, given = tiles.seen(tile), tiles.given(tile)
             matrix = b_t[:, tiles.inside(tile)]
@@ -175,6 +183,14 @@ class Chunk(NamedTuple):
     length: int
     read: slice
     goal: slice
+
+
+@lru_cache(maxsize=256)
+def tiles_of(
+    shape: tuple[int, ...], kernel: tuple[int, ...], padding: Sides, dilation: int
+) -> Tiles:
+    """`Tiles`, kept: beside a small map, cutting it up takes a while."""
+    return Tiles(shape, kernel, padding, dilation)
 
 
 class Tiles:
@@ -243,19 +259,19 @@ class Tiles:
         Returns:
             One or two pairs of views: (n, kw, R, L) and (n, R, L), for R runs of L numbers.
         """
-        columns, channels = chunk.columns, self.channels
-        places = columns.stop - columns.start
-        cuts = sorted({0, places - places % self.repeat, places})
+        channels, kw = self.channels, self.kernel[1]
+        (of_p, of_j), first = values.strides, chunk.columns.start
+        places = chunk.columns.stop - first
+        seen = np.lib.stride_tricks.as_strided(
+            values[:, first * channels :],
+            (self.points, kw, places * channels),
+            (of_p, self.dilation * channels * of_j, of_j),
+            writeable=False,
+        )
         pairs = []
-        for start, stop in pairwise(cuts):
+        for start, stop in pairwise(sorted({0, places - places % self.repeat, places})):
             length = min(self.repeat, stop - start) * channels
-            shape = (stop - start) * channels // length, length
-            total = sums[:, start * channels : stop * channels].reshape(self.points, *shape)
-            part = values[:, (columns.start + start) * channels :]
-            of_p, of_j = part.strides
-            strides = of_p, self.dilation * channels * of_j, length * of_j, of_j
-            window = np.lib.stride_tricks.as_strided(
-                part, (self.points, self.kernel[1], *shape), strides, writeable=False
-            )
-            pairs.append((window, total))
+            part = slice(start * channels, stop * channels)
+            window = seen[:, :, part].reshape(self.points, kw, -1, length)
+            pairs.append((window, sums[:, part].reshape(self.points, -1, length)))
         return pairs

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from minirnn.backend import Array
-from minirnn.kernels.cpu.depthwise_winograd import Tiles, matrices, range_of
+from minirnn.kernels.cpu.depthwise_winograd import matrices, range_of, tiles_of
 from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
@@ -28,7 +28,7 @@ def weight_gradient(
         padding: of zeros on each side.
         dilation: of the kernel's columns.
     """
-    tiles = Tiles(cells.shape, kernel, padding, dilation)
+    tiles = tiles_of(cells.shape, kernel, padding, dilation)
     form, channels = matrices(tiles.step, kernel[0]), cells.shape[3]
     a, b_t = form.a_t.T.astype(np.float32), form.b_t.astype(np.float32)
     rows = cells.reshape(*cells.shape[:2], cells.shape[2] * channels)
