@@ -33,6 +33,7 @@ from minirnn.weights import (
     read_weights,
     start_from,
 )
+from minirnn.weights.comparison import OF_CLASSES
 from minirnn.weights.names import modern, modern_name
 from minirnn.weights.recognise import CONVENTIONS, torchvision_config
 
@@ -459,6 +460,28 @@ def test_a_start_from_coco_says_what_begins_anew(tmp_path, narrow):
     )
     assert left_out == f"left out: {layers} (91 classes with background there, 2 here)"
     assert fresh == f"starts fresh: {layers}"
+
+
+@pytest.mark.parametrize("names", [("cup", "plate"), ("ball", "cube")])
+def test_a_start_on_as_many_other_categories_begins_anew_with_them(tmp_path, names):
+    """The layers that say "cup" would fit those that are to say "ball", by their shapes."""
+    path = tmp_path / "own.safetensors"
+    old = resnet18_detector(seed=1, num_classes=3, categories=((1, "cup"), (2, "plate")))
+    save_checkpoint(path, old.state_dict(), old.config)
+    model = resnet18_detector(num_classes=3, categories=((1, names[0]), (2, names[1])))
+    before = {name: array.copy() for name, array in host(model).items()}
+    _, left_out, fresh = start_from(model, path)  # and no line about conventions
+    layers = "roi_heads.box_predictor.cls_score, roi_heads.box_predictor.bbox_pred, "
+    layers += "roi_heads.mask_predictor.mask_fcn_logits"
+    others = names != ("cup", "plate")
+    assert (
+        left_out
+        == f"left out: {layers + ' (tells other categories apart)' if others else 'nothing'}"
+    )
+    assert fresh == f"starts fresh: {layers if others else 'nothing'}"
+    for name, array in host(model).items():
+        kept = others and name.startswith(OF_CLASSES)
+        assert np.array_equal(array, before[name] if kept else host(old)[name])
 
 
 def test_a_start_from_another_network_says_why_little_fits(tmp_path):

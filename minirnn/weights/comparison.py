@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from minirnn.weights.files import WeightsFile
 from minirnn.weights.names import BODY, TRUNK, as_backbone, classifier_of
 
 CLASSES = "roi_heads.box_predictor.cls_score.weight"  # has a row for each class
+#: What tells the categories apart; the rest of a detector does not know them.
+OF_CLASSES = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.mask_fcn_logits.")
 Shape = tuple[int, ...]
 
 
@@ -27,6 +29,7 @@ class Comparison:
         unexpected: in the file, without a place in the model.
         classifier: of a network for classification, its last layers.
         classes: rows of the class scores (in the file, in the model), where both have them.
+        other_classes: would fit by their shapes, and tell other categories apart than the model's.
     """
 
     fitting: dict[str, np.ndarray]
@@ -36,6 +39,7 @@ class Comparison:
     unexpected: list[str]
     classifier: list[str]
     classes: tuple[int, int] | None
+    other_classes: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, model: RCNN, file: WeightsFile) -> Comparison:
@@ -61,6 +65,12 @@ class Comparison:
             classifier=classifier,
             classes=(given[CLASSES].shape[0], own[CLASSES][0]) if CLASSES in both else None,
         )
+
+    def without_classes(self) -> Comparison:
+        """The same, but what tells the categories apart does not fit, since they are others."""
+        others = [name for name in self.fitting if name.startswith(OF_CLASSES)]
+        fitting = {name: array for name, array in self.fitting.items() if name not in others}
+        return replace(self, fitting=fitting, other_classes=others)
 
     def lines(self, conventions: list[str]) -> list[list[str]]:
         """What does not fit, one line for each array, in groups of one kind.
@@ -110,6 +120,7 @@ class Comparison:
                 why = "{} classes with background there, {} here".format(*self.classes)
             found.setdefault(why, []).append(name)
         for why, names in (
+            ("tells other categories apart", self.other_classes),
             ("no floating-point numbers", list(self.kinds)),
             ("no place in this network", self.unexpected),
             ("tells ImageNet's classes apart", self.classifier),

@@ -77,13 +77,23 @@ def start_from(model: RCNN, path: str | os.PathLike[str]) -> list[str]:
     Returns:
         Three lines for a person: what was loaded, what was left out and why, what starts fresh. After
         them one for each convention that the weights were trained with and the model does otherwise.
+        Categories of other names start fresh, also where there are as many of them.
 
     Raises:
         InputError: as `load_weights` with strict=False.
     """
     file = read_weights(path)
-    differing = differing_conventions(_conventions_of(file), model.config)
-    return [*_load(model, file, differing, strict=False).sentences(model), *differing]
+    expected = _conventions_of(file)
+    there, here = (
+        [name for _, name in categories or ()]
+        for categories in (expected.get("categories"), model.config.categories)
+    )
+    anew = bool(there and here) and there != here
+    if anew:
+        del expected["categories"]  # the three lines say so
+    differing = differing_conventions(expected, model.config)
+    found = _load(model, file, differing, strict=False, anew=anew)
+    return [*found.sentences(model), *differing]
 
 
 def model_from(path: str | os.PathLike[str], **overrides: Any) -> RCNN:
@@ -170,9 +180,15 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
     return known
 
 
-def _load(model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool) -> Comparison:
-    """Compare names, shapes and dtypes, and load what fits; `problems` are known before."""
+def _load(
+    model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool, anew: bool = False
+) -> Comparison:
+    """Compare names, shapes and dtypes, and load what fits; `problems` are known before.
+
+    `anew` leaves out what tells the categories apart.
+    """
     found = Comparison.of(model, file)
+    found = found.without_classes() if anew else found
     groups = found.lines(problems)
     if not found.fitting or (strict and any(groups)):
         raise InputError(_refusal(file, groups, nothing=not found.fitting))
