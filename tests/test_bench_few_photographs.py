@@ -7,7 +7,16 @@ import shlex
 import pytest
 from cli_cases import fail, succeed
 
-from minirnn.bench.few_photographs import CHOICES, PRESET, SCRATCH, Run, _words, main, table_of
+from minirnn.bench.few_photographs import (
+    CHOICES,
+    PRESET,
+    SCRATCH,
+    Run,
+    _words,
+    from_base,
+    main,
+    table_of,
+)
 from minirnn.training.recipes import settings_of
 
 
@@ -15,20 +24,29 @@ from minirnn.training.recipes import settings_of
 def test_a_choice_is_shown_as_it_was_made(name):
     """`train --show` takes the words, and each --set changes what is shown without it."""
     words = _words(CHOICES[name], None)
-    plain = succeed("train", "--preset", PRESET, "--show").out.splitlines()
-    shown = succeed("train", "--preset", PRESET, "--show", *words).out.splitlines()
+    shows = ["train", "--preset", PRESET, "--show"]
+    plain = succeed(*shows, *shlex.split(from_base(""))).out.splitlines()
+    shown = succeed(*shows, *_words(from_base(CHOICES[name]), None)).out.splitlines()
     changed = sum(a != b for a, b in zip(plain, shown, strict=True))
     values = sum(word in ("--set", "--learning-rate", "--batch-size", "--steps") for word in words)
-    assert changed >= values > 0 or name == "recipe"
+    assert changed >= values > 0 or name == "base"
 
 
-def test_scratch_is_refused_with_any_part_of_it_missing(tmp_path):
+def test_each_part_of_the_base_differs_from_the_recipe():
+    plain = succeed("train", "--preset", PRESET, "--show").out.splitlines()
+    shown = succeed(
+        "train", "--preset", PRESET, "--show", *shlex.split(from_base(""))
+    ).out.splitlines()
+    assert sum(a != b for a, b in zip(plain, shown, strict=True)) == from_base("").count("--set")
+
+
+def test_scratch_is_refused_with_frozen_parts(tmp_path):
     succeed("data", "shapes", "--out", tmp_path / "d", "--train", 2, "--val", 1, "--size", 64)
     words = ["train", "--preset", PRESET, "--data", tmp_path / "d", "--out", tmp_path / "run"]
     parts = shlex.split(SCRATCH)
     assert parts[:2] == ["--weights", "none"]
-    fail(1, "cannot learn from fresh weights", *words, *parts[:2], *parts[4:])
-    fail(1, "frozen_stages is 2", *words, *parts[:4])
+    fail(1, "cannot learn from fresh weights", *words, *parts[:2])
+    fail(1, "frozen_stages is 2", *words, *parts, "--set", "frozen_stages=2")
 
 
 def test_half_stands_for_half_the_steps():

@@ -32,7 +32,7 @@ RECIPES: dict[str, Recipe] = {
     # Fifty photographs, two cores, less than an hour.
     "maskrcnn_few_photographs": Recipe(
         settings={
-            "steps": 600,
+            "steps": 900,
             "batch_size": 2,
             # The heads are fresh, the backbone is not: steps of the same length for both are short.
             "optimiser": "adamw",
@@ -43,6 +43,7 @@ RECIPES: dict[str, Recipe] = {
             "zoom": (0.5, 2.0),
             "focus": 0.5,
             "min_visible": 0.3,
+            "copy_paste": 0.5,
             "colour": 0.4,
             "averaging": 0.98,
         },
