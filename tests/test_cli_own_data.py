@@ -175,6 +175,15 @@ def test_boxes_without_masks_lead_to_the_setting_that_trains_on_them(tmp_path):
     paste = ("--set", "mask=false", "--set", "copy_paste=0.5")
     fail(1, "copy_paste is 0.5, but the objects have boxes and no masks", *train, *paste)
     succeed(*train, "--set", "mask=false")
+    # What a recipe wants, and nobody has asked for, does not stand in the way; nor when the run goes on.
+    few = ["train", "--data", tmp_path / "set", "--preset", "maskrcnn_few_photographs"]
+    few += ["--out", tmp_path / "few", "--steps", 1, "--weights", "none", "--set", "mask=false"]
+    for each in ("norm=group_norm", "min_size=64", "fpn_channels=8", "box_width=8", "workers=0"):
+        few += ["--set", each]
+    said = succeed(*few).out
+    assert "left out of the recipe: copy_paste, since the objects have boxes and no masks" in said
+    again = succeed("train", "--resume", "--out", tmp_path / "few", "--steps", 2).out
+    assert "left out" not in again
 
 
 def test_format_that_does_not_fit_says_so(tmp_path):
@@ -206,11 +215,11 @@ def test_every_command_of_the_guide_works(tmp_path, monkeypatch):
     Path("photos", new.name).rename("photos/new.jpg")
     commands = commands_of(Path(__file__).parent.parent / "docs" / "own-photographs.md")
     assert [words[0] for words in commands[-3:]] == ["evaluate", "predict", "explain"]
-    short = {"2000": "2", "200": "2"}
+    short = {"100": "2"}  # steps from one evaluation to the next
     for words in commands:
         words = [short.get(word, word) for word in words]
         if words[0] == "train":
-            words += ["--set", "min_size=64", "--set", "workers=0"]
+            words += ["--steps", "2", "--set", "min_size=64", "--set", "workers=0"]
         succeed(*words)
     assert "no LabelMe file names it" in succeed(*commands[0][:-1], "data/again").out
     report = succeed("report", "runs/cups")

@@ -13,6 +13,7 @@ from minirnn.errors import InputError
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset, Sample
     from minirnn.models import RCNN
+    from minirnn.training import TrainingSettings
 
 #: What to do with a data set of boxes alone.
 WITHOUT_MASKS = (
@@ -169,8 +170,8 @@ def open_dataset(
     return dataset
 
 
-def masks_wanted(dataset: CocoDataset, model: RCNN, copy_paste: float = 0.0) -> None:
-    """Refuse a data set of boxes alone for a network that learns masks, or for cutting objects out of it.
+def masks_wanted(dataset: CocoDataset, model: RCNN) -> None:
+    """Refuse a data set of boxes alone for a network that learns masks.
 
     Raises:
         InputError: see above; names the setting.
@@ -180,8 +181,29 @@ def masks_wanted(dataset: CocoDataset, model: RCNN, copy_paste: float = 0.0) -> 
             f"{dataset.file}: the objects have boxes and no masks, and this network learns masks: "
             f"{WITHOUT_MASKS}"
         )
-    if copy_paste and not dataset.has_masks:
+
+
+def without_pasting(
+    settings: TrainingSettings, dataset: CocoDataset, asked: bool, say: Callable[[str], None]
+) -> TrainingSettings:
+    """Without masks nothing can be cut out to be pasted: a recipe's `copy_paste` is left out, and said.
+
+    Args:
+        settings: of the training.
+        dataset: to train on.
+        asked: a person has set copy_paste, and no recipe.
+        say: told what is left out.
+
+    Raises:
+        InputError: it was asked for.
+    """
+    if dataset.has_masks or not settings.copy_paste:
+        return settings
+    why = "the objects have boxes and no masks to be cut out along"
+    if asked:
         raise InputError(
-            f"{dataset.file}: copy_paste is {copy_paste:g}, but the objects have boxes and no masks to be "
-            "cut out along: leave it out, or --set copy_paste=0"
+            f"{dataset.file}: copy_paste is {settings.copy_paste:g}, but {why}: leave it out, or --set "
+            "copy_paste=0"
         )
+    say(f"left out of the recipe: copy_paste, since {why}")
+    return settings.replace(copy_paste=0.0)

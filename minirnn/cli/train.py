@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli.datasets import masks_wanted, open_dataset, subset_of, with_proposals
+from minirnn.cli.datasets import (
+    masks_wanted,
+    open_dataset,
+    subset_of,
+    with_proposals,
+    without_pasting,
+)
 from minirnn.cli.going_on import remember
 from minirnn.cli.grouped import Grouped
 from minirnn.cli.networks import kinds_of, make_ready, network_of
@@ -161,7 +167,8 @@ def train(
             start = weights_for(preset, weights)
             fresh = fresh_network(preset, fields, dataset, settings.seed, start, say)
         model = alike(ranks, fresh)
-    masks_wanted(dataset, model, settings.copy_paste)
+    masks_wanted(dataset, model)
+    settings = without_pasting(settings, dataset, "copy_paste" in overrides, say)
     ranks, how = on_devices(ranks, device)
     make_ready(model, device)
     images = with_proposals(images, proposals, model)
