@@ -21,8 +21,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from minirnn.backend import Array
 
@@ -77,7 +75,7 @@ class Communicator(abc.ABC):
         """
         return self.broadcast(objs)[self.rank]
 
-    def buffer(self, size: int, dtype: Any, xp: Any = np) -> Array:
+    def buffer(self, size: int, dtype: Any, xp: Any = None) -> Array:
         """Room for a flat array that is going to be added up again and again; all ranks ask for it alike.
 
         Other arrays are added up as well, but they may have to be copied each time.
@@ -85,9 +83,11 @@ class Communicator(abc.ABC):
         Args:
             size: elements, at first 0.
             dtype: of them.
-            xp: NumPy or CuPy, whose arrays are put into it.
+            xp: NumPy or CuPy, whose arrays are put into it; None is NumPy.
         """
-        return xp.zeros(size, dtype)
+        import numpy as np  # not above: every command line comes by here, and --help computes nothing
+
+        return (xp or np).zeros(size, dtype)
 
     @abc.abstractmethod
     def begin_all_reduce(self, buffer: Array) -> Callable[[], None]:
