@@ -63,6 +63,15 @@ def test_check_names_what_inspect_names(data):
     assert "1 x broken image" in other.out
 
 
+def test_one_fault_is_called_one_fault(data, tmp_path):
+    FAULTS["duplicate box"].spoil(data)
+    data.write()
+    command = ("data", "inspect", data.root, "--workers", 0, "--fix", tmp_path / "out")
+    text = call(*command).out
+    assert "\n1 fault, no notes\n" in text
+    assert "with 1 change (changes.txt" in text
+
+
 def test_check_looks_at_all_splits(data):
     """A broken image of val stops the training that measures, too."""
     data.file(103).write_bytes(b"no picture")

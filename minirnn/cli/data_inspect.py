@@ -181,9 +181,14 @@ def _tell(seen: Inspection, fit: Fit | None, say: Any) -> None:
             if len(own) > MOST_LINES:
                 say(f"      … and {len(own) - MOST_LINES} more (--json names all)")
     notes = len(seen.problems) - len(seen.faults)
-    say(f"\n{len(seen.faults) or 'no'} faults, {notes or 'no'} notes")
+    say(f"\n{_counted(len(seen.faults), 'fault')}, {_counted(notes, 'note')}")
     for line in _anchor_lines(fit):
         say(line)
+
+
+def _counted(count: int, what: str) -> str:
+    """ "no faults", "1 fault", "2 faults"."""
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"
 
 
 def _line(problem: Problem) -> str:
@@ -213,7 +218,9 @@ def _tell_repair(repair: Repair, say: Any) -> None:
         say(f"  {change}")
     if len(repair.changes) > 5 * MOST_LINES:
         say(f"  … and {len(repair.changes) - 5 * MOST_LINES} more")
-    say(f"Written: {repair.folder}, with {len(repair.changes)} changes (changes.txt names all)")
+    say(
+        f"Written: {repair.folder}, with {_counted(len(repair.changes), 'change')} (changes.txt names all)"
+    )
     for problem in repair.left:
         say(f"  left for you: {_line(problem)}")
 
