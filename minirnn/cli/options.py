@@ -304,5 +304,5 @@ def sentence(figures: dict[str, int]) -> str:
     return (
         f"{figures['images']} images ({figures['without_instances']} without instances), "
         f"{figures['instances']} instances ({figures['crowd_regions']} of them crowd regions), "
-        f"{figures['categories']} categories"
+        f"{figures['categories']} {'category' if figures['categories'] == 1 else 'categories'}"
     )
