@@ -89,13 +89,11 @@ def check(folder: Path, split: str | None, as_json: bool) -> None:
     names = splits_of(folder, ["instances"]) if split is None else [split]
     names = sorted(names, key=lambda name: not name.startswith("train")) or ["train"]
     reports: dict[str, dict] = {}
-    model = (
-        None  # the categories that are trained on; other splits should know them by the same ids
-    )
+    trained_on = None  # categories, which the splits after it should know by the same ids
     for name in names:
-        dataset = CocoDataset.from_folder(folder, name, skip_invalid=True, categories=model)
+        dataset = CocoDataset.from_folder(folder, name, skip_invalid=True, categories=trained_on)
         if name.startswith("train"):
-            model = dataset.categories
+            trained_on = dataset.categories
         reports[name] = _checked(dataset, folder, say)
     if as_json:
         print_json(reports[names[0]] if len(names) == 1 else {"splits": reports})
