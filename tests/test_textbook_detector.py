@@ -64,6 +64,7 @@ OTHERWISE: dict[str, dict[str, Any]] = {
         "rpn_box_weights": (10.0, 10.0, 5.0, 5.0),
         "rpn_score_threshold": 0.4,
         "rpn_convolutions": 2,
+        "mask_rule": "expected_iou",
     },
     "RoIPool": {"roi_operation": "pool", "fpn_extra_level": False, "mask_convolutions": 0},
     "RoIWarp": {"roi_operation": "warp"},

@@ -278,7 +278,14 @@ def test_compare_is_one_call_for_a_notebook():
 
 def test_a_stage_is_all_of_its_functions():
     names = {row.name for row in compare("masks", references=["textbook"]).rows}
-    assert names == {"mask_crop", "mask_paste", "rle_encode", "rle_decode", "rle_area"}
+    assert names == {
+        "mask_crop",
+        "best_thresholds",
+        "mask_paste",
+        "rle_encode",
+        "rle_decode",
+        "rle_area",
+    }
 
 
 def test_text_names_reasons_and_ends_with_the_sum(table):

@@ -141,6 +141,7 @@ class MaskHead(Head):
         background_last: see `minirnn.heads.columns`.
         aligned: as in `mask_targets`.
         paste_mode: "continuous" or "legacy", see `masks.paste`.
+        rule: "threshold", or "expected_iou": each mask has its own, see `masks.best_thresholds`.
         threshold: a pixel belongs to the object from this probability on ("legacy": above it).
     """
 
@@ -155,12 +156,13 @@ class MaskHead(Head):
         background_last: bool,
         aligned: bool,
         paste_mode: str,
+        rule: str,
         threshold: float,
     ) -> None:
         self.pooler = pooler
         self.mask_head, self.mask_predictor = mask_head, mask_predictor
         self.background_last, self.aligned = background_last, aligned
-        self.paste_mode, self.threshold = paste_mode, threshold
+        self.paste_mode, self.rule, self.threshold = paste_mode, rule, threshold
 
     def forward(self, features: dict[str, Any], boxes: Sequence[Array]) -> Any:
         """Boxes (R_i, 4) of each image → logits (R, K + 1 or K, 28, 28)."""
@@ -204,6 +206,11 @@ class MaskHead(Head):
         """
         advice = "fewer objects (box_max_detections) or boxes alone (mask=False) need less"
         check_room(len(found.boxes), *size, advice=advice)
+        masks, threshold = found.masks, self.threshold
+        if self.rule == "expected_iou":
+            # Pasting is linear: twice the probability against twice the threshold is the same mask.
+            threshold = 0.5
+            masks = masks * (threshold / mask_ops.best_thresholds(masks))[:, None, None]
         found.masks = mask_ops.paste(
-            found.masks, found.boxes, *size, threshold=self.threshold, mode=self.paste_mode
+            masks, found.boxes, *size, threshold=threshold, mode=self.paste_mode
         )

@@ -9,9 +9,11 @@ from minirnn.masks.crop import crop
 from minirnn.masks.paste import paste
 from minirnn.masks.polygons import polygons_to_mask, segmentation_to_mask, segmentation_to_rle
 from minirnn.masks.rle import area, decode, encode, encode_many
+from minirnn.masks.threshold import best_thresholds
 
 __all__ = [
     "area",
+    "best_thresholds",
     "boxes_of_masks",
     "crop",
     "decode",

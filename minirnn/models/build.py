@@ -274,6 +274,7 @@ def mask_head(config: Config, features: Features, rng: Rng, shared: Module | Non
         background_last=last,
         aligned={"aligned": True, "unaligned": False}.get(c.targets, config.roi.aligned),
         paste_mode=c.paste,
+        rule=c.rule,
         threshold=c.threshold,
     )
 

@@ -21,6 +21,7 @@ CHOICES = {
     "roi_level_rule": ("floor", "round"),
     "mask_targets": ("as_features", "aligned", "unaligned"),
     "mask_paste": ("continuous", "legacy"),
+    "mask_rule": ("threshold", "expected_iou"),
 }
 
 

@@ -211,6 +211,8 @@ class MaskConfig:
         targets: how true masks are cut out for training: "as_features", with the half-pixel shift
             where the features are read with it; "aligned" or "unaligned" whatever the features.
         paste: "continuous" (sub-pixel) or "legacy" (torchvision's whole pixels).
+        rule: which pixels belong to the object: "threshold", those from `threshold` on; "expected_iou",
+            those from the probability on that makes the whole mask's expected IoU largest.
         threshold: a pixel belongs to the object from this probability on (with "legacy", above it).
     """
 
@@ -220,6 +222,7 @@ class MaskConfig:
     convolutions: int = 4
     targets: str = "as_features"
     paste: str = "legacy"
+    rule: str = "threshold"
     threshold: float = 0.5
 
 

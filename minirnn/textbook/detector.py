@@ -28,7 +28,7 @@ from minirnn.textbook.anchors import pyramid_anchors
 from minirnn.textbook.convolution import conv2d, conv_transpose2d, linear
 from minirnn.textbook.heads import detections_of_image, mask_probabilities
 from minirnn.textbook.levels import pyramid_roi
-from minirnn.textbook.masks import paste
+from minirnn.textbook.masks import best_thresholds, paste
 from minirnn.textbook.normalisation import frozen_batch_norm, group_norm
 from minirnn.textbook.pooling import max_pool2d
 from minirnn.textbook.resize import bilinear, nearest
@@ -82,6 +82,7 @@ class Settings:
     background_last: bool = False
     mask_pool: int = 14
     mask_paste: str = "legacy"
+    mask_rule: str = "threshold"
     mask_threshold: float = 0.5
 
 
@@ -109,9 +110,12 @@ def detect(
     if "roi_heads.mask_predictor.conv5_mask.weight" not in weights:
         return in_image, labels, scores, None
     cells = mask_head(maps, boxes, labels, weights, x.shape[2:], settings)
-    masks = paste(
-        cells, in_image, height, width, threshold=settings.mask_threshold, mode=settings.mask_paste
-    )
+    threshold = settings.mask_threshold
+    if settings.mask_rule == "expected_iou":
+        threshold = 0.5
+        for mask, best in zip(cells, best_thresholds(cells), strict=True):
+            mask *= threshold / best
+    masks = paste(cells, in_image, height, width, threshold=threshold, mode=settings.mask_paste)
     return in_image, labels, scores, masks
 
 

@@ -248,6 +248,12 @@ STAGES: tuple[Subject, ...] = (
         draw.crop(regions=0),
     ),
     stage(
+        "masks.best_thresholds",
+        case(share(4, 6, 6)),
+        case(np.zeros((2, 3, 3))),
+        case(np.zeros((0, 3, 3))),
+    ),
+    stage(
         "mask_paste=masks.paste",
         draw.paste(count=4),
         draw.paste(count=4, mode="legacy"),

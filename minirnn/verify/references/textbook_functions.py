@@ -41,7 +41,8 @@ _SAME = {
     "rpn": "rpn_flatten=flatten rpn_targets rpn_losses proposals_of_image",
     "levels": "assign_levels",
     "heads": "roi_targets detections_of_image mask_loss mask_probabilities",
-    "masks": "mask_crop=crop mask_paste=paste rle_encode=encode rle_decode=decode rle_area=area",
+    "masks": "mask_crop=crop best_thresholds mask_paste=paste "
+    "rle_encode=encode rle_decode=decode rle_area=area",
     "transform": "scaled_size normalise scale_boxes scale_masks scale_keypoints",
     "keypoints": "keypoint_cells keypoints_of_maps bicubic keypoint_similarity",
 }
