@@ -40,6 +40,7 @@ BASE_STEPS = 600
 #: One choice changed at a time, by what is added to the command.
 CHOICES = {
     "base": "",
+    "one-half": "--set mask_rule=threshold",
     "mirrored-only": "--set zoom=(1,1) --set focus=0 --set colour=0",
     "no-colour": "--set colour=0",
     "copy-paste": "--set copy_paste=0.5",

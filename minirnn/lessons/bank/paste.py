@@ -175,4 +175,89 @@ def paste_row(cells, x1, x2, width):
 """,
 )
 
-EXERCISES = (FOUND_EDGE, PASTE_ROW)
+
+def _expected(probabilities: Sequence[float], cut: float) -> float:
+    """The expected IoU of the pixels from `cut` on."""
+    inside = sum(p for p in probabilities if p >= cut)
+    union = sum(1.0 if p >= cut else p for p in probabilities)
+    return inside / union
+
+
+def _best_cut(probabilities: Sequence[float]) -> float:
+    return max(probabilities, key=lambda cut: _expected(probabilities, cut))
+
+
+def _pixels(rng: np.random.Generator) -> list[tuple]:
+    """Lists of hundredths of which one cut is clearly the best, below ½ in every second one."""
+    cases: list[tuple] = []
+    while len(cases) < 40:
+        p = [round(float(each), 2) for each in rng.beta(0.7, 0.9, int(rng.integers(3, 10)))]
+        if len(set(p)) < len(p) or not 0 < min(p) <= max(p) < 1:
+            continue
+        *_, second, first = sorted(_expected(p, cut) for cut in p)
+        if first - second > 1e-4 and (_best_cut(p) < 0.5 or len(cases) % 2):
+            cases.append((p,))
+    return cases
+
+
+def _that_of_one_half(p: Sequence[float]) -> float:
+    return min((each for each in p if each >= 0.5), default=max(p))
+
+
+def _formula(p: Sequence[float]) -> float:
+    best = _expected(p, _best_cut(p))
+    return best / (1 + best)
+
+
+BEST_CUT = Function(
+    name="best_cut",
+    truth=_best_cut,
+    cases=_pixels,
+    shown=("probabilities",),
+    mistakes=(
+        Mistake(
+            "one_half",
+            "you cut at ½: right for each pixel alone, but not for the mask as a whole",
+            _that_of_one_half,
+        ),
+        Mistake(
+            "nothing_missed",
+            "you divided by the number of pixels that you took; the union is also what you missed, and "
+            "without it the likeliest pixel alone is always best",
+            max,
+        ),
+        Mistake(
+            "union_of_all",
+            "you divided by the number of all pixels, whatever you took; so it always pays to take more",
+            min,
+        ),
+        Mistake(
+            "formula",
+            "that is J / (1 + J), the limit; the question is for the smallest probability that is above it",
+            _formula,
+        ),
+    ),
+    properties=(
+        Property(
+            "it is one of the probabilities",
+            lambda case, cut: bool(np.isin(np.round(cut, 6), np.round(case[0], 6))),
+        ),
+    ),
+    why="The library sorts the 784 cells of each mask once, and then all sums are running sums.",
+    hints=(
+        "Try each of the probabilities as the threshold, and keep the one with the largest J.",
+        "For a threshold t: the intersection is the sum of all p ≥ t; the union has 1 for each of those, "
+        "and p for each of the others.",
+    ),
+    solution="""
+def best_cut(probabilities):
+    def expected(cut):
+        intersection = sum(p for p in probabilities if p >= cut)
+        union = sum(1 if p >= cut else p for p in probabilities)
+        return intersection / union
+
+    return max(probabilities, key=expected)
+""",
+)
+
+EXERCISES = (FOUND_EDGE, PASTE_ROW, BEST_CUT)
