@@ -242,8 +242,13 @@ def test_trap_34_no_gradient_through_proposals():
     assert all(tensor.grad is None for tensor in model.rpn.parameters())
 
 
-def test_trap_21_a_batch_of_two_is_two_batches_of_one():
-    model = _tiny(rpn_post_nms_test=20)  # with GroupNorm, which sees the padding of a canvas
+@pytest.mark.parametrize(
+    "norms",
+    [{"norm": "group_norm"}, {"norm": "frozen_batch_norm", "fpn_norm": "group_norm"}],
+    ids=["backbone", "pyramid"],
+)
+def test_trap_21_a_batch_of_two_is_two_batches_of_one(norms):
+    model = _tiny(rpn_post_nms_test=20, **norms)  # GroupNorm sees the padding of a canvas
     images = [scene(0)[0], scene(1, size=(50, 90))[0], scene(2)[0]]
     together = model.predict(images, score_threshold=0.0)
     for image, both in zip(images, together, strict=True):

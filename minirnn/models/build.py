@@ -121,7 +121,7 @@ def transform(config: Config) -> Transform:
         divisor=c.size_divisor,
         bgr=c.bgr,
         # GroupNorm looks at the whole canvas, and would see the padding beside a smaller image.
-        same_size_only=config.backbone.norm == "group_norm",
+        same_size_only="group_norm" in (config.backbone.norm, config.fpn.norm),
     )
 
 
