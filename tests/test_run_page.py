@@ -97,6 +97,13 @@ def test_the_page_says_what_happened():
     assert "No sign of the usual failures so far." not in text
 
 
+def test_a_loss_that_has_run_away_fits_in_its_tile():
+    course = course_of()
+    course.last["total"] = 8_162_421_725_128_345.0
+    text = read(run_page(RunPage("lost"), course)).text.split("\n")
+    assert "8.2e+15" in text
+
+
 def test_the_page_needs_no_network_and_runs_nothing_when_the_run_is_over():
     picture = Pictures("a", "data:image/webp;base64,AA", [(10, "data:image/webp;base64,BB")])
     over, going = (
