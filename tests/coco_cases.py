@@ -195,11 +195,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = content[begin:]
         if entry == "drop":
             body = body[: len(body) // 2]
-        pieces = 20 if entry == "slow" else 1
+        pieces = {"slow": 20, "trickle": 100}.get(entry, 1)
         step = -(-len(body) // pieces)
         for start in range(0, len(body), step):
-            if entry == "slow":
-                time.sleep(0.005)
+            if entry in ("slow", "trickle"):
+                time.sleep(0.005 if entry == "slow" else 0.03)
             if start + step >= len(body):
                 self._leave()  # before the client knows that it has all
             self.wfile.write(body[start : start + step])

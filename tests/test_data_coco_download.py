@@ -290,7 +290,7 @@ def test_a_dropped_image_goes_on_where_it_ended(server, source, tmp_path):
 
 def test_an_image_that_the_server_does_not_have_is_left_out_and_named(server, options, tmp_path):
     ids = sorted(wanted(8).ids)
-    for image_id, status in zip(ids, (404, 403, 410), strict=False):
+    for image_id, status in zip(ids, (404, 410, 404), strict=False):
         server.plan[path_of(image_id)] = [status] * 9
     choice = ["--categories", "person,cat,dog", "--images", 8, "--out", tmp_path / "out"]
     result = succeed(*options, *choice)
@@ -303,6 +303,16 @@ def test_an_image_that_the_server_does_not_have_is_left_out_and_named(server, op
     server.plan.clear()
     succeed(*options, *choice)
     check_whole(tmp_path / "out", ids, server)
+
+
+def test_an_image_that_is_not_given_out_is_no_success(server, options, tmp_path):
+    ids = sorted(wanted(4).ids)
+    server.plan[path_of(ids[1])] = [403]
+    choice = ["--categories", "person,cat,dog", "--images", 4, "--out", tmp_path / "out"]
+    result = call(*options, *choice)
+    assert result.code == 1
+    assert re.search(r"did not come \(1\):\n.*403 .*does not give the file out", result.out)
+    assert succeed(*options, *choice)
 
 
 @pytest.mark.parametrize("entry", [503, "page", "small", "cut"])

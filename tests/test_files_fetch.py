@@ -14,7 +14,7 @@ from coco_cases import (
 )
 
 from minirnn.errors import InputError
-from minirnn.files.fetch import Patience, fetch, seconds_asked
+from minirnn.files.fetch import NotThere, Patience, fetch, seconds_asked
 
 
 @pytest.fixture
@@ -49,6 +49,43 @@ def test_pauses_double_and_are_as_long_as_the_server_asks(server, tmp_path):
 )
 def test_what_a_server_may_write_into_retry_after(text, seconds):
     assert seconds_asked(text) == seconds
+
+
+def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(server, tmp_path):
+    path, waits = next(iter(IMAGES)), []
+    server.plan[path] = ["trickle"] * 3
+    with pytest.raises(
+        InputError, match=r"only \d+ bytes came in .* 3 times in a row; .* are kept"
+    ):
+        fetch_one(server, tmp_path / "a", path, waits, attempts=3, timeout=0.1, slowest=1e6)
+    assert waits == [1, 2]
+    # What came is kept, and a server that has recovered gives the rest.
+    fetch_one(server, tmp_path / "a", path, waits, timeout=0.1, slowest=1e6)
+    assert (tmp_path / "a").read_bytes() == IMAGES[path]
+    assert server.asked_for(path)[-1] != "bytes=0-"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_file_that_is_not_given_out_is_another_thing_than_one_that_is_not_there(
+    server, tmp_path, status
+):
+    path, waits = next(iter(IMAGES)), []
+    server.plan[path] = [status]
+    with pytest.raises(InputError, match=rf"{status} .*does not give the file out") as caught:
+        fetch_one(server, tmp_path / "a", path, waits)
+    assert not isinstance(caught.value, NotThere)
+    server.plan[path] = [404]
+    with pytest.raises(NotThere, match="404"):
+        fetch_one(server, tmp_path / "a", path, waits)
+    assert not waits
+
+
+def test_addresses_that_lead_to_each_other(server, tmp_path):
+    path, waits = next(iter(IMAGES)), []
+    server.plan[path] = [(302, {"Location": path})] * 20
+    with pytest.raises(InputError, match=r"302 \(.*infinite loop") as caught:
+        fetch_one(server, tmp_path / "a", path, waits)
+    assert not isinstance(caught.value, NotThere)
 
 
 def test_only_http_is_spoken(tmp_path):

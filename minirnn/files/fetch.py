@@ -31,7 +31,7 @@ _CHUNK = 1 << 18
 
 
 class NotThere(InputError):
-    """The server answers, and does not have the file or does not give it out (404, 403, …)."""
+    """The server answers, and does not have the file (404, 410)."""
 
 
 class NoNetwork(InputError):
@@ -47,6 +47,7 @@ class Patience:
         pause: seconds before the second attempt; doubled before each further one.
         longest: seconds that a pause has at most, also where the server asks for more.
         timeout: seconds of silence after which a connection counts as dropped.
+        slowest: bytes a second; less, over the time of `timeout`, counts as silence.
         sleep: waits for that many seconds.
     """
 
@@ -54,6 +55,7 @@ class Patience:
     pause: float = 1.0
     longest: float = 120.0
     timeout: float = 30.0
+    slowest: float = 100.0
     sleep: Callable[[float], None] = time.sleep
 
     def wait(self, failures: int, asked: float = 0.0) -> None:
@@ -74,6 +76,10 @@ class _Dropped(Exception):
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class _Trickle(_Dropped):
+    """So little came that asking again counts as a failure, whatever came."""
 
 
 def fetch(
@@ -98,6 +104,8 @@ def fetch(
 
     Raises:
         NotThere: the server does not have the file.
+        InputError: the server does not give the file out (401, 403), or sends from one address to the
+            next without an end.
         NoNetwork: the server's name cannot be found.
         InputError: the server cannot be reached or keeps dropping the connection (what has come is
             kept and the next call goes on there); or the file is another than it should be, or
@@ -123,10 +131,11 @@ def _complete(
     failures, most = 0, _size(part)
     while True:
         try:
-            return _fetch_once(url, part, largest, progress, patience.timeout)
+            return _fetch_once(url, part, largest, progress, patience)
         except _Dropped as error:
             here = _size(part)
-            failures = 0 if here > most else failures + 1
+            came = here > most and not isinstance(error, _Trickle)
+            failures = 0 if came else failures + 1
             most = max(most, here)
             if failures >= patience.attempts:
                 kept = f"; {here} bytes are kept in {part}, and the next try goes on there"
@@ -138,7 +147,7 @@ def _complete(
 
 
 def _fetch_once(
-    url: str, part: Path, largest: int, progress: Progress | None, timeout: float
+    url: str, part: Path, largest: int, progress: Progress | None, patience: Patience
 ) -> None:
     """One connection: append what comes to `part`.
 
@@ -147,7 +156,7 @@ def _fetch_once(
         InputError: it makes no sense to try again.
     """
     start = _size(part)
-    with _open(url, start, timeout) as response:
+    with _open(url, start, patience.timeout) as response:
         if response.status == 206:
             begin, total = _range_of(response)
             if begin != start:
@@ -165,7 +174,7 @@ def _fetch_once(
         here = start
         _check_size(url, part, max(here, total or 0), largest)
         with open(part, "ab" if start else "wb") as file:
-            for chunk in _chunks(response):
+            for chunk in _chunks(response, patience):
                 file.write(chunk)
                 here += len(chunk)
                 _check_size(url, part, here, largest)
@@ -198,9 +207,10 @@ def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
         if error.code >= 500 or error.code in (408, 429):
             wait = seconds_asked(error.headers.get("Retry-After", ""))
             raise _Dropped(f"the server answered {error.code} ({error.reason})", wait) from error
-        raise NotThere(
-            f"{url}: the server answered {error.code} ({error.reason}); the file is not there"
-        ) from error
+        answer = f"{url}: the server answered {error.code} ({error.reason.splitlines()[0]})"
+        if error.code in (404, 410):
+            raise NotThere(f"{answer}; the file is not there") from error
+        raise InputError(f"{answer}; it does not give the file out") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, socket.gaierror):
             raise NoNetwork(
@@ -222,8 +232,9 @@ def seconds_asked(text: str) -> float:
         return 0.0
 
 
-def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _chunks(response: http.client.HTTPResponse, patience: Patience) -> Iterator[bytes]:
     """What comes, in pieces; only errors of the connection become `_Dropped`, not those of a disk."""
+    begun, came = time.monotonic(), 0
     while True:
         try:
             # read1 gives what is here: what came before a drop is not lost.
@@ -233,6 +244,12 @@ def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
+        came += len(chunk)
+        passed = time.monotonic() - begun
+        if passed > patience.timeout:
+            if came < patience.slowest * passed:
+                raise _Trickle(f"only {came} bytes came in {passed:.0f} s")
+            begun, came = time.monotonic(), 0
 
 
 def _range_of(response: http.client.HTTPResponse) -> tuple[int | None, int | None]:
