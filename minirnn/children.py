@@ -12,12 +12,42 @@ import os
 import pickle
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from minirnn.errors import InputError, WorkerError, WorkerLost
+
+
+class ErrorText(NamedTuple):
+    """An exception on its way to another process: as text, since not every exception can be pickled.
+
+    Attributes:
+        message: of the error.
+        kind: what the other process raises.
+        trace: where it came from; empty where that says nothing.
+    """
+
+    message: str
+    kind: type[InputError | WorkerError]
+    trace: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> ErrorText:
+        """The text of an error."""
+        named = isinstance(error, InputError | WorkerError)
+        message = str(error) if named else f"{type(error).__name__}: {error}"
+        for kind in (InputError, WorkerLost):
+            if isinstance(error, kind):
+                return cls(message, kind, "")
+        return cls(message, WorkerError, "".join(traceback.format_exception(error)))
+
+    def as_error(self, where: str = "") -> InputError | WorkerError:
+        """What the other process raises; `where` stands before the message."""
+        text = f"{where}{self.message}"
+        return self.kind(f"{text}\n\nThere:\n{self.trace}" if self.trace else text)
 
 
 class Child:

@@ -10,33 +10,13 @@ import atexit
 import pickle
 import queue
 import threading
-import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import Any
 
-from minirnn.children import Child, packed, unpacked
-from minirnn.errors import InputError, WorkerError, WorkerLost
-
-
-class _Failure(NamedTuple):
-    """An exception as plain text: not every exception survives being pickled."""
-
-    message: str
-    is_input: bool
-    trace: str
-
-    @classmethod
-    def of(cls, error: Exception) -> _Failure:
-        named = isinstance(error, InputError | WorkerError)
-        message = str(error) if named else f"{type(error).__name__}: {error}"
-        return cls(message, isinstance(error, InputError), traceback.format_exc())
-
-    def as_error(self) -> Exception:
-        if self.is_input:
-            return InputError(self.message)
-        return WorkerError(f"{self.message}\n\nIn the helper process:\n{self.trace}")
+from minirnn.children import Child, ErrorText, packed, unpacked
+from minirnn.errors import WorkerLost
 
 
 class WorkerPool:
@@ -150,10 +130,10 @@ class _Worker:
                 except (EOFError, OSError) as error:
                     gone = error
                 except Exception as error:
-                    answer = _Failure.of(error)
+                    answer = ErrorText.of(error)
             if gone is not None:
                 future.set_exception(self._child.obituary())
-            elif isinstance(answer, _Failure):
+            elif isinstance(answer, ErrorText):
                 future.set_exception(answer.as_error())
             else:
                 future.set_result(answer)
@@ -178,7 +158,7 @@ def _serve(connection: Connection) -> None:
     except EOFError:
         return
     except Exception as error:
-        failure = _Failure.of(error)
+        failure = ErrorText.of(error)
     while True:
         try:
             argument = pickle.loads(connection.recv_bytes())
@@ -189,10 +169,10 @@ def _serve(connection: Connection) -> None:
             try:
                 answer = function(argument)
             except Exception as error:
-                answer = _Failure.of(error)
+                answer = ErrorText.of(error)
         try:
             connection.send(answer)
         except OSError:  # nobody reads it any more
             return
         except Exception as error:  # an answer that cannot be pickled
-            connection.send(_Failure.of(error))
+            connection.send(ErrorText.of(error))
