@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -317,6 +318,9 @@ def test_train_resumed_by_its_folder_alone_knows_data_and_options(shapes, tmp_pa
     last = succeed("train", "--resume", "--out", "run")
     assert "on 3 images" in last.out
     assert "box AP" in last.out
+    told = shlex.split(last.out.rpartition("Evaluate:")[2])
+    assert told[-2:] == ["--categories", "circle,square"]  # the network knows no others
+    assert "bbox" in succeed(*told[1:]).out
     succeed(*training(shapes, tmp_path / "whole"), *options)
     for name in ("checkpoint.safetensors", "best.safetensors"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

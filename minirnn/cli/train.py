@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -231,7 +232,13 @@ def train(
     if summary.steps < settings.steps and not summary.stopped_early:
         say(f"\nGo on:\n    {run_folder.command_to_go_on(command, knows=True)}")
     weights = summary.best or summary.averaged or summary.checkpoint
-    say(f"\nEvaluate:\n    minirnn evaluate --weights {weights} --data {folder}")
+    say(f"\nEvaluate:\n    {_command_to_evaluate(weights, folder, only)}")
+
+
+def _command_to_evaluate(weights: Path, folder: Path, only: list[str] | None) -> str:
+    """What to type next; the network knows no other categories than it was trained on."""
+    words = ["minirnn", "evaluate", "--weights", str(weights), "--data", str(folder)]
+    return shlex.join([*words, *(["--categories", ",".join(only)] if only else [])])
 
 
 def _stored_run(out: Path | None, preset: str | None) -> dict[str, Any]:
