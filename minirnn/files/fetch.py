@@ -207,7 +207,7 @@ def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
         if error.code >= 500 or error.code in (408, 429):
             wait = seconds_asked(error.headers.get("Retry-After", ""))
             raise _Dropped(f"the server answered {error.code} ({error.reason})", wait) from error
-        answer = f"{url}: the server answered {error.code} ({error.reason.splitlines()[0]})"
+        answer = f"{url}: the server answered {error.code} ({' '.join(error.reason.split())})"
         if error.code in (404, 410):
             raise NotThere(f"{answer}; the file is not there") from error
         raise InputError(f"{answer}; it does not give the file out") from error
