@@ -195,11 +195,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = content[begin:]
         if entry == "drop":
             body = body[: len(body) // 2]
-        pieces = {"slow": 20, "trickle": 100}.get(entry, 1)
+        pieces, pause = {"slow": (20, 0.005), "trickle": (100, 0.03)}.get(entry, (1, 0))
         step = -(-len(body) // pieces)
         for start in range(0, len(body), step):
-            if entry in ("slow", "trickle"):
-                time.sleep(0.005 if entry == "slow" else 0.03)
+            time.sleep(pause)
             if start + step >= len(body):
                 self._leave()  # before the client knows that it has all
             self.wfile.write(body[start : start + step])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import urllib.error
 from datetime import UTC, datetime, timedelta
+from email.message import Message
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -62,7 +66,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(server, tmp_p
     # What came is kept, and a server that has recovered gives the rest.
     fetch_one(server, tmp_path / "a", path, waits, timeout=0.1, slowest=1e6)
     assert (tmp_path / "a").read_bytes() == IMAGES[path]
-    assert server.asked_for(path)[-1] != "bytes=0-"
+    assert re.fullmatch(r"bytes=[1-9]\d*-", server.asked_for(path)[-1])
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -78,6 +82,15 @@ def test_a_file_that_is_not_given_out_is_another_thing_than_one_that_is_not_ther
     with pytest.raises(NotThere, match="404"):
         fetch_one(server, tmp_path / "a", path, waits)
     assert not waits
+
+
+def test_an_answer_without_words_is_an_answer(monkeypatch, tmp_path):
+    def refuse(*args, **kwargs):
+        raise urllib.error.HTTPError("http://127.0.0.1/a", 403, "", Message(), io.BytesIO())
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    with pytest.raises(InputError, match=r"the server answered 403 .*does not give the file out"):
+        fetch("http://127.0.0.1/a", tmp_path / "a", check=lambda part: None, largest=10)
 
 
 def test_addresses_that_lead_to_each_other(server, tmp_path):

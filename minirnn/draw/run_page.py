@@ -221,9 +221,8 @@ def _tiles(page: RunPage, course: Course) -> list[tuple[str, str]]:
     last, step = course.last, int(course.last.get("step", 0))
     tiles = [(f"{step:,}" + (f" of {page.steps:,}" if page.steps else ""), "steps")]
     if isinstance(last.get("total"), (int, float)):
-        form = (
-            ".3f" if last["total"] < 1e5 else ".1e"
-        )  # one that has run away fits in its tile, too
+        # One that has run away fits in its tile, too.
+        form = ".3f" if last["total"] < 1e5 else ".1e"
         tiles.append((format(last["total"], form), "loss"))
     if course.evaluations:
         for kind, name in KIND_NAMES.items():

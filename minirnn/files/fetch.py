@@ -204,13 +204,13 @@ def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
         if error.code == 416 and start:
             return error  # type: ignore[return-value]  # it is a response, too
         error.close()
+        answer = f"the server answered {error.code} ({' '.join(error.reason.split())})"
         if error.code >= 500 or error.code in (408, 429):
             wait = seconds_asked(error.headers.get("Retry-After", ""))
-            raise _Dropped(f"the server answered {error.code} ({error.reason})", wait) from error
-        answer = f"{url}: the server answered {error.code} ({' '.join(error.reason.split())})"
+            raise _Dropped(answer, wait) from error
         if error.code in (404, 410):
-            raise NotThere(f"{answer}; the file is not there") from error
-        raise InputError(f"{answer}; it does not give the file out") from error
+            raise NotThere(f"{url}: {answer}; the file is not there") from error
+        raise InputError(f"{url}: {answer}; it does not give the file out") from error
     except urllib.error.URLError as error:
         if isinstance(error.reason, socket.gaierror):
             raise NoNetwork(
@@ -233,7 +233,11 @@ def seconds_asked(text: str) -> float:
 
 
 def _chunks(response: http.client.HTTPResponse, patience: Patience) -> Iterator[bytes]:
-    """What comes, in pieces; only errors of the connection become `_Dropped`, not those of a disk."""
+    """What comes, in pieces; only errors of the connection become `_Dropped`, not those of a disk.
+
+    Raises:
+        _Trickle: too little came.
+    """
     begun, came = time.monotonic(), 0
     while True:
         try:
