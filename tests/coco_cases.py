@@ -116,6 +116,7 @@ class Server(http.server.ThreadingHTTPServer):
     status to fail with, (status, headers), or a word:
 
     - "drop": half of what was asked for, and the connection ends.
+    - "byte": one byte of what was asked for, and the connection ends.
     - "cut": half of the file, whose length is given as if that were all of it.
     - "page": an HTML page in place of the file.
     - "small": a picture of another size.
@@ -195,6 +196,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = content[begin:]
         if entry == "drop":
             body = body[: len(body) // 2]
+        elif entry == "byte":
+            body = body[:1]
         pieces, pause = {"slow": (20, 0.005), "trickle": (100, 0.03)}.get(entry, (1, 0))
         step = -(-len(body) // pieces)
         for start in range(0, len(body), step):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import re
@@ -226,12 +227,15 @@ def test_a_folder_of_somebody_elses_is_not_touched(server, source, tmp_path, the
 
 def test_an_annotation_file_that_was_changed_by_hand_is_kept(server, source, tmp_path):
     out = tmp_path / "out"
-    file = out / "annotations" / "instances_val2017.json"
+    file, told = out / "annotations" / "instances_val2017.json", []
+    source = dataclasses.replace(source, say=told.append)
     for count, changed in ((4, b'{"images": []}'), (6, b"no json"), (8, None)):
         download_coco(out, wanted(count), source)
         check_whole(out, wanted(count).ids, server)
         if changed:
             file.write_bytes(changed)
+    said = [line.partition(" had been changed")[2] for line in told if "changed" in line]
+    assert [line.rpartition(" ")[2] for line in said] == [f"{file.name}.1", f"{file.name}.2"]
     assert file.with_name("instances_val2017.json.1").read_bytes() == b'{"images": []}'
     assert file.with_name("instances_val2017.json.2").read_bytes() == b"no json"
 
@@ -339,7 +343,7 @@ def test_the_command_ends_with_1_where_the_next_run_may_get_more(
     result = call(*options, *choice)
     assert result.code == 1
     assert re.search(r"did not come \(1\):\n.*gave something else than the image", result.out)
-    assert "The same command tries these again." in result.out
+    assert "The same command tries these again.\n\nTrain on what is here:" in result.out
     assert call(*options, *choice).code == 0
 
 
@@ -351,7 +355,8 @@ def test_a_server_that_is_down_is_given_up_soon_and_what_came_stays(
     download_coco(tmp_path / "out", wanted(4), source)
     for image_id in set(ids) - set(first):
         server.plan[path_of(image_id)] = [entry] * 4
-    with pytest.raises(InputError, match=rf"{HOPELESS} images in a row.*the same command"):
+    why = "is the wrong one" if entry == 404 else "the server or the network is to blame"
+    with pytest.raises(InputError, match=rf"{HOPELESS} images in a row.*{why}.*the same command"):
         download_coco(tmp_path / "out", wanted(28), source)
     check_whole(tmp_path / "out", first, server)
     server.plan.clear()
@@ -385,6 +390,18 @@ def test_a_full_disk_stops_all(server, source, tmp_path, monkeypatch):
 def test_too_little_room_is_said_before_anything_is_fetched(server, options, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("", (), {"free": 5 << 20}))
     fail(1, r"241 MB are to come; 5\.0 MB are free", *options, "--out", tmp_path / "out")
+    assert server.requests == []
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_fetched(
+    server, options, tmp_path, monkeypatch
+):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "out"
+    fail(1, rf"--out {out}: {tmp_path}/file is no folder", *options, "--out", out)
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
+    out = tmp_path / "new" / "out"
+    fail(1, rf"--out {out}: {tmp_path} cannot be written to", *options, "--out", out)
     assert server.requests == []
 
 

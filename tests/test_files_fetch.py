@@ -69,6 +69,15 @@ def test_a_server_that_sends_a_byte_now_and_then_is_not_waited_for(server, tmp_p
     assert re.fullmatch(r"bytes=[1-9]\d*-", server.asked_for(path)[-1])
 
 
+def test_a_byte_a_connection_is_not_asked_for_without_end(server, tmp_path):
+    path, waits = next(iter(IMAGES)), []
+    server.plan[path] = ["byte"] * 50
+    with pytest.raises(InputError, match=r"dropped .* 3 times in a row; 3 bytes are kept"):
+        fetch_one(server, tmp_path / "a", path, waits, attempts=3)
+    assert waits == [1, 2]
+    assert len(server.asked_for(path)) == 3
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_file_that_is_not_given_out_is_another_thing_than_one_that_is_not_there(
     server, tmp_path, status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +119,8 @@ def coco(
     if list_name is not None and (count is not None or seed is not None):
         raise click.UsageError("--list says which images; --images and --seed choose them")
     say = reporter(as_json)
+    if out is not None:
+        _check_place(out)  # before 241 MB come
     source = Source(cache_folder or default_cache(), base_url, connections, say=say)
     names = _names(categories)
     content = None
@@ -138,6 +141,16 @@ def coco(
         print_json(_figures(done))
     if done.fetched.failed:
         raise click.exceptions.Exit(1)
+
+
+def _check_place(out: Path) -> None:
+    """Refuse a folder that cannot be made, or not be written to."""
+    from minirnn.errors import InputError
+
+    place = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        what = "cannot be written to" if place.is_dir() else "is no folder"
+        raise InputError(f"--out {out}: {place} {what}")
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -239,8 +252,9 @@ def _summary(done: Downloaded) -> str:
         reasons = "\n".join(f"    {name}: {why}" for name, why in sorted(fetched.failed.items()))
         lines.append(f"did not come ({len(fetched.failed)}):\n{reasons}")
         lines.append("The same command tries these again.")
+    what = "Train on what is here" if fetched.failed else "Train on it"
     lines.append(
-        f"\nTrain on it:\n    minirnn train --data {done.folder} --split {wanted.split} "
+        f"\n{what}:\n    minirnn train --data {done.folder} --split {wanted.split} "
         "--preset maskrcnn_small_fpn --out runs/NAME"
     )
     return "\n".join(lines)

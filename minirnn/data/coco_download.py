@@ -10,6 +10,7 @@ that was stopped, however hard, is taken up by the same call: images that are th
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -134,7 +135,10 @@ def download_coco(
             raise InputError(f"{pictures}: none of {len(wanted.ids)} images came. {_why(fetched)}")
         for kind, part in parts.items():
             file = annotations / f"{kind}_{wanted.split}.json"
-            _write(file, part, fetched.here, wanted)
+            if aside := _write(file, part, fetched.here, wanted):
+                source.say(
+                    f"{file} had been changed by somebody; as it was, it is now {aside.name}"
+                )
         dataset = CocoDataset(annotations / f"instances_{wanted.split}.json", pictures)
     return Downloaded(folder, wanted, fetched, left_out, dataset)
 
@@ -172,23 +176,27 @@ def _take_place(folder: Path, wanted: IdList) -> None:
     write_whole(record, wanted.as_text())
 
 
-def _write(file: Path, part: dict, names: Collection[str], wanted: IdList) -> None:
-    """Write the annotation file of these images; one that was changed by hand is kept, as ….json.1."""
-    content = _content(part, names, wanted)
+def _write(file: Path, part: dict, names: Collection[str], wanted: IdList) -> Path | None:
+    """Write the annotation file of these images.
+
+    Returns:
+        Where one that was changed by hand is kept (….json.1); None where there was no such thing.
+    """
+    content, aside = _content(part, names, wanted), None
     if file.exists():
         old = file.read_bytes()
         if old == content:
-            return
+            return None
         try:
             ours = old == _content(part, _names_in(old), wanted)
         except (ValueError, KeyError, TypeError):
             ours = False
         if not ours:
-            number = 1
-            while (aside := file.with_name(f"{file.name}.{number}")).exists():
-                number += 1
+            asides = (file.with_name(f"{file.name}.{number}") for number in itertools.count(1))
+            aside = next(path for path in asides if not path.exists())
             shutil.copy2(file, aside)
     write_whole(file, content)
+    return aside
 
 
 def _names_in(content: bytes) -> set[str]:

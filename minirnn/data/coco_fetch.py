@@ -236,8 +236,13 @@ def address_of(image: dict, base_url: str | None = None) -> str:
 
 
 def _hopeless(fetched: Fetched, folder: Path) -> str:
-    last = list(fetched.failed.values())[-1:] or [f"{fetched.missing[-1]} is not on the server"]
+    here = f"{len(fetched.here)} images are in {folder}; the same command goes on there"
+    if not fetched.failed:
+        return (
+            f"the server has none of {HOPELESS} images in a row, so it is the wrong one, or the list is of "
+            f"another split. The last: {fetched.missing[-1]}. {here}"
+        )
     return (
         f"{HOPELESS} images in a row did not come, so the server or the network is to blame. The last: "
-        f"{last[0]}. {len(fetched.here)} images are in {folder}; the same command goes on there"
+        f"{list(fetched.failed.values())[-1]}. {here}"
     )

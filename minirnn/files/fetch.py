@@ -47,7 +47,8 @@ class Patience:
         pause: seconds before the second attempt; doubled before each further one.
         longest: seconds that a pause has at most, also where the server asks for more.
         timeout: seconds of silence after which a connection counts as dropped.
-        slowest: bytes a second; less, over the time of `timeout`, counts as silence.
+        slowest: bytes a second; less, over the time of `timeout`, counts as silence, and so does a
+            connection that drops before it has brought as much.
         sleep: waits for that many seconds.
     """
 
@@ -134,7 +135,9 @@ def _complete(
             return _fetch_once(url, part, largest, progress, patience)
         except _Dropped as error:
             here = _size(part)
-            came = here > most and not isinstance(error, _Trickle)
+            # A byte a connection would otherwise be asked for, without a pause, until the file is whole.
+            enough = max(patience.slowest * patience.timeout, 1)
+            came = here - most >= enough and not isinstance(error, _Trickle)
             failures = 0 if came else failures + 1
             most = max(most, here)
             if failures >= patience.attempts:
