@@ -93,6 +93,8 @@ def _in_words(kind: Any) -> tuple[str, str]:
     parts = get_args(kind)
     if parts[-1] is Ellipsis:
         several = _in_words(parts[0])[1]
-        return several, f"lists of {several}"
+        nested = get_args(parts[0])[-1:] == (Ellipsis,)
+        form = ", such as ((16,), (32,))" if nested else ""  # few know how to type this one
+        return several + form, f"lists of {several}"
     words = " and ".join(_in_words(part)[0] for part in parts)
     return f"a pair: {words}", f"pairs of {words}"

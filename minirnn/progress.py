@@ -51,6 +51,11 @@ def bytes_bar(what: str, **settings: Any) -> Iterator[Callable[[int, int | None]
             bar.close()
 
 
+def loss_text(value: float) -> str:
+    """One loss in a few characters, also where it has run away: 1.432, or 1.64e+23."""
+    return f"{value:.3f}" if abs(value) < 10000 else f"{value:.3g}"
+
+
 def tell(text: str) -> None:
     """Tell a person something in the middle of long work, on standard error; a bar makes room for it.
 

@@ -316,6 +316,15 @@ def test_train_resumed_by_its_folder_alone_knows_data_and_options(shapes, tmp_pa
     monkeypatch.chdir(tmp_path)  # where the data set's name leads nowhere
     succeed("train", "--resume", "--out", "run", "--stop-at", 3)
     last = succeed("train", "--resume", "--out", "run")
+    succeed(
+        "train", "--resume", "--out", "run"
+    )  # nothing is left to do; the same command once more
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["command"][:3] == ["train", "--data", shapes.name]
+    again = ["train", "--resume", "--out", "run"]
+    assert facts["resumed"] == [[*again, "--stop-at", "3"], again]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert re.search(r"<pre>minirnn train --data .*\n.*--stop-at 3\n.*--out run</pre>", page)
     assert "on 3 images" in last.out
     assert "box AP" in last.out
     told = shlex.split(last.out.rpartition("Evaluate:")[2])
@@ -330,11 +339,14 @@ def test_train_resumed_takes_what_is_typed_over_what_it_knows(shapes, run, tmp_p
     folder = shutil.copytree(run, tmp_path / "run")
     fail(1, "no such folder", "train", "--resume", "--out", folder, "--data", tmp_path / "none")
     facts = json.loads((folder / "run.json").read_text())
-    for known in ({"options": None}, {"options": {"folder": [1], "steps": 3}}):  # older, damaged
+    damaged = [{"folder": [1], "steps": 3}, {"folder": True}, {"skip_invalid": "yes", "folder": 7}]
+    for known in ({"options": each} for each in (None, *damaged)):  # of an earlier version first
         (folder / "run.json").write_text(json.dumps(facts | known))
         command = ["train", "--resume", "--out", folder, "--steps", 5]
         if known["options"] is None:
             assert json.loads(succeed(*command, "--json").out)["steps"] == 5
+        elif known["options"]["folder"] == 7:
+            fail(1, "error: 7: there is no such folder", *command)
         else:
             fail(2, r"--data is missing: .*run\.json does not say", *command)
     (folder / "run.json").unlink()

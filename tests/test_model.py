@@ -68,7 +68,11 @@ def test_presets_build_and_survive_json():
         ({"num_classes": 1}, "num_classes is 1"),
         ({"num_classes": 2.5}, "num_classes is 2.5"),
         ({"backbone": "vgg"}, "backbone is 'vgg'"),
-        ({"anchor_sizes": ((8,),)}, "anchor_sizes"),
+        (
+            {"anchor_sizes": ((8,),)},
+            r"anchor_sizes .* 3 pyramid levels, such as \(\(16,\), \(32,\), \(64,\)\)",
+        ),
+        ({"anchor_sizes": (8, 16, 32)}, r"lists of finite numbers, such as \(\(16,\), \(32,\)\)"),
         ({"anchor_sizes": ((8,), (16, 24), (32,))}, "every level"),
         ({"mask": 1}, "mask is 1"),
         ({"categories": ((1, "a"),)}, "categories"),

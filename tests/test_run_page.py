@@ -101,7 +101,7 @@ def test_a_loss_that_has_run_away_fits_in_its_tile():
     course = course_of()
     course.last["total"] = 8_162_421_725_128_345.0
     text = read(run_page(RunPage("lost"), course)).text.split("\n")
-    assert "8.2e+15" in text
+    assert "8.16e+15" in text
 
 
 def test_the_page_needs_no_network_and_runs_nothing_when_the_run_is_over():
@@ -527,8 +527,8 @@ def test_patience_on_the_command_line(shapes, tmp_path):
     said = json.loads(result.out)
     assert (said["steps"], said["best_step"], said["best_name"]) == (3, 1, "box AP")
     assert "stopped early after step 3" in said["stopped_early"]
-    text = read(page_in(tmp_path / "r")).text
-    assert "stopped early" in text
+    text = " ".join(read(page_in(tmp_path / "r")).text.split())
+    assert "after step 3, since in the last 2 evaluations box AP was no better" in text
 
 
 def test_report_of_a_run_that_was_killed(run, tmp_path):
@@ -579,6 +579,56 @@ def test_report_of_a_run_that_goes_on(run, tmp_path):
         succeed("report", folder, "--html", tmp_path / "now.html")
     assert page_in(folder) == before
     assert "going on" in (tmp_path / "now.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("title", 7),
+        ("command", "train"),
+        ("command", [1]),
+        ("resumed", [["train"], 7]),
+        ("best_by", ["bbox"]),
+        ("best_by", "boxes"),
+        ("evaluates", 1),
+        ("steps", "9"),
+        ("steps", -1),
+        ("network", [1]),
+        ("settings", "none"),
+        ("images", 7),
+        ("images", [7]),
+        ("signs", [1]),
+        ("signs", [[3, {"name": "a"}]]),
+        ("signs", [["3", {"name": "a", "text": "b", "advice": "c"}]]),
+        ("state", [1]),
+        ("message", 7),
+        ("early", 7),
+    ],
+)
+def test_a_damaged_fact_is_said_and_left_out(run, tmp_path, name, value):
+    folder = shutil.copytree(run, tmp_path / "first")
+    facts = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(facts | {name: value}))
+    message = f"run.json is damaged: its '{name}' is no such thing, and left out."
+    assert json.loads(succeed("report", folder, "--json").out)["problems"] == [message]
+    assert message in " ".join(read(page_in(folder)).text.split())
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "", "\x00" * 20])
+def test_facts_that_cannot_be_read_are_said(run, tmp_path, content):
+    folder = shutil.copytree(run, tmp_path / "first")
+    (folder / "run.json").write_text(content)
+    message = "run.json cannot be read: what the run was called with is lost."
+    assert json.loads(succeed("report", folder, "--json").out)["problems"] == [message]
+    assert "circle, square, triangle" in read(page_in(folder)).text  # the checkpoint knows
+
+
+def test_a_folder_in_the_place_of_the_page_is_not_ours(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "first", ignore=shutil.ignore_patterns("report.html"))
+    (folder / "report.html").mkdir()
+    fail(
+        1, r"report\.html is there already .*; move it, or choose another folder", "report", folder
+    )
 
 
 def test_report_of_no_run(tmp_path):

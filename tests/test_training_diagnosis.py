@@ -18,6 +18,7 @@ from minirnn.data.sample import Target
 from minirnn.errors import DivergenceError, InputError
 from minirnn.heads.regions import SampledRois
 from minirnn.models import build_model
+from minirnn.progress import loss_text
 from minirnn.record import note, recording
 from minirnn.training import TrainingSettings, read_checkpoint
 from minirnn.training.best import Best, main_score
@@ -89,6 +90,43 @@ def test_numbers_stand_in_the_text():
     assert "box AP on the others fell from 0.400 (step 40) to 0.350" in sign.text
     (step, sign) = signs_of(FAILURES["flat loss"])[0]
     assert (step, "after 200 steps" in sign.text) == (200, True)
+
+
+def test_a_loss_that_has_run_away_before_there_is_anything_to_compare_with():
+    """With a rate of 30 from the first step on, gradients do not grow any more: they are lost already."""
+    lost = [record(1, 3.4, norm=28.0)]
+    lost += [record(k, [8e7, 4e16, 2e9][k % 3], norm=[7e8, 6e14, 1e9][k % 3]) for k in range(2, 40)]
+    ((step, sign),) = signs_of(lost)
+    assert (step, sign.name) == (5, "explosion")
+    assert "began with 3.4, and is around" in sign.text
+
+
+def test_a_first_loss_near_nothing_is_no_explosion():
+    """A fine-tuned network, and a first image that has nothing to learn from."""
+    assert signs_of([record(1, 0.01)] + [record(k, falling(k)) for k in range(2, 60)]) == []
+
+
+def test_one_bad_step_is_no_explosion():
+    records = [record(k, 3e5 if k % 25 == 10 else falling(k)) for k in range(1, 40)]
+    assert signs_of(records) == []
+
+
+def test_anchors_of_which_none_is_drawn_are_not_matched():
+    """All of them reach beyond the image, and rpn_drop_outside drops those."""
+    records = [record(k, falling(k)) for k in range(1, 40)]
+    for each in records:
+        del each["shares"]["positive_anchors"]
+    assert [sign.name for _, sign in signs_of(records)] == ["no positives"]
+    for each in records:  # a network that is given its proposals has no anchors
+        del each["sizes"]["anchors"]
+    assert signs_of(records) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1.4321, "1.432"), (9999.5, "9999.500"), (1.64e23, "1.64e+23")]
+)
+def test_a_loss_is_a_few_characters(value, text):
+    assert loss_text(value) == text
 
 
 def test_every_check_is_provoked():

@@ -144,6 +144,7 @@ def demo(
     from minirnn.files import write_whole
     from minirnn.models import PRESETS, Config
     from minirnn.models.build import finds
+    from minirnn.progress import loss_text
     from minirnn.training import TrainingSettings, train
     from minirnn.training.recipes import settings_of
 
@@ -190,7 +191,7 @@ def demo(
             preset=subject.preset,
             watch=live,
         )
-    say(f"   {summary.steps} steps in {summary.seconds:.0f} s, loss {summary.total:.3f}")
+    say(f"   {summary.steps} steps in {summary.seconds:.0f} s, loss {loss_text(summary.total)}")
     watch.lap("training")
 
     say("3. The evaluation")

@@ -7,7 +7,7 @@ stand in run.json: they are the defaults of the command line that goes on, and w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,29 @@ def recall(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
             settings = facts.get("settings")
             data = settings.get("data") if isinstance(settings, dict) else None
             remembered = {"folder": data}
+        flags = {each.name for each in ctx.command.params if getattr(each, "is_flag", False)}
         ctx.default_map = {
-            name: value
+            name: value if name in flags else str(value)  # a text is looked at as if it were typed
             for name, value in remembered.items()
-            if name in REMEMBERED and isinstance(value, str | int)
+            if name in REMEMBERED
+            and isinstance(value, str | int)
+            and isinstance(value, bool) == (name in flags)
         }
     return value
+
+
+def commands(words: Sequence[str], out: Path, resume: bool) -> dict[str, Any]:
+    """What a run was begun with, and each command that went on with it, for run.json.
+
+    Args:
+        words: of this command.
+        out: the run's folder.
+        resume: this command goes on with the run that is there.
+    """
+    before = run_folder.read_facts(out) if resume else {}
+    if "command" not in before:
+        return {"command": list(words)}
+    later = before.get("resumed", [])
+    if later[-1:] != [list(words)]:  # the same again and again is one line of the page
+        later = [*later, list(words)]
+    return {"command": before["command"], "resumed": later}

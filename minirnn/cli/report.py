@@ -84,7 +84,7 @@ def gathered(folder: Path, going: bool) -> tuple[dict[str, Any], Course, list[st
         )
     records, problems = read_what_is_there(folder / METRICS)
     stored = _checkpoint(folder / CHECKPOINT, problems)
-    facts = {**_facts_of(folder, stored), **run_folder.read_facts(folder)}
+    facts = {**_facts_of(folder, stored), **run_folder.read_facts(folder, problems)}
     settings = _settings(facts.get("settings"), len(records))
     diagnosis = Diagnosis(settings, kind=facts.get("best_by"))
     course = Course()

@@ -17,7 +17,7 @@ from minirnn.cli.datasets import (
     with_proposals,
     without_pasting,
 )
-from minirnn.cli.going_on import remember
+from minirnn.cli.going_on import commands, remember
 from minirnn.cli.grouped import Grouped
 from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import describe_fields, print_json, reporter, split_overrides
@@ -117,6 +117,7 @@ def train(
         minirnn train --resume --out runs/first
     """
     from minirnn.models.build import finds
+    from minirnn.progress import loss_text
     from minirnn.training import train as train_network
     from minirnn.training.keeper import refuse_run_in
 
@@ -180,7 +181,7 @@ def train(
         return
     facts = {
         "title": f"{out.resolve().name}: {preset}",
-        "command": list(command),
+        **commands(command, out, resume),
         "options": remember(ctx.params),
         "best_by": BEST_BY.get(best_by or ""),
         "evaluates": evaluate_every > 0,
@@ -221,7 +222,9 @@ def train(
     if as_json:
         print_json({**dataclasses.asdict(summary), "page": out / run_folder.PAGE})
         return
-    say(f"\n{summary.steps} steps, {summary.seconds:.0f} s of training, loss {summary.total:.3f}")
+    say(
+        f"\n{summary.steps} steps, {summary.seconds:.0f} s of training, loss {loss_text(summary.total)}"
+    )
     say(f"weights: {summary.checkpoint}")
     if summary.averaged:
         say(f"         {summary.averaged} (their running mean)")

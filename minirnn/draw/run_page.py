@@ -15,6 +15,7 @@ from minirnn.draw.chart import Chart, chart_svg
 from minirnn.draw.pages import template
 from minirnn.draw.records import CURVES, Course
 from minirnn.draw.words import duration, flat, software
+from minirnn.progress import loss_text
 
 #: How the runs end, and how a page says it.
 STATES = {
@@ -57,7 +58,7 @@ class RunPage:
         problems: what is missing or broken, in sentences.
         network: facts of the network, for a table.
         settings: of the training, for a table; nested mappings are flattened.
-        command: what was called; "" where nobody knows.
+        command: what was called, a line for each time; "" where nobody knows.
         resume: the command that goes on with it; "" where there is nothing to go on with.
         best: the AP's name, its value and its step; None where none was measured.
         pictures: of the same validation images.
@@ -221,9 +222,7 @@ def _tiles(page: RunPage, course: Course) -> list[tuple[str, str]]:
     last, step = course.last, int(course.last.get("step", 0))
     tiles = [(f"{step:,}" + (f" of {page.steps:,}" if page.steps else ""), "steps")]
     if isinstance(last.get("total"), (int, float)):
-        # One that has run away fits in its tile, too.
-        form = ".3f" if last["total"] < 1e5 else ".1e"
-        tiles.append((format(last["total"], form), "loss"))
+        tiles.append((loss_text(last["total"]), "loss"))
     if course.evaluations:
         for kind, name in KIND_NAMES.items():
             x, values = course.series(f"{kind} AP")

@@ -137,6 +137,7 @@ def _check_anchors(config: Config) -> None:
     levels = stages + config.fpn.extra_level if pyramid else 1
     if len(anchors.sizes) != levels:
         wanted = f"sizes for each of {levels} pyramid levels" if pyramid else "sizes for one map"
+        wanted += f", such as {tuple((16 * 2**level,) for level in range(levels))}"
         refuse("anchor_sizes", anchors.sizes, wanted)
     if len({len(sizes) for sizes in anchors.sizes}) > 1:
         refuse("anchor_sizes", anchors.sizes, "as many on every level, which share a head")

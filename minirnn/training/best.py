@@ -75,8 +75,8 @@ class Best:
     def why_stopped(self, step: int) -> str:
         """Why the run ends before its last step, and how it goes on all the same."""
         return (
-            f"stopped early after step {step}: in the last {self.waited} evaluations {self.name} was no "
-            f"better than {self.score:.3f} of step {self.step}, whose weights are in {BEST}. To go on, "
+            f"stopped early after step {step}, since in the last {self.waited} evaluations {self.name} was "
+            f"no better than {self.score:.3f} of step {self.step}, whose weights are in {BEST}. To go on, "
             "run the same again with --resume and a larger --patience."
         )
 

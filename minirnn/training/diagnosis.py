@@ -53,7 +53,7 @@ class Limits:
         flat: share of its first value that the loss should fall below.
         missed: share of objects taken for background that is all but all.
         fitting: share of objects that some anchor should fit.
-        growth: factor by which gradients grow when something is wrong.
+        growth: factor by which gradients, or the loss, grow when something is wrong.
         rate: learning rate at which weights of single precision stand still.
         fall: share of the best AP, and `fall_least` the AP, that is lost when it is more than chance.
         fall_least: see `fall`.
@@ -153,8 +153,11 @@ class Diagnosis:
         )
 
     def _no_positives(self) -> str:
-        shares = self._shares("positive_anchors", self._limits.few)
-        if not shares or max(shares) > 0 or "objects" not in self._recent[-1].get("sizes", {}):
+        records = [r for r in self._last(self._limits.few) if "anchors" in r.get("sizes", {})]
+        # No share at all: no anchor was even drawn, as where all of them reach beyond the image.
+        shares = [r.get("shares", {}).get("positive_anchors", 0.0) for r in records]
+        enough = len(shares) == self._limits.few and "objects" in records[-1]["sizes"]
+        if not enough or max(shares) > 0:
             return ""
         return f"Not one anchor was matched with an object in {len(shares)} records."
 
@@ -178,6 +181,9 @@ class Diagnosis:
         )
 
     def _explosion(self) -> str:
+        now = statistics.median(r["total"] for r in self._last(5))
+        if len(self._recent) >= 5 and now > self._limits.growth * max(self._first[0], 1.0):
+            return f"The loss explodes: it began with {self._first[0]:.3g}, and is around {now:.3g} now."
         if len(self._recent) < self._limits.few:
             return ""
         norms = [r["gradient_norm"] for r in self._recent]
@@ -223,12 +229,13 @@ _CHECKS: dict[str, tuple[Callable[[Diagnosis], str], str]] = {
     ),
     "anchors": (
         Diagnosis._anchors,
-        "Try other --set anchor_sizes or anchor_ratios, or let the network see larger images (--set "
-        "min_size).",
+        "Try other --set anchor_sizes or anchor_ratios (minirnn data inspect suggests some). Where it is "
+        "the objects that are too small, larger images (--set min_size) help, too.",
     ),
     "no positives": (
         Diagnosis._no_positives,
-        "Try other --set anchor_sizes, or a lower --set rpn_foreground_iou.",
+        "Try other --set anchor_sizes (minirnn data inspect suggests some), or a lower --set "
+        "rpn_foreground_iou.",
     ),
     "learning rate": (Diagnosis._still, "Try a larger --learning-rate, and look at the schedule."),
     "no gradient": (
@@ -237,7 +244,8 @@ _CHECKS: dict[str, tuple[Callable[[Diagnosis], str], str]] = {
     ),
     "explosion": (
         Diagnosis._explosion,
-        "Try a lower --learning-rate, a longer --set warmup_steps, or a smaller --set clip_norm.",
+        "Try a lower --learning-rate, a longer --set warmup_steps, or a smaller --set clip_norm (0 is no "
+        "limit).",
     ),
     "flat loss": (
         Diagnosis._flat,
@@ -262,6 +270,6 @@ def sign_of(error: DivergenceError) -> Sign:
     return Sign(
         "not finite",
         f"The loss or its gradient is no finite number any more ({error.term}, step {error.step}).",
-        "Try a lower --learning-rate, a longer --set warmup_steps, or a smaller --set clip_norm; and look "
-        f"at the images of that step: {', '.join(error.images[:8])}.",
+        "Try a lower --learning-rate, a longer --set warmup_steps, or a smaller --set clip_norm (0 is no "
+        f"limit); and look at the images of that step: {', '.join(error.images[:8])}.",
     )

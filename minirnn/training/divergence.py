@@ -69,7 +69,8 @@ def _diverged(
     images = [name for names in ranks.share(own) for name in names]
     raise DivergenceError(
         f"{what} at step {step + 1}, with images {', '.join(images)}; a lower "
-        "--learning-rate, a longer --set warmup_steps or a smaller --set clip_norm may help",
+        "--learning-rate, a longer --set warmup_steps or a smaller --set clip_norm (0 is no limit) may "
+        "help",
         term=term,
         step=step + 1,
         images=images,

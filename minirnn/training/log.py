@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.files import write_whole
-from minirnn.progress import Bar, tell
+from minirnn.progress import Bar, loss_text, tell
 from minirnn.training.lines import Lines
 
 METRICS = "metrics.jsonl"
@@ -125,8 +125,8 @@ def progress_bar(steps: int, done: int, enabled: bool) -> Any:
 
 def losses_text(losses: Mapping[str, float], total: float) -> str:
     """The losses in a few characters each, as the bar shows them."""
-    parts = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
-    return f"loss {total:.3f}  ({parts})"
+    parts = "  ".join(f"{name} {loss_text(value)}" for name, value in losses.items())
+    return f"loss {loss_text(total)}  ({parts})"
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

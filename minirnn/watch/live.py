@@ -155,7 +155,7 @@ class Live:
     def _outcome(self) -> tuple[str, str]:
         step = self.course.last.get("step", 0)
         if early := self._facts.get("early"):
-            return "early", early
+            return "early", early.removeprefix("stopped early ")  # as the state says
         if step < self._steps:
             return "stopped", f"at step {step} of {self._steps}, as --stop-at says."
         return "finished", ""

@@ -6,8 +6,9 @@ import io
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from minirnn.errors import InputError
@@ -28,10 +29,11 @@ def page_of(folder: Path) -> Path:
     """Where a run's page goes.
 
     Raises:
-        InputError: a file of that name is there, and is no such page: it is not ours to replace.
+        InputError: something of that name is there, and is no such page: it is not ours to replace.
     """
     path = folder / PAGE
-    if path.is_file() and _OURS not in path.read_bytes()[:2000]:
+    ours = path.is_file() and _OURS in path.read_bytes()[:2000]
+    if path.exists() and not ours:
         raise InputError(
             f"{path} is there already and is no page of a training run; move it, or choose another folder"
         )
@@ -67,7 +69,7 @@ def write_page(
     best = Best(facts.get("best_by"))
     for step, evaluation in course.evaluations:
         best.add(step, evaluation)
-    words = facts.get("command") or []
+    words, later = facts.get("command") or [], facts.get("resumed") or []
     over = facts["state"] in ("finished", "going")
     page = RunPage(
         title=str(facts.get("title") or path.parent.name),
@@ -77,7 +79,7 @@ def write_page(
         problems=problems,
         network=facts.get("network") or {},
         settings=facts.get("settings") or {},
-        command=command_line(words) if words else "",
+        command="\n".join(map(command_line, [words, *later])) if words else "",
         resume=command_to_go_on(words, knows="options" in facts) if words and not over else "",
         best=None if best.score is None else (best.name, best.score, best.step),
         pictures=pictures,
@@ -87,13 +89,70 @@ def write_page(
     write_whole(path, run_page(page, course))
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What a run has said of itself; nothing from a run that did not, or not in one piece."""
+def read_facts(folder: Path, problems: list[str] | None = None) -> dict[str, Any]:
+    """What a run has said of itself; nothing from a run that did not, or not in one piece.
+
+    Args:
+        folder: of the run.
+        problems: gets a sentence for the file, or for each fact, that is left out because it is damaged.
+    """
+    problems = [] if problems is None else problems
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except FileNotFoundError:
         return {}
-    return facts if isinstance(facts, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        facts = None
+    if not isinstance(facts, dict):
+        problems.append(f"{FACTS} cannot be read: what the run was called with is lost.")
+        return {}
+    damaged = [name for name, fits in _FORMS.items() if name in facts and not fits(facts[name])]
+    problems += [
+        f"{FACTS} is damaged: its {name!r} is no such thing, and left out." for name in damaged
+    ]
+    return {name: value for name, value in facts.items() if name not in damaged}
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_sign(value: Any) -> bool:
+    """Whether it is a step, and a sign as `minirnn.training.diagnosis.Sign.as_dict` gives it."""
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict)):
+        return False
+    return isinstance(value[0], int) and all(
+        isinstance(value[1].get(name), str) for name in ("name", "text", "advice")
+    )
+
+
+#: What the facts look like that a page, or a run that goes on, relies on.
+_FORMS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
+    {
+        "title": _is_text,
+        "command": _is_texts,
+        "resumed": lambda value: isinstance(value, list) and all(map(_is_texts, value)),
+        "options": _is_mapping,
+        "best_by": lambda value: value in (None, "bbox", "segm", "keypoints"),
+        "evaluates": lambda value: isinstance(value, bool),
+        "steps": lambda value: isinstance(value, int) and value > 0,
+        "network": _is_mapping,
+        "settings": _is_mapping,
+        "images": _is_texts,
+        "signs": lambda value: isinstance(value, list) and all(map(_is_sign, value)),
+        "state": _is_text,
+        "message": _is_text,
+        "early": _is_text,
+    }
+)
 
 
 def write_facts(folder: Path, facts: Mapping[str, Any]) -> None:
