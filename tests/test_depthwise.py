@@ -147,7 +147,7 @@ def test_costs_what_the_table_says(k, called):
 
 
 def test_what_follows_is_done_to_each_part(called):
-    """Bias, shortcut and ReLU6 on a map of several tiles and chunks, the last of each smaller."""
+    """Bias, shortcut and ReLU6 on several tiles and runs of a row, the last of each smaller."""
     arrays, settings = _case((3, 3), 2, 200, 18, 203, 1)
     add = np.random.default_rng(2).standard_normal(arrays[0].shape)
     for after in ({"relu6": True}, {"relu": True}, {}):

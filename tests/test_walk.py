@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from minirnn.kernels import limited_to, thread_count, threads
 from minirnn.kernels.cpu import walk as walk_module
-from minirnn.kernels.cpu.matmul import matmul
+from minirnn.kernels.cpu.matmul import matmul, multiply
 from minirnn.kernels.cpu.walk import BLOCK, blocks, steps_of, walk
 
 
@@ -166,6 +166,35 @@ def test_matmul_is_the_matrix_product(shape):
     a, b = rng.normal(size=(m, k)), rng.normal(size=(k, n))
     np.testing.assert_allclose(matmul(a, b), a @ b, rtol=1e-13)
     assert matmul(a.astype(np.float32), b.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        *((8, 8, 40_000), (4, 9, 27_778), (50_000, 16, 32), (70_000, 3, 5), (1, 1, 2_000_001)),
+        *((300, 200, 300), (64, 65, 900), (8, 0, 5), (0, 8, 4), (4, 8, 0), (3, 4, 5)),
+    ],
+)
+def test_multiply_is_the_matrix_product_in_small_pieces(shape, monkeypatch):
+    m, k, n = shape
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(m, k + 3))[:, :k], rng.normal(size=(k, n + 2))[:, 1:-1]
+    out = np.full((m, n + 5), 7.0)
+    really, taken = np.matmul, []
+
+    def matmul_noted(left, right, *, out):
+        taken.append(left.size * right.shape[1])
+        return really(left, right, out=out)
+
+    expected = a @ b
+    monkeypatch.setattr(np, "matmul", matmul_noted)
+    multiply(a, b, out=out[:, :n])
+    np.testing.assert_allclose(out[:, :n], expected, rtol=1e-12, atol=1e-12)
+    assert (out[:, n:] == 7).all()
+    if min(a.size, b.size) <= 4096:
+        assert max(taken, default=0) <= 1_000_000
+    else:
+        assert len(taken) == 1
 
 
 @pytest.mark.usefixtures("four_threads")

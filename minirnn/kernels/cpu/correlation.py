@@ -20,7 +20,7 @@ from minirnn.backend import Array, positive_part
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.im2col import Patches, by_plane
 from minirnn.kernels.cpu.layout import contiguous, nhwc_of
-from minirnn.kernels.cpu.matmul import matmul
+from minirnn.kernels.cpu.matmul import matmul, multiply
 from minirnn.kernels.cpu.passes import sum_of_rows
 from minirnn.kernels.cpu.walk import blocks, steps_of, walk
 from minirnn.kernels.threads import thread_count
@@ -189,7 +189,7 @@ def _pointwise(cells: Array, matrix: Array, epilogue: Epilogue) -> Array:
     epilogue = epilogue.over_rows()
 
     def work(part: slice) -> None:
-        np.matmul(rows[part], matrix, out=y[part])
+        multiply(rows[part], matrix, out=y[part])
         epilogue(y[part], part, y[part])
 
     row = channels + outputs

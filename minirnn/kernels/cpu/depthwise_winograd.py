@@ -11,8 +11,10 @@ multiplications for each result instead of 25 (m = 4), and a 3×3 kernel 4 inste
 
 Why only along y: a row of the map with its channels last is one run of W·C numbers, and all of them are
 treated alike. So Bᵀ d is a matrix product with a very small left factor, which BLAS does as fast as memory
-gives and takes the numbers. It also brings them to where a border of zeros waits for them; and Aᵀ adds the
-bias, as one more row. What is left for `np.einsum` are the products, each with a channel's own weight.
+gives and takes the numbers (`kernels.cpu.matmul.multiply`). It also brings them to where a border of zeros
+waits for them; and Aᵀ adds the bias, as one more row. What is left for `np.einsum` are the products, each
+with a channel's own weight, of a whole tile at a time: threads get in each other's way between two calls,
+where Python's lock changes hands, and two threads were as slow as one where a call took 20 µs.
 
 Cost in accuracy: with points up to 2 and ½ the largest error is 10⁻⁶ of the largest result, where the plain
 sum in float32 has 2 · 10⁻⁷. `kernels.cpu.winograd.exact()` switches it off; float64 never comes here.
@@ -34,6 +36,7 @@ from minirnn.backend import Array
 from minirnn.kernels.cpu import winograd
 from minirnn.kernels.cpu.correlation import Epilogue
 from minirnn.kernels.cpu.depthwise_sums import repeats
+from minirnn.kernels.cpu.matmul import multiply
 from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
@@ -46,7 +49,6 @@ _POINTS = (
     0.5,
     -0.5,
 )  # and ∞. With more of them, errors soon are ten times as large.
-_VALUES = 9 << 14  # that are worked on at a time: 576 KiB, so that they stay in a core's cache
 _LEAST_ROWS = 8  # of the result
 _LEAST = 2048  # numbers of a row of the result, below which the steps in Python take too long
 
@@ -142,23 +144,22 @@ def correlate(
     y = np.empty((len(cells), *tiles.output, channels), np.float32)
 
     def work(images: slice, numbers: slice) -> None:
-        values, sums = tiles.room(), np.empty((a_t.shape[1], tiles.longest), np.float32)
+        values, sums = tiles.room(), np.empty((a_t.shape[1], tiles.length), np.float32)
         if bias is not None:
             sums[-1].reshape(-1, channels)[...] = bias
         # The windows are made once: each tile's values lie where those of the last one lay.
-        windows = [tiles.windows(values, sums[:count], chunk) for chunk in tiles.chunks]
+        pairs = [
+            (window, weights[:, :, : total.shape[2]], total)
+            for window, total in tiles.windows(values, sums[:count])
+        ]
         for image, tile in product(range_of(images), range_of(numbers)):
             seen, given = tiles.seen(tile), tiles.given(tile)
-            matrix = b_t[:, tiles.inside(tile)]
-            for chunk, pairs in zip(tiles.chunks, windows, strict=True):
-                np.matmul(matrix, rows[image, seen, chunk.read], out=values[:, chunk.goal])
-                for window, total in pairs:
-                    each = weights[:, :, : total.shape[2]]
-                    np.einsum("pvrj,pvj->prj", window, each, out=total)
-                block = y[image, given, chunk.columns]
-                own_sums = sums[:, : chunk.length]
-                np.matmul(a_t[: len(block)], own_sums, out=block.reshape(len(block), -1))
-                after(block, (image, given, chunk.columns), block)
+            multiply(b_t[:, tiles.inside(tile)], rows[image, seen], out=values[:, tiles.inner])
+            for window, each, total in pairs:
+                np.einsum("pvrj,pvj->prj", window, each, out=total)
+            block = y[image, given]
+            multiply(a_t[: len(block)], sums, out=block.reshape(len(block), -1))
+            after(block, (image, given), block)
 
     walk(work, len(cells), tiles.count, numbers=tiles.step * tiles.output[1] * channels, most=None)
     return y
@@ -167,22 +168,6 @@ def correlate(
 def range_of(part: slice) -> range:
     """The indices of a slice that has a start and a stop."""
     return range(part.start, part.stop)
-
-
-class Chunk(NamedTuple):
-    """Some columns of the result, and which numbers of a row go with them.
-
-    Attributes:
-        columns: of the result.
-        length: their numbers.
-        read: numbers of a row of the map, which are brought to values first.
-        goal: where these stand in a row of values.
-    """
-
-    columns: slice
-    length: int
-    read: slice
-    goal: slice
 
 
 @lru_cache(maxsize=256)
@@ -201,8 +186,8 @@ class Tiles:
         step: rows of the result that a tile gives.
         count: how many tiles there are for an image.
         repeat: places that the weights are repeated for.
-        chunks: the columns of a tile, a part at a time.
-        longest: numbers of a chunk's result, at most.
+        length: numbers of a row of the result.
+        inner: where the numbers of a row of the map stand in a row of values, between the borders.
     """
 
     def __init__(
@@ -216,27 +201,15 @@ class Tiles:
         self.count = -(-self.output[0] // self.step)
         self.points = self.step + kernel[0] - 1
         self.kernel, self.channels, self.dilation = kernel, channels, dilation
-        self.border = left * channels, (left + width) * channels, (left + width + right) * channels
-
-        self.repeat = repeats(self.output[1], channels)
-        runs = -(-self.output[1] // self.repeat)
-        count = -(-self.output[1] * channels * self.points // _VALUES)
-        step = self.repeat * -(-runs // count)  # about as many for each chunk
-        self.longest = min(step, self.output[1]) * channels
-        self.chunks, done = [], 0
-        for start in range(0, self.output[1], step):
-            stop = min(start + step, self.output[1])
-            need = max(min(stop + reach - left, width), done)
-            read, goal = (slice(*((x + pad) * channels for x in (done, need))) for pad in (0, left))
-            self.chunks.append(Chunk(slice(start, stop), (stop - start) * channels, read, goal))
-            done = need
+        self.length, self.repeat = self.output[1] * channels, repeats(self.output[1], channels)
+        self.inner = slice(left * channels, (left + width) * channels)
+        self._wide = (left + width + right) * channels
 
     def room(self) -> Array:
         """Room for the values of a tile, with borders of zeros at the left and right: (n, W·C)."""
-        start, stop, length = self.border
-        values = np.empty((self.points, length), np.float32)
-        values[:, :start] = 0
-        values[:, stop:] = 0
+        values = np.empty((self.points, self._wide), np.float32)
+        values[:, : self.inner.start] = 0
+        values[:, self.inner.stop :] = 0
         return values
 
     def seen(self, tile: int) -> slice:
@@ -253,18 +226,16 @@ class Tiles:
         """The rows of the result that a tile gives."""
         return slice(tile * self.step, min((tile + 1) * self.step, self.output[0]))
 
-    def windows(self, values: Array, sums: Array, chunk: Chunk) -> list[tuple[Array, Array]]:
+    def windows(self, values: Array, sums: Array) -> list[tuple[Array, Array]]:
         """What the columns of the kernel see, and where the sum of the products belongs.
 
         Returns:
             One or two pairs of views: (n, kw, R, L) and (n, R, L), for R runs of L numbers.
         """
-        channels, kw = self.channels, self.kernel[1]
-        (of_p, of_j), first = values.strides, chunk.columns.start
-        places = chunk.columns.stop - first
+        channels, places, (of_p, of_j) = self.channels, self.output[1], values.strides
         seen = np.lib.stride_tricks.as_strided(
-            values[:, first * channels :],
-            (self.points, kw, places * channels),
+            values,
+            (self.points, self.kernel[1], self.length),
             (of_p, self.dilation * channels * of_j, of_j),
             writeable=False,
         )
@@ -272,6 +243,6 @@ class Tiles:
         for start, stop in pairwise(sorted({0, places - places % self.repeat, places})):
             length = min(self.repeat, stop - start) * channels
             part = slice(start * channels, stop * channels)
-            window = seen[:, :, part].reshape(self.points, kw, -1, length)
+            window = seen[:, :, part].reshape(*seen.shape[:2], -1, length)
             pairs.append((window, sums[:, part].reshape(self.points, -1, length)))
         return pairs

@@ -12,6 +12,7 @@ import numpy as np
 
 from minirnn.backend import Array
 from minirnn.kernels.cpu.depthwise_winograd import matrices, range_of, tiles_of
+from minirnn.kernels.cpu.matmul import multiply
 from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
@@ -36,21 +37,19 @@ def weight_gradient(
     parts: dict[tuple[int, int], Array] = {}
 
     def work(images: slice, numbers: slice) -> None:
-        values, gradients = tiles.room(), np.empty((tiles.points, tiles.longest), np.float32)
-        windows = [tiles.windows(values, gradients, chunk) for chunk in tiles.chunks]
+        values, gradients = tiles.room(), np.empty((tiles.points, tiles.length), np.float32)
+        pairs = tiles.windows(values, gradients)
         total, products = np.zeros(size, np.float32), np.empty(size, np.float32)
         for image, tile in product(range_of(images), range_of(numbers)):
-            seen, matrix = tiles.seen(tile), b_t[:, tiles.inside(tile)]
-            for chunk, pairs in zip(tiles.chunks, windows, strict=True):
-                np.matmul(matrix, rows[image, seen, chunk.read], out=values[:, chunk.goal])
-                block = dy[image, tiles.given(tile), chunk.columns]
-                own = gradients[:, : chunk.length]
-                np.matmul(a[:, : len(block)], block.reshape(len(block), -1), out=own)
-                for window, gradient in pairs:
-                    length = gradient.shape[2]
-                    out = products[:, :, :length]
-                    np.einsum("pvrj,prj->pvj", window, gradient, out=out)
-                    total[:, :, :length] += out
+            seen, inner = rows[image, tiles.seen(tile)], values[:, tiles.inner]
+            multiply(b_t[:, tiles.inside(tile)], seen, out=inner)
+            block = dy[image, tiles.given(tile)]
+            multiply(a[:, : len(block)], block.reshape(len(block), -1), out=gradients)
+            for window, gradient in pairs:
+                length = gradient.shape[2]
+                out = products[:, :, :length]
+                np.einsum("pvrj,prj->pvj", window, gradient, out=out)
+                total[:, :, :length] += out
         parts[images.start, numbers.start] = total
 
     walk(work, len(cells), tiles.count, numbers=tiles.step * dy.shape[2] * channels, most=None)
