@@ -208,7 +208,7 @@ def _correlate_by_columns(
     def work(part: slice) -> None:
         for place, patches in columns.blocks(part):
             block = y[place]
-            np.matmul(patches, matrix, out=block.reshape(len(patches), -1))
+            multiply(patches, matrix, out=block.reshape(len(patches), -1))
             epilogue(block, (*place, slice(None)), block)
 
     walk(work, len(columns), most=None, least=1)
