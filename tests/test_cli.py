@@ -179,6 +179,12 @@ def test_set_refuses_a_name_twice_and_beside_its_option():
     fail(2, "--steps and --set steps exclude", *arguments, "--set", "steps=4")
 
 
+def test_show_says_which_weights_a_training_starts_from():
+    for preset, start in (("maskrcnn_shapes", "fresh"), ("maskrcnn_few_photographs", "imagenet")):
+        shown = succeed("train", "--preset", preset, "--show").out
+        assert shown.endswith(f"\nThe weights (--weights):\n\n{start}\n")
+
+
 def test_no_field_is_in_both_dataclasses_and_none_is_out_of_reach():
     assert not set(Config.names()) & TrainingSettings.__dataclass_fields__.keys()
     names = [*Config.names(), *TrainingSettings.__dataclass_fields__]

@@ -75,7 +75,7 @@ def test_of_nothing_and_of_wrong_shapes():
     assert masks.best_thresholds(np.zeros((0, 28, 28))).shape == (0,)
     assert textbook.best_thresholds(np.zeros((0, 28, 28))).shape == (0,)
     for wrong in (np.zeros((2, 4)), np.zeros((1, 0, 0))):
-        with pytest.raises(InputError, match=r"should be \(D, M, M\)"):
+        with pytest.raises(InputError, match=r"should be \(D, H, W\)"):
             masks.best_thresholds(wrong)
 
 
@@ -87,7 +87,6 @@ def test_the_network_pastes_each_mask_with_its_own(paste):
         max_size=64,
         mask_paste=paste,
         mask_rule="expected_iou",
-        mask_threshold=0.9,  # not asked for
         box_score_threshold=0.0,
         box_max_detections=10,
     )

@@ -75,6 +75,10 @@ def test_presets_build_and_survive_json():
         ({"anchor_sizes": (8, 16, 32)}, r"lists of finite numbers, such as \(\(16,\), \(32,\)\)"),
         ({"anchor_sizes": ((8,), (16, 24), (32,))}, "every level"),
         ({"mask": 1}, "mask is 1"),
+        (
+            {"mask_rule": "expected_iou", "mask_threshold": 0.4},
+            "mask_threshold is 0.4.* left at 0.5",
+        ),
         ({"categories": ((1, "a"),)}, "categories"),
         ({"min_size": ()}, "min_size"),
         ({"roi_samples": 0}, "roi_samples is 0"),

@@ -30,11 +30,11 @@ from minirnn.files import write_whole
 from minirnn.verify.printing import as_markdown
 
 PRESET = "maskrcnn_few_photographs"
-#: The same network with nothing that it knows: what it sees is normalised by itself.
+#: The same network from fresh weights; with GroupNorm, since frozen BatchNorm has statistics from weights.
 SCRATCH = "--weights none --set norm=group_norm"
 STARTS = {"imagenet": "", "scratch": SCRATCH}
 #: What a choice is changed from: the recipe on smaller images for fewer steps, so that all of them take two
-#: hours of one core and not five.
+#: and a half hours of one core and not six.
 BASE = ("min_size=320", "max_size=533", "frozen_stages=2", "copy_paste=0")
 BASE_STEPS = 600
 #: One choice changed at a time, by what is added to the command.
@@ -65,6 +65,7 @@ class Run:
         seed: of the run.
         minutes: of training, by the clock.
         scores: AP50 by kind, "bbox" and "segm", of the weights that the run recommends.
+        overall: AP, over all thresholds, of the same weights.
         plain: the same of the last weights, where the others are their running mean.
     """
 
@@ -72,6 +73,7 @@ class Run:
     seed: int
     minutes: float
     scores: dict[str, float]
+    overall: dict[str, float]
     plain: dict[str, float]
 
 
@@ -134,12 +136,14 @@ def from_base(words: str) -> str:
 
 def table_of(runs: Sequence[Run]) -> str:
     """Mean and range over the seeds, a line for each choice."""
-    rows = [["", "seeds", "minutes", *(f"{kind} AP50" for kind in KINDS.values()), "not averaged"]]
+    columns = [f"{kind} {name}" for name in ("AP50", "AP") for kind in KINDS.values()]
+    rows = [["", "seeds", "minutes", *columns, "AP50, not averaged"]]
     for name in dict.fromkeys(run.name for run in runs):
         mine = [run for run in runs if run.name == name]
         minutes = statistics.mean(run.minutes for run in mine)
         plain = " / ".join(f"{statistics.mean(r.plain[kind] for r in mine):.3f}" for kind in KINDS)
         scores = [_spread([run.scores[kind] for run in mine]) for kind in KINDS]
+        scores += [f"{statistics.mean(run.overall[kind] for run in mine):.3f}" for kind in KINDS]
         rows.append([name, str(len(mine)), f"{minutes:.1f}", *scores, plain])
     return as_markdown(rows, right=range(1, len(rows[0])))
 
@@ -178,8 +182,9 @@ def _trained(folder: Path, name: str, seed: int, about: Sequence[str], more: Seq
         write_whole(ended, json.dumps(found))  # there only if it is whole
     found = json.loads(ended.read_text())
     plain = {kind: found["checkpoint"][kind]["AP50"] for kind in KINDS}
-    scores = {kind: found.get("averaged", found["checkpoint"])[kind]["AP50"] for kind in KINDS}
-    return Run(name, seed, found["minutes"], scores, plain)
+    best = found.get("averaged", found["checkpoint"])
+    scores, overall = ({kind: best[kind][of] for kind in KINDS} for of in ("AP50", "AP"))
+    return Run(name, seed, found["minutes"], scores, overall, plain)
 
 
 def _minirnn(*arguments: str, silent: bool = False) -> str:

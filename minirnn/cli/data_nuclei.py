@@ -37,7 +37,6 @@ def nuclei(out: Path, as_json: bool) -> None:
         print_json({"folder": out, **{split: asdict(part) for split, part in parts.items()}})
         return
     say(
-        f"\nTrain on it:\n    minirnn train --data {out} --preset maskrcnn_efficientnet_lite0_fpn "
-        "--weights imagenet \\\n        --set min_size=256 --set max_size=256 --batch-size 2 "
-        "--out runs/nuclei"
+        f"\nTrain on it:\n    minirnn train --data {out} --preset maskrcnn_few_photographs --steps 300 \\\n"
+        "        --set min_size=256 --set max_size=256 --out runs/nuclei"
     )

@@ -24,7 +24,9 @@ REMEMBERED = (
 def remember(values: Mapping[str, Any]) -> dict[str, str | int | bool]:
     """A command's values as run.json holds them, as one would type them; paths from the root on."""
     return {
-        name: _as_typed(values[name]) for name in REMEMBERED if values[name] not in (None, False)
+        name: _as_typed(values[name])
+        for name in REMEMBERED
+        if values[name] not in (None, False)  # nor 0, which is the default as well
     }
 
 

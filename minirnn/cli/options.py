@@ -102,8 +102,8 @@ class PresetOption(click.Option):
         from minirnn.models import PRESETS
 
         self.help = (
-            "The kind of network: maskrcnn_shapes for made-up shapes, maskrcnn_efficientnet_lite0_fpn with "
-            "--weights imagenet for a few photographs on a laptop. All of them: "
+            "The kind of network: maskrcnn_shapes for made-up shapes, maskrcnn_few_photographs for a few "
+            "photographs on a laptop. All of them: "
             f"{', '.join(PRESETS)}."
         )
         return super().get_help_record(ctx)

@@ -88,8 +88,7 @@ def train(
     whatever its classes (torchvision's file, or a checkpoint of yours):
 
     \b
-        minirnn train --data data/cups --preset maskrcnn_efficientnet_lite0_fpn \\
-            --weights imagenet --batch-size 2 --evaluate-every 200 --out runs/cups
+        minirnn train --data data/cups --preset maskrcnn_few_photographs --out runs/cups
         minirnn train … --preset maskrcnn_resnet50_fpn --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth
 
     A small network is quicker with a process for each core: --set processes=0. Every field can be set by
@@ -147,6 +146,10 @@ def train(
     if show:
         if first:
             click.echo(_description(preset, fields, settings, stored))
+            if preset is not None and not stored:
+                click.echo(
+                    f"\nThe weights (--weights):\n\n{weights_for(preset, weights) or 'fresh'}"
+                )
         return
     assert folder is not None
     assert out is not None

@@ -105,10 +105,9 @@ def fetch(
 
     Raises:
         NotThere: the server does not have the file.
-        InputError: the server does not give the file out (401, 403), or sends from one address to the
-            next without an end.
         NoNetwork: the server's name cannot be found.
-        InputError: the server cannot be reached or keeps dropping the connection (what has come is
+        InputError: the server does not give the file out (401, 403), or sends from one address to the
+            next without an end; it cannot be reached, or keeps dropping the connection (what has come is
             kept and the next call goes on there); or the file is another than it should be, or
             endless (nothing is left of it).
         OSError: the file cannot be written.
@@ -135,7 +134,7 @@ def _complete(
             return _fetch_once(url, part, largest, progress, patience)
         except _Dropped as error:
             here = _size(part)
-            # A byte a connection would otherwise be asked for, without a pause, until the file is whole.
+            # Else a server that sends one byte a connection would be asked again and again without a pause.
             enough = max(patience.slowest * patience.timeout, 1)
             came = here - most >= enough and not isinstance(error, _Trickle)
             failures = 0 if came else failures + 1

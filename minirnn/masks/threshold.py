@@ -17,7 +17,8 @@ def best_thresholds(mask_probabilities: Array) -> Array:
 
         J(S) = sum of p in S / (size of S + sum of p outside of S)
 
-    in common with the truth: expected intersection over expected union. Of all S of one size, that of the
+    in common with the truth. This is the ratio of two expectations, of the intersection and of the union,
+    and has a simple maximum; the expectation of the ratio has none. Of all S of one size, that of the
     largest p is best, so S is what lies above a threshold, and only as many thresholds as pixels are to be
     tried. One more pixel raises J if p / (1 - p) > J, that is from
 
@@ -28,7 +29,7 @@ def best_thresholds(mask_probabilities: Array) -> Array:
     one half, since hardly any pixel is likelier in than out.
 
     Args:
-        mask_probabilities: (D, M, M) float in [0, 1].
+        mask_probabilities: (D, H, W) float in [0, 1].
 
     Returns:
         (D,) thresholds, each the smallest probability that belongs to its mask, of the same type. A mask
@@ -42,7 +43,7 @@ def best_thresholds(mask_probabilities: Array) -> Array:
     """
     if mask_probabilities.ndim != 3 or 0 in mask_probabilities.shape[1:]:
         raise InputError(
-            f"mask_probabilities has shape {mask_probabilities.shape}; it should be (D, M, M), M at least 1"
+            f"mask_probabilities has shape {mask_probabilities.shape}; it should be (D, H, W), H, W ≥ 1"
         )
     xp = xp_of(mask_probabilities)
     cells = mask_probabilities.shape[1] * mask_probabilities.shape[2]

@@ -87,6 +87,7 @@ def check(config: Config) -> None:
         refuse("categories", config.categories, f"{config.num_classes - 1} pairs (id, name)")
     _check_backbone(config)
     _check_anchors(config)
+    _check_masks(config)
     if config.backbone.maps != "fpn":
         _check_single_map(config)
 
@@ -141,6 +142,13 @@ def _check_anchors(config: Config) -> None:
         refuse("anchor_sizes", anchors.sizes, wanted)
     if len({len(sizes) for sizes in anchors.sizes}) > 1:
         refuse("anchor_sizes", anchors.sizes, "as many on every level, which share a head")
+
+
+def _check_masks(config: Config) -> None:
+    chosen, default = config.mask, type(config)().mask.threshold
+    if chosen.rule == "expected_iou" and chosen.threshold != default:
+        wanted = f"left at {default} with mask_rule expected_iou, which finds one for each mask"
+        refuse("mask_threshold", chosen.threshold, wanted)
 
 
 def _check_single_map(config: Config) -> None:

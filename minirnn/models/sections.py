@@ -213,7 +213,8 @@ class MaskConfig:
         paste: "continuous" (sub-pixel) or "legacy" (torchvision's whole pixels).
         rule: which pixels belong to the object: "threshold", those from `threshold` on; "expected_iou",
             those from the probability on that makes the whole mask's expected IoU largest.
-        threshold: a pixel belongs to the object from this probability on (with "legacy", above it).
+        threshold: with rule "threshold", a pixel belongs to the object from this probability on (with
+            paste "legacy", above it); else left alone.
     """
 
     enabled: bool = _named("mask", True)

@@ -240,7 +240,7 @@ _CHECKS: dict[str, tuple[Callable[[Diagnosis], str], str]] = {
     "learning rate": (Diagnosis._still, "Try a larger --learning-rate, and look at the schedule."),
     "no gradient": (
         Diagnosis._no_gradient,
-        "Look at what is frozen (minirnn train --show).",
+        "Look at what is frozen (minirnn train --resume --out RUN --show).",
     ),
     "explosion": (
         Diagnosis._explosion,

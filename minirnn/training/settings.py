@@ -29,7 +29,7 @@ class TrainingSettings:
         turns: a batch is computed in so many parts, one after the other, and their gradients added: for a
             batch that the memory would not hold at once, see `minirnn.training.turns`. 1 takes it whole.
         optimiser: "sgd", with momentum, or "adamw", whose steps are as long for small gradients as for
-            large ones; it wants a smaller learning_rate (0.001) and a larger weight_decay (0.01).
+            large ones; it wants a smaller learning_rate (0.0003 to 0.001), a larger weight_decay (0.05).
         learning_rate: the highest rate, after the warm-up.
         momentum: share of the last step's velocity that is kept, at least 0 and below 1; AdamW's β₁.
         beta2: AdamW's β₂, at least 0 and below 1.

@@ -70,7 +70,7 @@ def write_page(
     for step, evaluation in course.evaluations:
         best.add(step, evaluation)
     words, later = facts.get("command") or [], facts.get("resumed") or []
-    over = facts["state"] in ("finished", "going")
+    stopped = facts["state"] not in ("finished", "going")
     page = RunPage(
         title=str(facts.get("title") or path.parent.name),
         steps=facts.get("steps"),
@@ -80,7 +80,7 @@ def write_page(
         network=facts.get("network") or {},
         settings=facts.get("settings") or {},
         command="\n".join(map(command_line, [words, *later])) if words else "",
-        resume=command_to_go_on(words, knows="options" in facts) if words and not over else "",
+        resume=command_to_go_on(words, knows="options" in facts) if words and stopped else "",
         best=None if best.score is None else (best.name, best.score, best.step),
         pictures=pictures,
         evaluates=bool(facts.get("evaluates", True)),

@@ -11,13 +11,14 @@ multiplications for each result instead of 25 (m = 4), and a 3×3 kernel 4 inste
 
 Why only along y: a row of the map with its channels last is one run of W·C numbers, and all of them are
 treated alike. So Bᵀ d is a matrix product with a very small left factor, which BLAS does as fast as memory
-gives and takes the numbers (`kernels.cpu.matmul.multiply`). It also brings them to where a border of zeros
-waits for them; and Aᵀ adds the bias, as one more row. What is left for `np.einsum` are the products, each
-with a channel's own weight, of a whole tile at a time: threads get in each other's way between two calls,
-where Python's lock changes hands, and two threads were as slow as one where a call took 20 µs.
+gives and takes the numbers (`kernels.cpu.matmul.multiply`). It also writes them between two borders of
+zeros, which stand for the padding; and Aᵀ adds the bias, as one more row. What is left for `np.einsum` are
+the products, each with a channel's own weight, of a whole tile at a time: threads get in each other's way
+between two calls, where Python's lock changes hands, and two threads were as slow as one where a call took
+20 µs.
 
 Cost in accuracy: with points up to 2 and ½ the largest error is 10⁻⁶ of the largest result, where the plain
-sum in float32 has 2 · 10⁻⁷. `kernels.cpu.winograd.exact()` switches it off; float64 never comes here.
+sum in float32 has 3 · 10⁻⁷. `kernels.cpu.winograd.exact()` switches it off; float64 never comes here.
 
 Sources: Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016, section 4.1; for the
 matrices of any points Blahut, "Fast algorithms for signal processing", section 5.2 (Toom and Cook).
@@ -40,15 +41,8 @@ from minirnn.kernels.cpu.matmul import multiply
 from minirnn.kernels.cpu.walk import walk
 from minirnn.ops.checks import Sides
 
-_POINTS = (
-    0,
-    1,
-    -1,
-    2,
-    -2,
-    0.5,
-    -0.5,
-)  # and ∞. With more of them, errors soon are ten times as large.
+# And ∞. With more of them, errors soon are ten times as large.
+_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
 _LEAST_ROWS = 8  # of the result
 _LEAST = 2048  # numbers of a row of the result, below which the steps in Python take too long
 
@@ -206,7 +200,7 @@ class Tiles:
         self._wide = (left + width + right) * channels
 
     def room(self) -> Array:
-        """Room for the values of a tile, with borders of zeros at the left and right: (n, W·C)."""
+        """Room for a tile's values, with borders of zeros left and right: (n, (left + W + right)·C)."""
         values = np.empty((self.points, self._wide), np.float32)
         values[:, : self.inner.start] = 0
         values[:, self.inner.stop :] = 0
