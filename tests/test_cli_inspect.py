@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -165,6 +166,17 @@ def test_a_page_of_a_set_in_which_nothing_can_be_used(data, tmp_path):
     result = call("data", "inspect", data.root, "--workers", 0, "--html", page)
     assert result.code == 1
     assert "file that cannot be used" in page.read_text()
+
+
+def test_a_name_that_is_no_utf8_stands_on_the_page(data, tmp_path):
+    root = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        data.root.rename(root)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    page = tmp_path / "page.html"
+    succeed("data", "inspect", root, "--workers", 0, "--html", page, "--gallery", 0)
+    assert "caf\\udce9: a look at the data" in page.read_text(encoding="utf-8")
 
 
 def test_a_network_without_anchors_of_its_own(data):

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from minirnn.files.whole import ENDING, prefix_of
+from minirnn.files.whole import ENDING, place_of, prefix_of
 
 #: The errors of a disk, or of a person's share of it, that has no room left.
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -39,8 +39,8 @@ class Reserve:
     def __init__(self, path: str | os.PathLike[str], tell: Callable[[str], None]) -> None:
         self._path = Path(path)
         self._tell = tell
-        name = f"{prefix_of(self._path)}room-{secrets.token_hex(4)}{ENDING}"
-        self._held = self._path.with_name(name)
+        place = place_of(path)  # a link may lead to another disk
+        self._held = place.with_name(f"{prefix_of(place)}room-{secrets.token_hex(4)}{ENDING}")
         self._was_full = False
 
     def write(self, write: Callable[[], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import io
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from minirnn import __version__
 from minirnn.draw.bench import COLOURS
 from minirnn.draw.data_url import data_url
+from minirnn.files import write_whole
 
 if TYPE_CHECKING:
     from minirnn.verify.table import Row, Table
@@ -50,7 +50,7 @@ def write_page(path: str | os.PathLike[str], title: str, *parts: str) -> None:
         "<meta name='viewport' content='width=device-width'>",
         f"<title>minirnn: {title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>",
     ]
-    Path(path).write_text("\n".join([*head, *parts, "</body></html>\n"]), encoding="utf-8")
+    write_whole(path, "\n".join([*head, *parts, "</body></html>\n"]))
 
 
 def picture(figure: Figure, what: str) -> str:
