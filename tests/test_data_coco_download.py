@@ -215,6 +215,11 @@ def test_another_part_in_the_folder_is_refused(source, tmp_path, other):
     assert {p: p.read_bytes() for p in out.rglob("*.*")} == before
 
 
+def test_a_list_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "list.txt").write_bytes("\ufeff# split: val2017\n7\n".encode())
+    assert read_list(tmp_path / "list.txt") == IdList("val2017", (7,), (), "")
+
+
 @pytest.mark.parametrize("there", ["val2017/mine.jpg", "annotations/instances_val2017.json"])
 def test_a_folder_of_somebody_elses_is_not_touched(server, source, tmp_path, there):
     (tmp_path / "out" / there).parent.mkdir(parents=True)

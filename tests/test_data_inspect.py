@@ -140,6 +140,39 @@ def test_a_repaired_copy_is_clean_and_equal_where_nothing_was_broken(data, name,
     assert {path.name for path in (tmp_path / "out/val").iterdir()} == listed
 
 
+def test_the_file_of_keypoints_beside_it_is_taken_over(data, tmp_path):
+    """For the images that are left, under the names that they have now."""
+    gone, renamed = (next(r for r in data.train["images"] if r["id"] == i) for i in (3, 5))
+    data.write()
+    file = data.root / "annotations/person_keypoints_train.json"
+    people = {"id": 1, "name": "person", "keypoints": ["nose"], "skeleton": []}
+    annotations = [{"id": 900 + r["id"], "image_id": r["id"]} for r in data.train["images"]]
+    content = {**data.train, "categories": [people], "annotations": annotations}
+    file.write_text(json.dumps(content))
+    (data.root / "train" / gone["file_name"]).unlink()
+    there = data.root / "train" / renamed["file_name"]
+    there.rename(there.with_name(there.name.upper()))
+
+    repair = repaired_copy(look(data.root), tmp_path / "out")
+
+    (told,) = (change for change in repair.changes if change.place == file.name)
+    assert told.done.startswith("taken over for the images that are left")
+    first, second = (
+        json.loads((tmp_path / f"out/annotations/{kind}_train.json").read_text())
+        for kind in ("instances", "person_keypoints")
+    )
+    assert second["images"] == first["images"]
+    assert second["categories"] == [people]
+    assert second["annotations"] == [a for a in annotations if a["image_id"] != 3]
+    assert renamed["file_name"].upper() in {r["file_name"] for r in second["images"]}
+    assert not (tmp_path / "out/annotations/person_keypoints_val.json").exists()
+
+    file.write_text("{")
+    repair = repaired_copy(look(data.root), tmp_path / "other")
+    assert ("left out", file.name) in {(change.done, change.place) for change in repair.changes}
+    assert not (tmp_path / "other/annotations" / file.name).exists()
+
+
 def repaired(data: Set, out: Path) -> dict:
     data.write()
     repaired_copy(look(data.root), out)

@@ -148,17 +148,47 @@ def test_keypoints_stay_keypoints(source, tmp_path):
     assert len(read(tmp_path / "out", "person_keypoints_train")["images"]) == 10
 
 
+def test_objects_and_keypoints_of_the_same_images_are_split_alike(source, tmp_path):
+    content = read(source, "instances_all")
+    people = [{"id": 1, "name": "person", "keypoints": ["nose"]}]
+    fewer = content["images"][3:]
+    points = [{"id": i, "image_id": r["id"], "category_id": 1} for i, r in enumerate(fewer)]
+    second = {"images": fewer, "annotations": points, "categories": people}
+    (source / "annotations" / "person_keypoints_all.json").write_text(json.dumps(second))
+    made = split(source, tmp_path / "out", val=0.25)
+    assert set(made.categories) == {"cup", "plate", NOTHING}
+    found = []
+    for name in ("train", "val"):
+        images = read(tmp_path / "out", f"instances_{name}")["images"]
+        part = read(tmp_path / "out", f"person_keypoints_{name}")
+        assert part["images"] == [image for image in images if image in fewer]
+        assert {a["image_id"] for a in part["annotations"]} == {i["id"] for i in part["images"]}
+        assert part["categories"] == people
+        found += part["annotations"]
+    assert sorted(found, key=lambda a: a["id"]) == points
+
+
+@given(st.integers(2, 12), st.floats(0.05, 0.6), st.floats(0.05, 0.39))
+def test_no_part_is_empty(count, val, test):
+    shares = {"train": 1 - val - test, "val": val, "test": test}
+    count = max(count, 3)
+    parts = stratify([{0}] * count, shares, np.random.default_rng(0))
+    assert {parts.count(name) > 0 for name in shares} == {True}
+
+
 @pytest.mark.parametrize(
     ("change", "settings", "message"),
     [
         (None, {"val": 0.0}, "val is 0.0"),
         (None, {"val": 0.6, "test": 0.4}, "both below 1 together"),
-        (None, {"part": "gone"}, "there is no person_keypoints_gone.json"),
+        (None, {"part": "gone"}, "there is no instances_gone.json"),
         ("two", {}, r"split already \(all, train\); --split all"),
         ("image", {}, "5.png is not there"),
         ("orphan", {}, "annotation 1000 has an image or category that is not in the file"),
         ("twice", {}, "an image id is there twice"),
         ("few", {}, "there are 1 images; 2 splits need more"),
+        ("one file", {}, "images 100 and 103 are one file, 3.png; minirnn data inspect --fix"),
+        ("other", {}, "person_keypoints_all.json: image 7 is not in instances_all.json"),
         ("outside", {}, "leads out of the folder"),
     ],
 )
@@ -175,6 +205,11 @@ def test_what_cannot_be_split_says_why(source, tmp_path, change, settings, messa
         content["images"][1]["id"] = 100
     elif change == "few":
         content["images"], content["annotations"] = content["images"][:1], []
+    elif change == "one file":
+        content["images"][0]["file_name"] = "3.png"
+    elif change == "other":
+        more = content | {"images": [*content["images"], {"id": 7, "file_name": "7.png"}]}
+        (file.parent / "person_keypoints_all.json").write_text(json.dumps(more))
     elif change == "outside":
         content["images"][1]["file_name"] = "../../secret.png"
     file.write_text(json.dumps(content))

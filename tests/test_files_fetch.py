@@ -110,6 +110,15 @@ def test_addresses_that_lead_to_each_other(server, tmp_path):
     assert not isinstance(caught.value, NotThere)
 
 
+def test_an_address_that_is_none(server, tmp_path):
+    path = next(iter(IMAGES))
+    with pytest.raises(InputError, match=r"the address is 'http://\[::1'"):
+        fetch("http://[::1", tmp_path / "x", check=lambda part: None, largest=10)
+    server.plan[path] = [(302, {"Location": "http://[::1"})]
+    with pytest.raises(InputError, match="sends to another address, which is none"):
+        fetch_one(server, tmp_path / "x", path, [])
+
+
 def test_only_http_is_spoken(tmp_path):
     with pytest.raises(InputError, match="should begin with http"):
         fetch("file:///etc/hostname", tmp_path / "x", check=lambda part: None, largest=10)

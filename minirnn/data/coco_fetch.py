@@ -232,7 +232,12 @@ def address_of(image: dict, base_url: str | None = None) -> str:
     url = image.get("coco_url")
     if not isinstance(url, str):
         raise InputError(f"image {image['id']} has no coco_url in the annotation file")
-    return url if base_url is None else base_url.rstrip("/") + urlsplit(url).path
+    try:
+        return url if base_url is None else base_url.rstrip("/") + urlsplit(url).path
+    except ValueError as error:
+        raise InputError(
+            f"image {image['id']}: coco_url is {url!r}, and no address: {error}"
+        ) from error
 
 
 def _hopeless(fetched: Fetched, folder: Path) -> str:

@@ -58,7 +58,7 @@ def read_list(path: str | os.PathLike[str]) -> IdList:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a list of image ids: {error}") from error
     except OSError as error:

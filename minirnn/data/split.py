@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from minirnn.data.coco_file import read_coco_json
-from minirnn.data.layout import KINDS, find_split, splits_of
+from minirnn.data.layout import find_split, splits_of
 from minirnn.data.new_set import copy_all, new_folder
 from minirnn.errors import InputError
 from minirnn.images import path_inside
 
 NOTHING = "(no objects)"
+_FIRST = ("instances", "person_keypoints")  # images are dealt out by the first that there is
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def stratify(
 def _sizes(count: int, shares: list[float]) -> list[int]:
     """How many images each split gets: the shares rounded, at least one each where there are as many."""
     sizes = [max(1, round(count * share)) for share in shares]
+    while sum(sizes[1:]) >= count and max(sizes[1:]) > 1:  # the first would be left with none
+        sizes[sizes.index(max(sizes[1:]), 1)] -= 1
     sizes[0] = count - sum(sizes[1:])
     return sizes
 
@@ -106,7 +109,8 @@ def split(
     """Make a data set with train and val of one that has one part.
 
     Image and annotation records go over as they are, ids and all. The same images, shares and seed give the
-    same split.
+    same split. Where there are files of objects and of people's keypoints for the same images, both are
+    split.
 
     Args:
         source: a data set in COCO's layout; it is not changed.
@@ -128,32 +132,32 @@ def split(
         raise InputError(
             f"val is {val} and test {test}; each should be above 0, and both below 1 together"
         )
-    file, images = find_split(source, _only(source) if part is None else part, KINDS)
-    kind = next(kind for kind in KINDS if file.name.startswith(kind))
-    content, _ = read_coco_json(file)
-    records = content["images"]
-    if len(records) < len(shares):
-        raise InputError(f"{file}: there are {len(records)} images; {len(shares)} splits need more")
-    annotations, names = _by_image(content, file)
-    splits = stratify(
-        [{a["category_id"] for a in annotations[r["id"]]} for r in records],
+    file, images = find_split(source, _only(source) if part is None else part, _FIRST)
+    main, *others = _files(file)
+    if len(main.images) < len(shares):
+        count = len(main.images)
+        raise InputError(f"{file}: there are {count} images; {len(shares)} splits need more")
+    for other in others:
+        if unknown := [i for i in other.images if i not in main.images]:
+            raise InputError(
+                f"{other.path}: image {unknown[0]} is not in {file.name}; both should have the same images"
+            )
+    paths = _paths(list(main.images.values()), images, file)
+    dealt = stratify(
+        [{a["category_id"] for a in main.annotations[i]} for i in main.images],
         shares,
         np.random.default_rng(seed),
     )
-    counted: dict[str, dict[str, int]] = {name: dict.fromkeys(shares, 0) for name in names.values()}
-    counted[NOTHING] = dict.fromkeys(shares, 0)
     with new_folder(folder) as unfinished:
         (unfinished / "annotations").mkdir()
         for name in shares:
-            mine = [r for r, s in zip(records, splits, strict=True) if s == name]
-            own = [a for record in mine for a in annotations[record["id"]]]
-            for category, count in Counter(a["category_id"] for a in own).items():
-                counted[names[category]][name] += count
-            counted[NOTHING][name] = sum(not annotations[record["id"]] for record in mine)
-            copy_all(_paths(mine, images, file), unfinished / name, link=link, progress=progress)
-            text = json.dumps({**content, "images": mine, "annotations": own})
-            (unfinished / "annotations" / f"{kind}_{name}.json").write_text(text, encoding="utf-8")
-    return Split(folder, {name: splits.count(name) for name in shares}, counted)
+            mine = [i for i, s in zip(main.images, dealt, strict=True) if s == name]
+            own = [path for path, s in zip(paths, dealt, strict=True) if s == name]
+            copy_all(own, unfinished / name, link=link, progress=progress)
+            for each in (main, *others):
+                target = unfinished / "annotations" / f"{each.kind}_{name}.json"
+                target.write_text(json.dumps(each.part(mine)), encoding="utf-8")
+    return Split(folder, {name: dealt.count(name) for name in shares}, _counts(main, dealt, shares))
 
 
 def _only(source: Path) -> str:
@@ -164,6 +168,50 @@ def _only(source: Path) -> str:
             f"{source} is split already ({', '.join(parts)}); --split {parts[0]} splits one of them again"
         )
     return parts[0] if parts else "all"  # find_split says what is missing
+
+
+@dataclass(frozen=True)
+class _File:
+    """An annotation file: its records by image, and the categories' names by id."""
+
+    kind: str
+    path: Path
+    content: dict
+    images: dict[Any, dict]
+    annotations: dict[Any, list[dict]]
+    names: dict[Any, str]
+
+    def part(self, ids: Sequence[Any]) -> dict:
+        """The content with some of the images alone."""
+        images = [self.images[i] for i in ids if i in self.images]
+        own = [a for record in images for a in self.annotations[record["id"]]]
+        return {**self.content, "images": images, "annotations": own}
+
+
+def _counts(
+    file: _File, dealt: Sequence[str], shares: Mapping[str, float]
+) -> dict[str, dict[str, int]]:
+    """How many objects of each category each split has, and how many images without any."""
+    counted = {name: dict.fromkeys(shares, 0) for name in (*file.names.values(), NOTHING)}
+    for objects, split_name in zip(file.annotations.values(), dealt, strict=True):
+        for annotation in objects:
+            counted[file.names[annotation["category_id"]]][split_name] += 1
+        counted[NOTHING][split_name] += not objects
+    return counted
+
+
+def _files(first: Path) -> list[_File]:
+    """An annotation file, and that of the other kind for the same images: objects, people's keypoints."""
+    kind = next(kind for kind in _FIRST if first.name.startswith(kind))
+    found = []
+    for each in (kind, *(other for other in _FIRST if other != kind)):
+        path = first.with_name(first.name.replace(kind, each, 1))
+        if path.is_file():
+            content, _ = read_coco_json(path)
+            annotations, names = _by_image(content, path)
+            images = {record["id"]: record for record in content["images"]}
+            found.append(_File(each, path, content, images, annotations, names))
+    return found
 
 
 def _by_image(content: dict, file: Path) -> tuple[dict[Any, list[dict]], dict[Any, str]]:
@@ -193,8 +241,13 @@ def _by_image(content: dict, file: Path) -> tuple[dict[Any, list[dict]], dict[An
 
 
 def _paths(records: list[dict], images: Path, file: Path) -> list[tuple[Path, str]]:
-    """Where each image is, and its name."""
-    result = []
+    """Where each image is, and its name.
+
+    Raises:
+        InputError: it is not there, or two records name one file, which might come into train and into val.
+    """
+    result: list[tuple[Path, str]] = []
+    seen: dict[Path, Any] = {}
     for record in records:
         name = record.get("file_name")
         if not isinstance(name, str) or not name:
@@ -202,5 +255,10 @@ def _paths(records: list[dict], images: Path, file: Path) -> list[tuple[Path, st
         path = path_inside(images, name)
         if not path.is_file():
             raise InputError(f"{file}: image {record['id']}: {path} is not there")
+        if (other := seen.setdefault(path.resolve(), record["id"])) != record["id"]:
+            raise InputError(
+                f"{file}: images {other} and {record['id']} are one file, {name}; "
+                "minirnn data inspect --fix makes one of them"
+            )
         result.append((path, name))
     return result

@@ -112,7 +112,11 @@ def fetch(
             endless (nothing is left of it).
         OSError: the file cannot be written.
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise InputError(f"the address is {url!r}, and no such thing: {error}") from error
+    if scheme not in ("http", "https"):
         raise InputError(f"the address is {url!r}; it should begin with http:// or https://")
     part = target.with_name(f"{target.name}.part")
     _complete(url, part, largest, progress, patience)
@@ -222,6 +226,10 @@ def _open(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
         raise _Dropped(f"no connection ({error.reason})") from error
     except (OSError, http.client.HTTPException) as error:
         raise _Dropped(f"no connection ({error or type(error).__name__})") from error
+    except ValueError as error:  # an address that is none, to which the server sends
+        raise InputError(
+            f"{url}: the server sends to another address, which is none: {error}"
+        ) from error
 
 
 def seconds_asked(text: str) -> float:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minirnn.data.alike import Alike
+from minirnn.data.annotations import is_id
+from minirnn.data.coco_file import read_coco_json
 from minirnn.data.inspection.inspect import inspect
 from minirnn.data.inspection.mend_file import Change, FileMender, one_each
 from minirnn.data.inspection.split import Inspection, Split
@@ -63,8 +65,9 @@ def repaired_copy(inspection: Inspection, out: Path, *, workers: int = 0) -> Rep
         for split in inspection.splits:
             _copy(inspection.root, split, unfinished)
         changes, seen = _mend_all(unfinished, inspection, workers)
-        for split in seen.splits:
+        for before, split in zip(inspection.splits, seen.splits, strict=True):
             _remove_unnamed(split)
+            changes += _carry_keypoints(before, split)
         text = "".join(f"{change}\n" for change in changes) or "nothing had to be changed\n"
         write_whole(unfinished / CHANGES, text)
     return Repair(out, changes, _faults_of(seen, out))
@@ -118,6 +121,35 @@ def _copy(root: Path, split: Split, out: Path) -> None:
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(split.folder / name, target)
+
+
+def _carry_keypoints(before: Split, mended: Split) -> list[Change]:
+    """Take over the file of people's keypoints beside the one that was mended.
+
+    Of it, the images that are left; their objects stay as they are, since those of the first were mended.
+    """
+    kind = "person_keypoints"
+    file = before.file.with_name(before.file.name.replace("instances", kind, 1))
+    if file == before.file or not file.is_file():
+        return []
+    try:
+        content, _ = read_coco_json(file)
+    except InputError:
+        return [Change(mended.name, file.name, "file that cannot be used", "left out")]
+    left = {record["id"]: record for record in mended.content["images"]}
+    own = [r for r in content["images"] if isinstance(r, dict) and is_id(r.get("id"))]
+    part = {
+        **content,
+        "images": [record | left[record["id"]] for record in own if record["id"] in left],
+        "annotations": [
+            a
+            for a in content["annotations"]
+            if isinstance(a, dict) and is_id(a.get("image_id")) and a["image_id"] in left
+        ],
+    }
+    write_whole(mended.file.with_name(file.name), json.dumps(part))
+    done = "taken over for the images that are left; not looked at"
+    return [Change(mended.name, file.name, "people's keypoints", done)]
 
 
 def _names(split: Split) -> Iterator[str]:
