@@ -19,13 +19,13 @@ from minirnn.data.convert.found import (
     Labelled,
     Photo,
     Unusable,
-    label_files,
     numbers,
     read_json,
     split_of,
     stated_size,
 )
 from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.walk import label_files
 from minirnn.errors import InputError
 
 

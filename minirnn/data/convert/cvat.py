@@ -28,13 +28,13 @@ from minirnn.data.convert.found import (
     Labelled,
     Photo,
     Unusable,
-    label_files,
     label_of,
     numbers,
     split_of,
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
+from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 
 FLAT = {

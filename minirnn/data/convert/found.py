@@ -107,21 +107,6 @@ def split_of(name: str) -> str:
     return SPLIT_NAMES.get(name.lower(), name)
 
 
-def label_files(folder: Path, pattern: str) -> list[Path]:
-    """The files of a name in a folder and below, by path, but those that a system hides.
-
-    A file in place of the folder stands for itself.
-    """
-    if folder.is_file():
-        return [folder] if folder.match(pattern) else []
-    files = sorted(path for path in folder.rglob(pattern) if path.is_file())
-    return [
-        path
-        for path in files
-        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-    ]
-
-
 def read_json(path: Path) -> Any:
     """The content of a JSON file; a byte order mark is passed over, as Windows' editors write one.
 

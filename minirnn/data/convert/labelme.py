@@ -29,7 +29,6 @@ from minirnn.data.convert.found import (
     Labelled,
     Photo,
     Unusable,
-    label_files,
     label_of,
     numbers,
     read_json,
@@ -37,6 +36,7 @@ from minirnn.data.convert.found import (
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
+from minirnn.data.convert.walk import label_files
 from minirnn.errors import InputError
 from minirnn.masks.checks import MOST_PIXELS
 

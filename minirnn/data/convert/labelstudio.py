@@ -28,13 +28,13 @@ from minirnn.data.convert.found import (
     Labelled,
     Photo,
     Unusable,
-    label_files,
     label_of,
     numbers,
     read_json,
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, rectangle
+from minirnn.data.convert.walk import label_files
 from minirnn.errors import InputError
 from minirnn.masks import encode
 

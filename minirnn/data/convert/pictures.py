@@ -13,6 +13,7 @@ from pathlib import Path
 
 from minirnn.data.alike import plain
 from minirnn.data.convert.found import Unusable
+from minirnn.data.convert.walk import files_below
 
 #: The endings of files that are taken for pictures, also of those that cannot be read: they are named then.
 ENDINGS = {
@@ -47,13 +48,10 @@ class Pictures:
         self._by_name: dict[str, list[Path]] = {}
         self._by_key: dict[Callable[[Path], str], dict[str, list[Path]]] = {}
         for root in self.roots:
-            for parent, below, names in os.walk(root):
-                below[:] = sorted(name for name in below if not name.startswith((".", "__MACOSX")))
-                for name in sorted(names):
-                    path = Path(parent, name)
-                    same = self._by_name.setdefault(plain(name), [])
-                    if is_picture(path) and path not in same:
-                        same.append(path)
+            for path in files_below(root):
+                same = self._by_name.setdefault(plain(path.name), [])
+                if is_picture(path) and path not in same:
+                    same.append(path)
 
     def find(self, name: str, near: Path) -> Path:
         """The picture of a name.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minirnn.data.convert import cocojson, labelme, labelstudio, roboflow, yolo
-from minirnn.data.convert.found import label_files, read_json
+from minirnn.data.convert.found import read_json
+from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 from minirnn.errors import InputError
 
@@ -73,7 +74,11 @@ def recognise(folder: Path) -> Recognised | None:
 
 
 def _some(folder: Path, pattern: str) -> Iterator[Path]:
-    return itertools.islice((p for p in sorted(folder.glob(pattern)) if p.is_file()), LOOKED_AT)
+    if folder.is_file():
+        return iter([])
+    anywhere = pattern.removeprefix("**/")
+    files = sorted(folder.glob(pattern)) if anywhere == pattern else label_files(folder, anywhere)
+    return itertools.islice((path for path in files if path.is_file()), LOOKED_AT)
 
 
 def _form_of_json(file: Path) -> str | None:

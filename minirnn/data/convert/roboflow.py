@@ -11,8 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from minirnn.data.convert import cocojson
-from minirnn.data.convert.found import WHOLE, Found, label_files, split_of
+from minirnn.data.convert.found import WHOLE, Found, split_of
 from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.walk import label_files
 
 NAME = "_annotations.coco.json"
 

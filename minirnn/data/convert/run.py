@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, voc, yolo
 from minirnn.data.convert.recognise import TITLES, recognise
+from minirnn.data.convert.walk import results_below
 from minirnn.data.convert.write import Summary, write
 from minirnn.data.layout import check_folder, split_command, splits_of
 from minirnn.errors import InputError
@@ -75,6 +76,8 @@ def convert(
         raise InputError(
             f"{source}: no photograph with labels of the format {form} was found{first}"
         )
+    for each in dict.fromkeys([*results_below(source), *results_below(images or source)]):
+        found.notes.append(f"{each} is passed over: minirnn has made it")
     return write(found, folder, link=link, boxes_only=boxes_only, progress=progress)
 
 
@@ -84,6 +87,9 @@ def _unknown(source: Path) -> str:
             f"{source} is in COCO's layout already (split {', '.join(splits_of(source))}): there is "
             f"nothing to convert. Train on it, or split it: {split_command(source)}"
         )
+    own = ", ".join(str(path) for path in results_below(source)[:3])
+    if own:
+        return f"{source} has no labels but those that minirnn has written itself ({own})"
     return (
         f"{source}: its format is not recognised; it should be one of {', '.join(TITLES)} (name it with "
         "--format to see what is wrong with it)"

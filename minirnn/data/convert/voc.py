@@ -26,7 +26,6 @@ from minirnn.data.convert.found import (
     Labelled,
     Photo,
     Unusable,
-    label_files,
     label_of,
     lines_of,
     numbers,
@@ -34,6 +33,7 @@ from minirnn.data.convert.found import (
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.voc_masks import labelled, names_in, numbers_in, objects_in
+from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 from minirnn.errors import InputError
 from minirnn.images import image_size
@@ -47,8 +47,8 @@ def read(folder: Path, images: Path | None = None) -> Found:
     """All pictures of a folder that have an XML file of VOC's form."""
     found = Found("voc")
     pictures = Pictures(folder, images)
-    masks = {path.stem: path for path in folder.rglob("SegmentationObject/*.png")}
-    pictures.hide(*masks.values(), *folder.rglob("SegmentationClass/*.png"))
+    masks = {path.stem: path for path in label_files(folder, "SegmentationObject/*.png")}
+    pictures.hide(*masks.values(), *label_files(folder, "SegmentationClass/*.png"))
     found.only_outlined = bool(masks)
     splits = _splits(folder)
     labels: list[tuple[Photo, ElementTree.Element]] = []
@@ -87,7 +87,7 @@ def _splits(folder: Path) -> dict[str, str]:
     splits: dict[str, str] = {}
     for kind in ("Main", "Segmentation"):
         for name in ("trainval", "test", "val", "train"):
-            for path in folder.rglob(f"ImageSets/{kind}/{name}.txt"):
+            for path in label_files(folder, f"ImageSets/{kind}/{name}.txt"):
                 split = "train" if name == "trainval" else split_of(name)
                 splits |= {line.split()[0]: split for line in lines_of(path) if line}
     return splits

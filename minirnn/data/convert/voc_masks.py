@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from minirnn.data.convert.found import Labelled, Unusable, lines_of
+from minirnn.data.convert.walk import label_files
 from minirnn.masks import encode
 
 SEAM = 255
@@ -74,7 +75,7 @@ def objects_in(numbered: np.ndarray) -> dict[int, np.ndarray]:
 def names_in(folder: Path) -> dict[int, str]:
     """The category of each number, from `labelmap.txt`; empty where there is none."""
     names: dict[int, str] = {}
-    for file in sorted(folder.rglob("labelmap.txt"))[:1]:
+    for file in label_files(folder, "labelmap.txt")[:1]:
         lines = [text for text in lines_of(file) if text and not text.startswith("#")]
         for line, text in enumerate(lines):
             name, _, rest = text.partition(":")

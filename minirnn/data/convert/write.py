@@ -16,6 +16,7 @@ from typing import Any
 from minirnn.data.annotations import Rejected, check_filled, check_segmentation, corners_of_box
 from minirnn.data.convert.found import Found, Labelled, LeftOut, Photo
 from minirnn.data.convert.shapes import box_of, rectangle
+from minirnn.data.convert.walk import MARK
 from minirnn.data.new_set import copy_all, new_folder, unused_name
 from minirnn.errors import InputError
 from minirnn.images import check_image, image_size
@@ -213,7 +214,7 @@ def _content(
         "objects": len(annotations),
     }
     return {
-        "info": {"description": f"converted by minirnn from {summary.form}"},
+        "info": {"description": f"{MARK} from {summary.form}"},
         "licenses": [],
         "images": images,
         "annotations": annotations,

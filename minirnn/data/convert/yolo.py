@@ -25,12 +25,12 @@ from minirnn.data.convert.found import (
     Labelled,
     Photo,
     Unusable,
-    label_files,
     lines_of,
     numbers,
     split_of,
 )
 from minirnn.data.convert.pictures import is_picture, pictures_in
+from minirnn.data.convert.walk import files_below, label_files
 from minirnn.errors import InputError
 from minirnn.images import image_size
 
@@ -50,7 +50,7 @@ def read(folder: Path, images: Path | None = None) -> Found:
     file, content = data_file(folder)
     found.categories, by_number = _names(folder, file, content)
     keypoints = _keypoint_numbers(content)
-    labels = {path.stem: path for path in folder.rglob("*.txt")} if images else {}
+    labels = {path.stem: path for path in label_files(folder, "*.txt")} if images else {}
     used: set[Path] = set()
     for split, pictures in _splits(folder, images, file, content, found).items():
         for path in pictures:
@@ -111,7 +111,7 @@ def _names(folder: Path, file: Path | None, content: dict) -> tuple[list[str], d
         names = dict(enumerate(names))
     if file is None:
         for name in NAME_FILES:
-            for path in sorted(folder.rglob(name)):
+            for path in label_files(folder, name):
                 names = dict(enumerate(line for line in lines_of(path) if line))
                 break
             if names:
@@ -142,7 +142,7 @@ def _splits(
 ) -> dict[str, list[Path]]:
     """The pictures of each split."""
     if images is not None:
-        return {WHOLE: sorted(path for path in images.rglob("*") if is_picture(path))}
+        return {WHOLE: _pictures_below(images)}
     splits: dict[str, list[Path]] = {}
     if file is not None:
         for name in SPLITS:
@@ -154,9 +154,7 @@ def _splits(
                     continue
                 splits.setdefault(split_of(name), []).extend(_listed(place, file.parent))
     if not splits:  # no data.yaml, or one that names no folder that is here
-        for path in sorted(
-            path for path in folder.rglob("*") if path.is_file() and is_picture(path)
-        ):
+        for path in _pictures_below(folder):
             folders = "/".join(path.relative_to(folder).parts[:-1]).lower()
             words = [split_of(word) for word in re.split(r"[/_ -]", folders)]  # "obj_train_data"
             split = next((word for word in words if word in ("train", "val", "test")), WHOLE)
@@ -187,11 +185,13 @@ def _listed(place: Path, folder: Path) -> list[Path]:
     """The pictures of a folder (or its "images"), or those that a text file lists."""
     if place.is_dir():
         inner = place / "images"
-        return sorted(p for p in place.rglob("*") if is_picture(p)) or (
-            pictures_in(inner) if inner.is_dir() else []
-        )
+        return _pictures_below(place) or (pictures_in(inner) if inner.is_dir() else [])
     found = (_place(line, folder, None) for line in lines_of(place) if line)
     return [path for path in found if path is not None]
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    return sorted(path for path in files_below(folder) if is_picture(path) and path.is_file())
 
 
 def _labels_of(picture: Path) -> Path:
