@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import convert_cases as cases
+import numpy as np
 import pytest
-from convert_cases import pictures
+from convert_cases import Picture, pictures, save
 
 from minirnn.data.convert import Summary, convert, recognise
 from minirnn.data.split import split
@@ -21,6 +22,15 @@ def run(source: Path, out: Path, **settings: object) -> Summary:
     return convert(source, out, progress=False, **settings)  # type: ignore[arg-type]
 
 
+def one(name: str = "p0.png", *, seed: int = 0) -> Picture:
+    return Picture(name, np.random.default_rng(seed).integers(0, 255, (60, 80, 3), np.uint8), [])
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
 def boxes_in(folder: Path, split: str) -> dict[str, list[list[float]]]:
     """By file name."""
     content: Any = json.loads((folder / "annotations" / f"instances_{split}.json").read_text())
@@ -29,6 +39,11 @@ def boxes_in(folder: Path, split: str) -> dict[str, list[list[float]]]:
     for annotation in content["annotations"]:
         result[names[annotation["image_id"]]].append(annotation["bbox"])
     return result
+
+
+def left(summary: Summary) -> dict[str, str]:
+    """The reasons by file."""
+    return {each.file.name: f"{each.what}: {each.reason}" for each in summary.left_out}
 
 
 # ---------------------------------------------------------------- results among the labels
@@ -67,3 +82,132 @@ def test_folder_of_results_alone_has_no_labels(tmp_path):
     run(tmp_path / "in", tmp_path / "made" / "cups")
     with pytest.raises(InputError, match="no labels but those that minirnn has written itself"):
         run(tmp_path / "made", tmp_path / "out")
+
+
+# ---------------------------------------------------------------- YOLO: whose labels are whose
+
+
+def labels_file(path: Path, number: int) -> list[float]:
+    """A box whose width tells it from others; as it comes out."""
+    write(path, f"0 0.5 0.5 {number / 80} 0.5\n")
+    return [40 - number / 2, 15, number, 30]
+
+
+@pytest.mark.parametrize("source", ["labels", "."])
+@pytest.mark.parametrize(
+    ("photo", "labels"),
+    [
+        ("photos/train/1.png", "labels/train/1.txt"),
+        ("photos/day/Train/1.png", "labels/day/train/1.txt"),
+        ("photos/train/images/1.png", "labels/train/1.txt"),
+        ("images/train/1.png", "labels/train/1.txt"),
+    ],
+)
+def test_yolo_pictures_of_one_name_get_the_labels_of_their_folder(photo, labels, source, tmp_path):
+    expected = {}
+    for number, part in enumerate(("train", "val", "test"), start=10):
+        path = photo.replace("train", part).replace("Train", part.capitalize())
+        save(one("1.png", seed=number), (tmp_path / path).parent)
+        expected[part] = labels_file(tmp_path / labels.replace("train", part), number)
+    write(tmp_path / "labels" / "classes.txt", "cup\n")
+    images = tmp_path / photo.split("/")[0]
+    summary = run(tmp_path / source, tmp_path / "out", form="yolo", images=images)
+    assert summary.left_out == []
+    for part, box in expected.items():
+        assert boxes_in(tmp_path / "out", part) == {"1.png": [box]}
+    only = run(tmp_path / "labels", tmp_path / "val", images=(tmp_path / path).parent)
+    assert boxes_in(tmp_path / "val", "test") == {"1.png": [expected["test"]]}
+    assert left(only) == {
+        "1.txt": "its 1 lines: no picture goes with it; that of this name has other labels"
+    }
+    assert len(only.left_out) == 2
+
+
+@pytest.mark.parametrize(
+    ("photos", "labels"),
+    [
+        (["1.png"], ["a/1.txt", "b/1.txt"]),
+        (["a/1.png", "b/1.png"], ["1.txt"]),
+        (["a/1.png", "b/1.png"], ["c/1.txt", "d/1.txt"]),
+        (["1.png", "1.jpg"], ["1.txt"]),
+    ],
+)
+def test_yolo_pictures_that_may_have_other_labels_are_left_out_by_name(photos, labels, tmp_path):
+    for name in photos:
+        save(one(Path(name).name), (tmp_path / "photos" / name).parent)
+    for name in labels:
+        labels_file(tmp_path / "labels" / name, 8)
+    save(one("sure.png"), tmp_path / "photos")
+    box = labels_file(tmp_path / "labels" / "elsewhere" / "sure.txt", 9)
+    write(tmp_path / "labels" / "classes.txt", "cup\n")
+    summary = run(tmp_path / "labels", tmp_path / "out", images=tmp_path / "photos")
+    assert boxes_in(tmp_path / "out", "all") == {"sure.png": [box]}
+    unclear = [each for each in summary.left_out if "is not clear" in each.reason]
+    assert sorted(each.file for each in unclear) == sorted(tmp_path / "photos" / n for n in photos)
+    assert all(labels[0] in each.reason for each in unclear)
+    assert len(summary.left_out) == len(photos) + len(labels)  # the label files, too
+
+
+def test_yolo_picture_without_labels_beside_one_of_its_name_has_no_objects(tmp_path):
+    for part in ("train", "val"):
+        save(one("1.png"), tmp_path / "photos" / part)
+    box = labels_file(tmp_path / "labels" / "train" / "1.txt", 8)
+    write(tmp_path / "labels" / "classes.txt", "cup\n")
+    run(tmp_path / "labels", tmp_path / "out", images=tmp_path / "photos")
+    assert boxes_in(tmp_path / "out", "train") == {"1.png": [box]}
+    assert boxes_in(tmp_path / "out", "val") == {"1.png": []}
+
+
+def test_yolo_splits_are_those_of_the_labels_or_are_said_to_be_lost(tmp_path):
+    for name in ("a.png", "b.png"):
+        save(one(name), tmp_path / "photos")
+    labels_file(tmp_path / "in" / "labels" / "train" / "a.txt", 8)
+    labels_file(tmp_path / "in" / "labels" / "val" / "b.txt", 8)
+    write(tmp_path / "in" / "data.yaml", "train: train.txt\nval: val.txt\nnames: [cup]\n")
+    summary = run(tmp_path / "in", tmp_path / "out", images=tmp_path / "photos")
+    assert (sorted(summary.splits), summary.notes) == (["train", "val"], [])
+    for part in ("train", "val"):
+        (tmp_path / "in" / "labels" / part).rename(tmp_path / "in" / "labels" / f"set{part[0]}")
+    summary = run(tmp_path / "in", tmp_path / "again", images=tmp_path / "photos")
+    assert list(summary.splits) == ["all"]
+    assert summary.notes == [
+        "the splits of data.yaml (train, val) are lost: with --images they are told by the names of "
+        "folders, train/ and val/"
+    ]
+
+
+# ---------------------------------------------------------------- YOLO: what is not there
+
+
+def test_yolo_pictures_of_a_list_that_are_not_there_are_named(tmp_path):
+    save(one(), tmp_path / "in" / "images")
+    labels_file(tmp_path / "in" / "labels" / "p0.txt", 8)
+    write(tmp_path / "in" / "data.yaml", "train: train.txt\nnames: [cup]\n")
+    write(tmp_path / "in" / "train.txt", "./images/p0.png\n\n./images/gone.png\n")
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert left(summary) == {"train.txt": "picture './images/gone.png': it is not there"}
+
+
+def test_yolo_label_files_beside_missing_pictures_are_named(tmp_path):
+    """As darknet has them: no folder is called labels."""
+    folder = tmp_path / "in" / "obj_train_data"
+    save(one(), folder)
+    for name in ("p0", "gone"):
+        labels_file(folder / f"{name}.txt", 8)
+    write(tmp_path / "in" / "obj.names", "cup\n")
+    write(tmp_path / "in" / "train.txt", "data/obj_train_data/p0.png\n")
+    write(tmp_path / "in" / "README.txt", "5 photographs of 2 cups, made in 2024\n")
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert left(summary) == {"gone.txt": "its 1 lines: there is no picture of this name"}
+
+
+def test_yolo_labels_of_a_split_that_is_not_named_are_said_to_be_so(tmp_path):
+    for part in ("train", "test"):
+        save(one(), tmp_path / "in" / "images" / part)
+        labels_file(tmp_path / "in" / "labels" / part / "p0.txt", 8)
+    write(tmp_path / "in" / "data.yaml", "train: images/train\nnames: [cup]\n")
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert [each.file.parent.name for each in summary.left_out] == ["test"]
+    assert left(summary) == {
+        "p0.txt": "its 1 lines: its picture images/test/p0.png is in no split that data.yaml names"
+    }

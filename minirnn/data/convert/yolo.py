@@ -22,22 +22,18 @@ from typing import Any
 from minirnn.data.convert.found import (
     WHOLE,
     Found,
-    Labelled,
     Photo,
-    Unusable,
     lines_of,
-    numbers,
     split_of,
 )
 from minirnn.data.convert.pictures import is_picture, pictures_in
 from minirnn.data.convert.walk import files_below, label_files
+from minirnn.data.convert.yolo_labels import is_labels, labels_of, pairs
+from minirnn.data.convert.yolo_lines import objects_of
 from minirnn.errors import InputError
-from minirnn.images import image_size
 
 SPLITS = ("train", "val", "valid", "test")
 NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
-#: Shares further out than this are no shares: somebody wrote pixels.
-FARTHEST_SHARE = 2.0
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
@@ -50,27 +46,20 @@ def read(folder: Path, images: Path | None = None) -> Found:
     file, content = data_file(folder)
     found.categories, by_number = _names(folder, file, content)
     keypoints = _keypoint_numbers(content)
-    labels = {path.stem: path for path in label_files(folder, "*.txt")} if images else {}
-    used: set[Path] = set()
-    for split, pictures in _splits(folder, images, file, content, found).items():
-        for path in pictures:
-            text = labels.get(path.stem) or _labels_of(path)
-            photo = Photo(path, text, split)
-            if text.is_file():
-                used.add(text.resolve())
-                photo.objects = _objects(photo, by_number, keypoints, found)
-            found.photos.append(photo)
-    if not used:
+    if images is None:
+        _read_in_place(folder, file, content, found)
+    else:
+        _read_apart(folder, images, content, found)
+    labelled = [photo for photo in found.photos if photo.labels.is_file()]
+    for photo in labelled:
+        photo.objects = objects_of(photo, by_number, keypoints, found)
+    if not labelled:
         raise InputError(
             f"{folder}: none of its {len(found.photos)} pictures has a label file; "
-            "…/labels/a.txt should stand for …/images/a.jpg"
+            "…/labels/a.txt should stand for …/images/a.jpg, or --images DIR name the pictures' folder"
         )
-    for path in label_files(folder, "*.txt"):
-        inside = "labels" in [folder.name, *path.relative_to(folder).parts[:-1]]
-        if inside and path.resolve() not in used:
-            count = sum(1 for line in lines_of(path) if line)
-            found.leave(path, f"its {count} lines", "there is no picture of this name")
-    bare = sum(not photo.labels.is_file() for photo in found.photos)
+    _name_unused(folder, {photo.labels.resolve() for photo in labelled}, found)
+    bare = len(found.photos) - len(labelled)
     if bare:
         found.notes.append(
             f"pictures without a label file, taken as pictures without objects: {bare}"
@@ -78,6 +67,57 @@ def read(folder: Path, images: Path | None = None) -> Found:
     if keypoints:
         found.notes.append("keypoints are not taken, boxes and outlines are")
     return found
+
+
+def _read_in_place(folder: Path, file: Path | None, content: dict, found: Found) -> None:
+    """The pictures among the labels."""
+    for split, pictures in _splits(folder, file, content, found).items():
+        found.photos += [Photo(path, labels_of(path), split) for path in pictures]
+
+
+def _read_apart(folder: Path, images: Path, content: dict, found: Found) -> None:
+    """The pictures of `--images`."""
+    files = [path for path in label_files(folder, "*.txt") if path.name not in NAME_FILES]
+    pictures = _pictures_below(images)
+    paired = pairs(pictures, images, files, folder)
+    for path in pictures:
+        if path in paired.unclear:
+            names = ", ".join(str(each.relative_to(folder)) for each in paired.unclear[path][:3])
+            found.leave(path, "the picture", f"which labels it has is not clear: {names}")
+            continue
+        text = paired.labels.get(path) or labels_of(path)
+        split = _split_in(path.relative_to(images))
+        if split == WHOLE and text.is_relative_to(folder):
+            split = _split_in(text.relative_to(folder))
+        found.photos.append(Photo(path, text, split))
+    lost = [name for name in SPLITS if content.get(name)]
+    if lost and all(photo.split == WHOLE for photo in found.photos):
+        found.notes.append(
+            f"the splits of data.yaml ({', '.join(lost)}) are lost: with --images they are told by the "
+            "names of folders, train/ and val/"
+        )
+
+
+def _name_unused(folder: Path, used: set[Path], found: Found) -> None:
+    """Name the label files that no picture has, and why."""
+    taken = {photo.path.resolve() for photo in found.photos}
+    stems = {photo.path.stem for photo in found.photos}
+    others: dict[Path, Path] | None = None
+    for path in label_files(folder, "*.txt"):
+        inside = "labels" in [folder.name, *path.relative_to(folder).parts[:-1]]
+        if path.resolve() in used or path.name in NAME_FILES or not (inside or is_labels(path)):
+            continue
+        if others is None:
+            others = {labels_of(p).resolve(): p for p in _pictures_below(folder)}
+        picture = others.get(path.resolve())
+        reason = "there is no picture of this name"
+        if picture is not None and picture.resolve() not in taken:
+            reason = (
+                f"its picture {picture.relative_to(folder)} is in no split that data.yaml names"
+            )
+        elif path.stem in stems:
+            reason = "no picture goes with it; that of this name has other labels"
+        found.leave(path, f"its {sum(1 for line in lines_of(path) if line)} lines", reason)
 
 
 def data_file(folder: Path) -> tuple[Path | None, dict[str, Any]]:
@@ -137,12 +177,8 @@ def _keypoint_numbers(content: dict) -> int:
     return 0
 
 
-def _splits(
-    folder: Path, images: Path | None, file: Path | None, content: dict, found: Found
-) -> dict[str, list[Path]]:
+def _splits(folder: Path, file: Path | None, content: dict, found: Found) -> dict[str, list[Path]]:
     """The pictures of each split."""
-    if images is not None:
-        return {WHOLE: _pictures_below(images)}
     splits: dict[str, list[Path]] = {}
     if file is not None:
         for name in SPLITS:
@@ -152,14 +188,18 @@ def _splits(
                 if place is None:
                     found.notes.append(f"{file.name} names {entry} for {name}, which is not there")
                     continue
-                splits.setdefault(split_of(name), []).extend(_listed(place, file.parent))
+                splits.setdefault(split_of(name), []).extend(_listed(place, file.parent, found))
     if not splits:  # no data.yaml, or one that names no folder that is here
         for path in _pictures_below(folder):
-            folders = "/".join(path.relative_to(folder).parts[:-1]).lower()
-            words = [split_of(word) for word in re.split(r"[/_ -]", folders)]  # "obj_train_data"
-            split = next((word for word in words if word in ("train", "val", "test")), WHOLE)
-            splits.setdefault(split, []).append(path)
+            splits.setdefault(_split_in(path.relative_to(folder)), []).append(path)
     return {split: list(dict.fromkeys(paths)) for split, paths in splits.items()}
+
+
+def _split_in(path: Path) -> str:
+    """The split that one of a file's folders names, as "obj_train_data" does."""
+    words = re.split(r"[/_ -]", path.parent.as_posix().lower())
+    splits = [split_of(word) for word in words]
+    return next((split for split in splits if split in ("train", "val", "test")), WHOLE)
 
 
 def _place(entry: str, folder: Path, root: Any) -> Path | None:
@@ -181,77 +221,20 @@ def _place(entry: str, folder: Path, root: Any) -> Path | None:
     return None
 
 
-def _listed(place: Path, folder: Path) -> list[Path]:
-    """The pictures of a folder (or its "images"), or those that a text file lists."""
+def _listed(place: Path, folder: Path, found: Found) -> list[Path]:
+    """The pictures of a folder (or its "images"), or those that a text file lists, if they are there."""
     if place.is_dir():
         inner = place / "images"
         return _pictures_below(place) or (pictures_in(inner) if inner.is_dir() else [])
-    found = (_place(line, folder, None) for line in lines_of(place) if line)
-    return [path for path in found if path is not None]
+    pictures = []
+    for line in filter(None, lines_of(place)):
+        path = _place(line, folder, None)
+        if path is None:
+            found.leave(place, f"picture {line!r}", "it is not there")
+        else:
+            pictures.append(path)
+    return pictures
 
 
 def _pictures_below(folder: Path) -> list[Path]:
     return sorted(path for path in files_below(folder) if is_picture(path) and path.is_file())
-
-
-def _labels_of(picture: Path) -> Path:
-    """The label file of a picture; it may not be there."""
-    parts = list(picture.parts)
-    for i in range(len(parts) - 2, -1, -1):
-        if parts[i] == "images":
-            path = Path(*parts[:i], "labels", *parts[i + 1 :]).with_suffix(".txt")
-            if path.is_file() or not picture.with_suffix(".txt").is_file():
-                return path
-            break
-    return picture.with_suffix(".txt")
-
-
-def _objects(photo: Photo, names: dict[int, str], keypoints: int, found: Found) -> list[Labelled]:
-    lines = lines_of(photo.labels)
-    if not any(lines):
-        return []
-    try:
-        photo.size = height, width = image_size(photo.path)
-    except InputError:  # `write` says what is wrong with it
-        found.leave(photo.labels, f"all {len(lines)} lines", "their picture cannot be read")
-        return []
-    objects = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            objects.append(_object(line.split(), f"line {number}", names, keypoints, height, width))
-        except Unusable as problem:
-            found.leave(photo.labels, f"line {number}", str(problem))
-    return objects
-
-
-def _object(
-    words: list[str], where: str, names: dict[int, str], keypoints: int, height: int, width: int
-) -> Labelled:
-    values = numbers(words)
-    number, shares = values[0], values[1:]
-    if number != int(number) or int(number) not in names:
-        raise Unusable(f"class {words[0]} has no name; there are {len(names)} names")
-    label = names[int(number)]
-    if keypoints and len(shares) == 4 + keypoints:
-        shares = shares[:4]
-    if len(shares) in (4, 5):  # the fifth is a network's score
-        _check(shares[:4])
-        cx, cy, w, h = shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height
-        return Labelled(label, where, box=(cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2))
-    if len(shares) < 6 or len(shares) % 2:
-        raise Unusable(
-            f"{len(shares)} numbers after the class; a box has 4, an outline x and y of three points "
-            "or more"
-        )
-    _check(shares)
-    polygon = [share * (height if i % 2 else width) for i, share in enumerate(shares)]
-    return Labelled(label, where, outline=[polygon])
-
-
-def _check(shares: list[float]) -> None:
-    if max(map(abs, shares)) > FARTHEST_SHARE:
-        raise Unusable(
-            f"{max(shares, key=abs):g} is no share of a side (0 to 1); YOLO does not count in pixels"
-        )
