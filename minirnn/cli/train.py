@@ -232,7 +232,9 @@ def train(
     if summary.averaged:
         say(f"         {summary.averaged} (their running mean)")
     if summary.best:
-        of = f"{summary.best_name} {summary.best_score:.3f}, step {summary.best_step}"
+        of = f"step {summary.best_step}"
+        if summary.best_score is not None:
+            of = f"{summary.best_name} {summary.best_score:.3f}, {of}"
         say(f"best:    {summary.best} ({of})")
     say(f"course:  {summary.metrics}\npage:    {out / run_folder.PAGE}")
     if summary.steps < settings.steps and not summary.stopped_early:

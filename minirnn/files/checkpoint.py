@@ -43,6 +43,7 @@ def save_checkpoint(
     optimiser_state: Mapping[str, Array] | None = None,
     images: int | None = None,
     data: str | None = None,
+    best: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint, so that at every moment `path` is either the old one or the new, whole.
 
@@ -58,6 +59,8 @@ def save_checkpoint(
         optimiser_state: of `Optimiser.state_dict()`, or None outside training.
         images: how many images the data set has, or None.
         data: the fingerprint of the data set, or None.
+        best: by what the weights are a run's best, {"kind": "segm", "score": 0.3}; None where they need
+            not be.
 
     Raises:
         OSError: the file cannot be written. The one before is still there.
@@ -76,6 +79,8 @@ def save_checkpoint(
         "images": images,
         "data": data,
     }
+    if best is not None:
+        metadata["best"] = dict(best)
     metadata["sha256"] = _digest(arrays, metadata)
     write_safetensors(path, arrays, {KEY: as_text(metadata)})
 
@@ -85,7 +90,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray]
 
     Returns:
         The arrays for `Module.load_state_dict`, and a dictionary with preset, config, step,
-        settings, images, data, has_optimiser (see `save_checkpoint`; lists stand for tuples),
+        settings, images, data, best, has_optimiser (see `save_checkpoint`; lists stand for tuples),
         format_version and minirnn_version.
 
     Raises:
@@ -127,7 +132,8 @@ def read_all(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[
         )
     if digest != own_digest:
         raise InputError(f"{path} is damaged: its content does not fit its checksum")
-    metadata.setdefault("data", None)  # older files have none
+    for name in ("data", "best"):
+        metadata.setdefault(name, None)  # older files have none
     _check(path, metadata)
     return arrays, metadata
 
@@ -158,6 +164,14 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
+def _is_best(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("kind"), str)
+        and isinstance(value.get("score"), int | float)
+    )
+
+
 #: What each entry may be: a checksum can be made anew by whoever changes a file.
 _FORMS = {
     "preset": lambda value: value is None or isinstance(value, str),
@@ -167,6 +181,7 @@ _FORMS = {
     "has_optimiser": lambda value: isinstance(value, bool),
     "images": lambda value: value is None or _is_count(value),
     "data": lambda value: value is None or isinstance(value, str),
+    "best": lambda value: value is None or _is_best(value),
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from minirnn.errors import DivergenceError
-from minirnn.training.best import main_score
+from minirnn.training.best import main_score, name_of
 from minirnn.training.settings import TrainingSettings
 
 Record = Mapping[str, Any]
@@ -113,7 +113,7 @@ class Diagnosis:
 
     def _add_evaluation(self, step: int, evaluation: Any) -> None:
         if found := main_score(evaluation, self._kind):
-            self._score_name, score = found
+            self._score_name, score = name_of(found[0]), found[1]
             self._scores.append((step, score, statistics.fmean(self._between)))
             self._between.clear()
 

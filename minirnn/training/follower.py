@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.distributed import Communicator
+from minirnn.training.best import Kept
 from minirnn.training.keeper import Keeper
 from minirnn.training.stop import StopRequest
 
@@ -26,7 +27,7 @@ class Follower(Keeper):
         """The first rank saves."""
         self.saved = self.done
 
-    def save_best(self, step: int) -> None:
+    def save_best(self, best: Kept, before: Kept | None = None) -> None:
         """The first rank saves."""
 
     @contextlib.contextmanager

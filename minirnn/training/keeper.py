@@ -18,8 +18,13 @@ from typing import Any
 from minirnn.errors import DivergenceError, InputError
 from minirnn.files import Reserve, alone_in, remove_leftovers
 from minirnn.progress import tell
-from minirnn.training.best import BEST
-from minirnn.training.checkpoint import CHECKPOINT, restore_checkpoint, save_checkpoint
+from minirnn.training.best import BEST, Kept
+from minirnn.training.checkpoint import (
+    CHECKPOINT,
+    read_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from minirnn.training.log import METRICS, MetricsLog
 from minirnn.training.optimiser import Optimiser
 from minirnn.training.settings import TrainingSettings
@@ -53,6 +58,7 @@ class Keeper:
         log: the course of the losses, once `open` has been called.
         done: steps that the model has taken.
         saved: steps that the checkpoint holds.
+        best: what the best weights are, that the run which goes on has kept; None where there are none.
     """
 
     log: MetricsLog
@@ -70,6 +76,7 @@ class Keeper:
         self.checkpoint, self.metrics = self.folder / CHECKPOINT, self.folder / METRICS
         self.done, self.saved = 0, 0
         self.averaged = self.folder / AVERAGED if optimiser.averaging else None
+        self.best: Kept | None = None
         self._best = self.folder / BEST
         self._model, self._optimiser = model, optimiser
         self._settings, self._preset = settings, preset
@@ -90,8 +97,8 @@ class Keeper:
             other_data: the data set may have changed.
 
         Raises:
-            InputError: there is no checkpoint, it is one of another run, or another process is in the
-                folder.
+            InputError: there is no checkpoint, it is one of another run, the best weights cannot be read,
+                or another process is in the folder.
         """
         if not self.checkpoint.exists():
             raise InputError(f"{self.checkpoint} is not there: there is no run to resume")
@@ -101,6 +108,7 @@ class Keeper:
             self.checkpoint, self._model, self._optimiser, self._settings, **same
         )
         self.done = self.saved = metadata["step"]
+        self.best = _what_is_kept(self._best)
         self._resumed = True
 
     def open(
@@ -150,9 +158,17 @@ class Keeper:
             with self._optimiser.averaged():
                 self._write_weights(self._room_of_averaged, self.averaged, self.done)
 
-    def save_best(self, step: int) -> None:
-        """Keep the weights, which are those after `step`, as the best."""
-        self._write_weights(self._room_of_best, self._best, step)
+    def save_best(self, best: Kept, before: Kept | None = None) -> None:
+        """Keep the weights, which are those after `best.step`, as the best.
+
+        Args:
+            best: what the file is to hold.
+            before: what it holds now; if nobody knows how good that is, it gets another name.
+        """
+        if before and before.score is None and before.step != best.step:
+            self._set_best_aside(before.step)
+        by = {"kind": best.kind, "score": best.score}
+        self._write_weights(self._room_of_best, self._best, best.step, best=by)
 
     @contextlib.contextmanager
     def saving(self, stop: StopRequest) -> Iterator[None]:
@@ -188,10 +204,17 @@ class Keeper:
         return self._stack.__exit__(*error)
 
     def _write(self, step: int) -> None:
-        self._write_weights(self._room, self.checkpoint, step, self._optimiser.state_dict())
+        memory = self._optimiser.state_dict()
+        self._write_weights(self._room, self.checkpoint, step, optimiser_state=memory)
 
     def _write_weights(
-        self, room: Reserve, path: Path, step: int, optimiser_state: Mapping[str, Any] | None = None
+        self,
+        room: Reserve,
+        path: Path,
+        step: int,
+        *,
+        optimiser_state: Mapping[str, Any] | None = None,
+        best: Mapping[str, Any] | None = None,
     ) -> None:
         room.write(
             functools.partial(
@@ -203,9 +226,18 @@ class Keeper:
                 step=step,
                 settings=self._settings,
                 optimiser_state=optimiser_state,
+                best=best,
                 **self._data,
             )
         )
+
+    def _set_best_aside(self, step: int) -> None:
+        other = self._best.with_stem(f"{self._best.stem}-of-step-{step}")
+        if self._best.exists() and not other.exists():
+            self._best.rename(other)
+            tell(
+                f"{self._best} (step {step}) does not say its AP, nor does {METRICS}: kept as {other}"
+            )
 
     def _let_go_of_rooms_at_the_end(self) -> None:
         for room in (self._room, self._room_of_best, self._room_of_averaged):
@@ -223,6 +255,22 @@ def refuse_run_in(folder: Path) -> None:
             f"{folder} holds a run already ({', '.join(p.name for p in old)}); go on with it "
             "(--resume), replace it (--overwrite), or choose another folder (--out)"
         )
+
+
+def _what_is_kept(path: Path) -> Kept | None:
+    """What the file with the best weights says of itself; None where there is none.
+
+    Raises:
+        InputError: it cannot be read: what is to become of it is not ours to say.
+    """
+    if not path.exists():
+        return None
+    try:
+        metadata = read_checkpoint(path)[1]
+    except InputError as error:
+        raise InputError(f"{error}. To go on without it, move it elsewhere") from error
+    by = metadata["best"] or {"kind": None, "score": None}
+    return Kept(metadata["step"], by["kind"], by["score"])
 
 
 def _files_of_run(folder: Path) -> list[Path]:

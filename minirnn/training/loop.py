@@ -60,12 +60,12 @@ def train(
     """Train a model, leaving `checkpoint.safetensors` and `metrics.jsonl` in a folder.
 
     A checkpoint is written before the first step, every `settings.checkpoint_every` steps, at the end, and
-    when something stops the run; best.safetensors (weights only) at each evaluation with a better AP. With
-    `settings.averaging` evaluations and best.safetensors are of the averaged weights, which also stand in
-    averaged.safetensors, beside each checkpoint. What a line of metrics.jsonl holds is said in
-    `minirnn.training.log.MetricsLog`. Ctrl-C, SIGTERM and SIGHUP (a terminal that is closed) let the
-    current step end first; a second one stops at once. Under `mpiexec` all ranks call this alike, share out
-    each batch, and the first alone writes, shows and calls back.
+    when something stops the run; best.safetensors (weights only) at each evaluation whose AP is the best so
+    far, or equals it (`minirnn.training.best`). With `settings.averaging` evaluations and best.safetensors
+    are of the averaged weights, which also stand in averaged.safetensors, beside each checkpoint. What a
+    line of metrics.jsonl holds is said in `minirnn.training.log.MetricsLog`. Ctrl-C, SIGTERM and SIGHUP (a
+    terminal that is closed) let the current step end first; a second one stops at once. Under `mpiexec` all
+    ranks call this alike, share out each batch, and the first alone writes, shows and calls back.
 
     A run survives a full disk (`minirnn.training.keeper`), a helper process that dies (a new one takes its
     place), an image that cannot be read any longer (another takes its place, see `unreadable`), and a
@@ -88,7 +88,7 @@ def train(
             {"bbox": {"AP": 0.3, …}, …}. The weights with the best AP are kept as best.safetensors.
         callback_every: steps from one call to the next, and at the end; 0 for none.
         best_by: whose AP is meant: "segm", "keypoints" or "bbox"; None for the first of these that
-            there is.
+            there is, and for that of the run that goes on.
         patience: stop after so many evaluations without a better AP; 0 to go on to the end.
         watch: called with each line of metrics.jsonl once it is written.
         make_loader: makes the batches, as `minirnn.data.loader.Loader` does, which None stands for.
@@ -96,8 +96,8 @@ def train(
 
     Raises:
         InputError: the folder holds a run and neither resume nor overwrite is given; there is none
-            to go on with; it is one of another model, with other settings or data; or another process
-            is in the folder.
+            to go on with; it is one of another model, with other settings or data, or has kept
+            best.safetensors by another kind of AP; or another process is in the folder.
         DivergenceError: a loss or a gradient is not finite. The weights were not changed by it, and
             the checkpoint is the one before: the steps just behind are part of the trouble.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP; the checkpoint holds all steps.
@@ -118,11 +118,13 @@ def train(
             progress, callback, watch = False, None, None
         if resume:
             keeper.resume(other_data)
+            witness.go_on_from(keeper.best)
         processes = processes_of(model, settings, ranks)
         keeper.done = begin_alike(ranks, model, optimiser, dataset, settings, keeper.done)
         loader = loader_of(make_loader, dataset, settings, keeper.done, ranks)
         # Bad data have been refused by now: what `overwrite` deletes is deleted for a run that can begin.
         keeper.open(overwrite=overwrite, evaluates=callback_every > 0, remember=witness.remember)
+        witness.caught_up(keeper.done)
         log = keeper.log
         stack.callback(loader.close)
         passes = stack.enter_context(passes_of(model, settings, ranks, processes))

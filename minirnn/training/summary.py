@@ -18,9 +18,10 @@ class TrainingSummary:
         checkpoint: the file with the weights.
         metrics: the file with the course of the losses.
         averaged: the file with the averaged weights; None without averaging.
-        best: the file with the weights of the best AP; None where none was measured.
+        best: the file with the weights of the best AP; None where there is none.
         best_step: the step that they are of.
-        best_score: their AP, and `best_name` says whose: "mask AP".
+        best_score: their AP, and `best_name` says whose: "mask AP". None where nobody knows: the file is of
+            an earlier version, and the metrics of its step are gone.
         best_name: see `best_score`.
         stopped_early: why the run ended before its last step; "" where it did not.
     """

@@ -1,7 +1,8 @@
 """Who watches a run: keeps the best weights, says what the AP is, and names what looks wrong.
 
-The loop takes steps; what their records mean is looked at here. Everything that is known comes from the
-records, so that a run that goes on from a checkpoint knows what it knew (`remember`).
+The loop takes steps; what their records mean is looked at here. What is known comes from the records and
+from what best.safetensors says of itself, so that a run that goes on from a checkpoint knows what it knew
+(`go_on_from`, `remember`, `caught_up`, in this order).
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from minirnn.training.best import BEST, Best
+from minirnn.errors import InputError
+from minirnn.training.best import BEST, Best, Kept, main_score, name_of, told
 from minirnn.training.diagnosis import Diagnosis
 from minirnn.training.settings import TrainingSettings
 
@@ -31,34 +33,75 @@ class Witness:
     def __init__(self, settings: TrainingSettings, best_by: str | None, patience: int) -> None:
         self._best = Best(best_by, patience)
         self._diagnosis = Diagnosis(settings, kind=best_by)
+        self._settings = settings
+        self._kept: Kept | None = None  # in the file; `_best` is what the records say
         self._tell: Callable[[str], None] = lambda text: None
 
     def tell_to(self, tell: Callable[[str], None]) -> None:
         """Have a person told: a function that prints a line."""
         self._tell = tell
 
+    def go_on_from(self, kept: Kept | None) -> None:
+        """Take note of the best weights that an earlier process of this run has kept.
+
+        Raises:
+            InputError: they are the best by another kind of AP than the one that counts from here on.
+        """
+        self._kept = kept
+        if kept is None or kept.kind is None:
+            return
+        best = self._best
+        if best.kind not in (None, kept.kind):
+            raise InputError(
+                f"best_by (--best-by) asks for {name_of(best.kind)}, but {BEST} of this run holds the best "
+                f"by {kept.name} ({kept.score:.3f}, step {kept.step}): leave best_by as it was, or move "
+                "that file elsewhere first"
+            )
+        self._best = Best(kept.kind, best.patience)
+        self._diagnosis = Diagnosis(self._settings, kind=kept.kind)
+
     def remember(self, record: Mapping[str, Any]) -> None:
         """Take note of what an earlier process wrote of this run."""
         if "evaluation" in record:
             self._best.add(record["step"], record["evaluation"])
+            kept, found = self._kept, main_score(record["evaluation"], self._best.kind)
+            if kept and kept.score is None and found and record["step"] == kept.step:
+                self._kept = Kept(kept.step, *found)  # a file of an earlier version
         self._diagnosis.add(record)
 
+    def caught_up(self, done: int) -> None:
+        """All that an earlier process wrote of the first `done` steps is remembered."""
+        if self._kept and self._kept.step <= done:
+            self._best.at_least(self._kept)  # its record may have been lost
+
     def evaluated(
-        self, record: dict[str, Any], evaluation: Any, save: Callable[[int], object]
+        self, record: dict[str, Any], evaluation: Any, save: Callable[[Kept, Kept | None], object]
     ) -> None:
         """Put an evaluation into its record.
 
         Args:
             record: of the step.
             evaluation: what came of it; None for nothing.
-            save: keeps the weights of a step, should they be the best so far.
+            save: keeps the weights of a step, should they be the best so far, in the place of others.
         """
         if evaluation is None:
             return
         record["evaluation"] = evaluation
-        if better := self._best.add(record["step"], evaluation):
-            save(record["step"])
-        self._say(record, self._best.told(evaluation, better))
+        step, before = record["step"], self._kept
+        found = main_score(evaluation, self._best.kind)
+        best = self._best.add(step, evaluation)
+        if found and (before is None or before.gives_way_to(step, found[1])):
+            self._kept = Kept(step, *found)
+            save(self._kept, before)
+        self._say(record, told(evaluation) + self._where_it_stands(step, best))
+
+    def _where_it_stands(self, step: int, best: bool) -> str:
+        """What a line on an evaluation says of the file with the best weights."""
+        if (kept := self._kept) is None:
+            return ""
+        if kept.step != step:
+            return f" (best {kept.name}: {kept.score:.3f} at step {kept.step})"
+        return f" ({f'best {kept.name} so far: ' if best else ''}kept in {BEST})"
 
     def look_at(self, record: dict[str, Any]) -> None:
         """Put what looks wrong into the record, and tell of it."""
@@ -74,18 +117,21 @@ class Witness:
 
     def summary(self, folder: Path, step: int, steps: int) -> dict[str, Any]:
         """What `TrainingSummary` says of the best weights, and of an early end."""
-        best = self._best
-        early = best.why_stopped(step) if best.exhausted and step < steps else ""
-        if early:
+        best, kept = self._best, self._kept
+        if not (folder / BEST).is_file():  # somebody may have moved it
+            kept = None
+        early = ""
+        if best.exhausted and step < steps:
+            early = best.why_stopped(step, kept is not None and kept.step == best.step)
             with contextlib.suppress(OSError):
                 self._tell(early)
-        if best.score is None:
+        if kept is None:
             return {"stopped_early": early}
         return {
             "best": folder / BEST,
-            "best_step": best.step,
-            "best_score": best.score,
-            "best_name": best.name,
+            "best_step": kept.step,
+            "best_score": kept.score,
+            "best_name": kept.name,
             "stopped_early": early,
         }
 
