@@ -101,7 +101,7 @@ def outlines(mask: np.ndarray) -> list[list[float]]:
 
 
 def save(picture: Picture, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / picture.name).parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture.image).save(folder / picture.name)
     return folder / picture.name
 
@@ -393,7 +393,7 @@ def voc_object(name: str, box: tuple[float, ...], first: int = 1) -> str:
 
 def voc(folder: Path, scenes: list[Picture], *, masks: bool = True) -> None:
     for kind in ("Annotations", "SegmentationObject", "ImageSets/Main"):
-        (folder / kind).mkdir(parents=True)
+        (folder / kind).mkdir(parents=True, exist_ok=True)
     for picture in scenes:
         save(picture, folder / "JPEGImages")
         objects = "".join(voc_object(t.name, t.box) for t in picture.things)

@@ -602,6 +602,45 @@ def test_voc_pictures_in_no_list_and_files_of_another_form_are_named(tmp_path):
     assert "ImageSets" in left["p0.xml"]
 
 
+VOC_LISTS = {
+    "a space": ("IMG 1", "IMG 1"),
+    "quotes": ("IMG 1", '"IMG 1"'),
+    "quotes in the name": ('a "b" 1', '"a \\"b\\" 1"'),
+    "a folder": ("s1/p", "s1/p"),
+    "a folder of Windows": ("s1/p", r"s1\p"),
+    "a category that is there": ("IMG", "IMG  1"),
+    "a category that is not there": ("IMG 7", "IMG 7 -1"),
+    "a category after quotes": ("IMG 7", '"IMG 7"  0'),
+}
+
+
+@pytest.mark.parametrize("case", VOC_LISTS)
+@pytest.mark.parametrize("kind", ["boxes", "masks", "masks alone"])
+def test_voc_lists_name_pictures_with_spaces_quotes_and_folders(kind, case, tmp_path):
+    name, line = VOC_LISTS[case]
+    scenes = pictures(2)
+    for scene, to in zip(scenes, (name, "s2/p"), strict=True):
+        scene.name = f"{to}.png"
+    source = tmp_path / "in"
+    for folder in ("Annotations", "SegmentationObject", "SegmentationClass", "JPEGImages"):
+        for to in (name, "s2/p"):
+            (source / folder / to).parent.mkdir(parents=True, exist_ok=True)
+    if kind == "masks alone":
+        cases.voc_masks_alone(source, scenes)
+        (source / "Annotations" / "s2").rmdir()
+    else:
+        cases.voc(source, scenes, masks=kind == "masks")
+    (source / "ImageSets" / "Main").mkdir(parents=True, exist_ok=True)
+    (source / "ImageSets" / "Main" / "train.txt").write_text(line + "\n")
+    (source / "ImageSets" / "Main" / "val.txt").write_text("s2/p\n")
+    summary = run(source, tmp_path / "out")
+    assert (summary.left_out, list(summary.splits)) == ([], ["train", "val"])
+    for split, scene in zip(("train", "val"), scenes, strict=True):
+        sizes = sorted(t.box[2] - t.box[0] for t in scene.things)
+        assert sorted(box[2] for box in boxes_of(tmp_path / "out", split)) == sizes
+    assert summary.has_masks == (kind != "boxes")
+
+
 # ---------------------------------------------------------------- CVAT
 
 
@@ -810,6 +849,42 @@ def test_one_file_of_labels_takes_pictures_of_the_named_folder_only(tmp_path):
     file = tmp_path / "downloads" / "project-1-at-2026-01-01.json"
     with pytest.raises(InputError, match=r"is not there; --images DIR says where"):
         run(file, tmp_path / "out", images=tmp_path / "photos")
+
+
+def ls_two(folder: Path, *tags: str, missing: str = "") -> None:
+    """A task with the pictures "left" and "right", and one box for each tag, further right each time."""
+    results = []
+    for number, tag in enumerate(tags):
+        value = {"x": 25 * number, "y": 50, "width": 25, "height": 10, "rotation": 0}
+        result = cases.ls_result(one(), "rectanglelabels", "cup", value)
+        results.append({**result, "id": str(number), "to_name": tag})
+    data = {"left": "/data/upload/1/0a1b2c3d-l.png", "right": "/data/upload/1/0a1b2c3e-r.png"}
+    task = cases.ls_task(one(), results, data=data, file_upload="0a1b2c3f-tasks.json")
+    cases.write_json(folder / "export.json", [task])
+    for name in {"l.png", "r.png"} - {missing}:
+        save(one(name), folder)
+
+
+def test_label_studio_pictures_of_one_task_have_what_is_drawn_on_each(tmp_path):
+    ls_two(tmp_path / "in", "right", "left", "right")
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert summary.left_out == []
+    content = json.loads((tmp_path / "out/annotations/instances_all.json").read_text())
+    names = {record["id"]: record["file_name"] for record in content["images"]}
+    found = sorted((names[a["image_id"]], a["bbox"][0]) for a in content["annotations"])
+    assert found == [("l.png", 20), ("r.png", 0), ("r.png", 40)]
+
+
+def test_label_studio_pictures_of_one_task_that_cannot_be_told_apart_are_left_out(tmp_path):
+    ls_two(tmp_path / "in", "right", "img")
+    text = "\n".join(reasons(run(tmp_path / "in", tmp_path / "out")))
+    assert len(boxes_of(tmp_path / "out")) == 1
+    assert "1 results with to_name 'img'" in text
+    assert "the picture l.png: no result of the file is drawn on it" in text
+    ls_two(tmp_path / "gone", "right", "left", missing="r.png")
+    (left,) = reasons(run(tmp_path / "gone", tmp_path / "again"))
+    assert boxes_of(tmp_path / "again") == [[20, 30, 20, 6]]
+    assert left.startswith("task 1, right with its 1 results: picture")
 
 
 def test_label_studio_small_json(tmp_path):

@@ -8,18 +8,15 @@ Coordinates are percent of the picture's sides; a rectangle is turned about its 
 comes without pictures: `--images DIR` says where they are, and they are found by name with or without the
 eight letters that Label Studio puts before it, and with the spaces that it takes out. Of several people's
 annotations of one picture one is taken (marked as ground truth, else the last), the others are named as
-left out.
+left out. Where a task shows several pictures, each has the results that are drawn on it.
 
 Why not a library: Label Studio's SDK leaves brushes out of COCO and brings 27 packages (see `brush`).
 """
 
 from __future__ import annotations
 
-import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlparse
 
 from minirnn.data.convert import cocojson
 from minirnn.data.convert.brush import decode_brush
@@ -32,6 +29,7 @@ from minirnn.data.convert.found import (
     numbers,
     read_json,
 )
+from minirnn.data.convert.labelstudio_pictures import pictures_of, sort_results
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, rectangle
 from minirnn.data.convert.walk import label_files
@@ -40,12 +38,6 @@ from minirnn.masks import encode
 
 SHAPES = ("polygonlabels", "rectanglelabels", "ellipselabels", "brushlabels")
 COCO_NAMES = ("result.json", "result_coco.json")
-_PREFIX = re.compile(r"^[0-9a-f]{8}-")
-
-
-def uploaded_name(path: Path) -> str:
-    """What an upload makes of a photograph's name: "IMG 1 (2).jpg" becomes "IMG_1_2.jpg"."""
-    return re.sub(r"[^-\w.]", "", path.name.strip().replace(" ", "_"))
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
@@ -62,8 +54,9 @@ def read(folder: Path, images: Path | None = None) -> Found:
             found.leave(file, "the file", str(error).removeprefix(f"{file}: "))
             continue
         if is_labelstudio(content):
+            drawn_on = _drawn_on(content)
             for task in content:
-                _read_task(task, file, found, pictures)
+                _read_task(task, drawn_on, file, found, pictures)
         elif file.name != "notes.json":  # names of categories, beside other exports
             found.leave(file, "the file", "it is not of Label Studio's form (a list of tasks)")
     return found
@@ -80,24 +73,35 @@ def is_labelstudio(content: Any) -> bool:
     return full or ("annotator" in first and "annotation_id" in first)
 
 
-def _read_task(task: Any, file: Path, found: Found, pictures: Pictures) -> None:
+def _read_task(task: Any, drawn_on: set[str], file: Path, found: Found, pictures: Pictures) -> None:
     if not isinstance(task, dict):
         found.leave(file, "a task", "it is no JSON object")
         return
     name = f"task {task.get('id', '?')}"
-    try:
-        path = _find(task, file, pictures)
-    except Unusable as problem:
+    places = pictures_of(task, file.parent, pictures)
+    shown = ", ".join(place.name for place in places.values() if isinstance(place, Path))
+    if not shown:
+        problem = next(str(place) for place in places.values())
         found.leave(file, name, f"{problem}; --images DIR says where the pictures are")
         return
     results = _results(task, name, file, found)
     if results is None:
-        found.leave(file, f"{name} ({path.name})", "nobody has labelled it")
+        found.leave(file, f"{name} ({shown})", "nobody has labelled it")
         return
+    for key, own in sort_results(results, places, drawn_on, name, file, found).items():
+        place = places[key]
+        if isinstance(place, Unusable):
+            found.leave(file, f"{name}, {key} with its {len(own)} results", str(place))
+            continue
+        found.photos.append(_photo(place, own, f"{name} ({place.name})", file, found))
+
+
+def _photo(path: Path, results: list[dict], name: str, file: Path, found: Found) -> Photo:
+    """A picture with the objects that are drawn on it."""
     photo = Photo(path, file)
     named = {str(r.get("id")) for r in results if _kind(r) is not None and r.get("id")}
     for number, result in enumerate(results, start=1):
-        what = f"{name} ({path.name}), result {number}"
+        what = f"{name}, result {number}"
         kind = _kind(result)
         if kind is None and str(result.get("id")) in named:
             continue  # the same region again: its bare shape, or an attribute of it
@@ -107,30 +111,15 @@ def _read_task(task: Any, file: Path, found: Found, pictures: Pictures) -> None:
             photo.objects.append(_labelled(result, kind, what, photo))
         except Unusable as problem:
             found.leave(file, what, str(problem))
-    found.photos.append(photo)
+    return photo
 
 
-def _find(task: dict, file: Path, pictures: Pictures) -> Path:
-    """The task's picture, by any of the names that Label Studio has for it."""
-    data = task["data"] if isinstance(task.get("data"), dict) else task
-    texts = [task.get("file_upload"), *data.values()]
-    names = []
-    for text in texts:
-        if not isinstance(text, str) or not re.search(r"\.[A-Za-z]{3,4}($|[?#])", text):
-            continue
-        url = urlparse(text)
-        inner = parse_qs(url.query).get("d", [unquote(url.path)])[0]  # /data/local-files/?d=…
-        base = inner.rsplit("/", 1)[-1]
-        names += [inner, base, _PREFIX.sub("", base)]
-    for name in names:
-        try:
-            return pictures.find(name, file.parent)
-        except Unusable as error:
-            problem = error
-    for name in names:
-        with suppress(Unusable):
-            return pictures.only(uploaded_name, name)
-    raise problem if names else Unusable("it names no picture")
+def _drawn_on(content: list) -> set[str]:
+    """The "to_name" of all regions of a file."""
+    tasks = _dicts(content)
+    annotations = [a for t in tasks for a in _dicts(t.get("annotations", t.get("completions")))]
+    results = [result for each in annotations for result in _dicts(each.get("result"))]
+    return {str(result.get("to_name")) for result in results if _kind(result) is not None}
 
 
 def _results(task: dict, name: str, file: Path, found: Found) -> list[dict] | None:

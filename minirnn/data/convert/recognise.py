@@ -60,7 +60,7 @@ def recognise(folder: Path) -> Recognised | None:
         root = read_xml(file)
         if root is not None and root.tag in ("annotations", "annotation"):
             return Recognised("cvat" if root.tag == "annotations" else "voc", file)
-    for file in _some(folder, "**/SegmentationObject/*.png"):
+    for file in _some(folder, "**/SegmentationObject/**/*.png"):
         return Recognised("voc", file)
     for file in label_files(folder, "*.json")[:LOOKED_AT]:
         told = _form_of_json(file)

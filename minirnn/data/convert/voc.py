@@ -21,18 +21,23 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from minirnn.data.convert.found import (
-    WHOLE,
     Found,
     Labelled,
     Photo,
     Unusable,
     label_of,
-    lines_of,
     numbers,
-    split_of,
 )
 from minirnn.data.convert.pictures import Pictures
-from minirnn.data.convert.voc_masks import labelled, names_in, numbers_in, objects_in
+from minirnn.data.convert.voc_lists import name_of, split_in, splits_in
+from minirnn.data.convert.voc_masks import (
+    classes_of,
+    labelled,
+    names_in,
+    numbers_in,
+    objects_in,
+    painted,
+)
 from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 from minirnn.errors import InputError
@@ -47,12 +52,13 @@ def read(folder: Path, images: Path | None = None) -> Found:
     """All pictures of a folder that have an XML file of VOC's form."""
     found = Found("voc")
     pictures = Pictures(folder, images)
-    masks = {path.stem: path for path in label_files(folder, "SegmentationObject/*.png")}
-    pictures.hide(*masks.values(), *label_files(folder, "SegmentationClass/*.png"))
+    masks = {name_of(path): path for path in painted(folder, "Object")}
+    pictures.hide(*masks.values(), *painted(folder, "Class"))
     found.only_outlined = bool(masks)
-    splits = _splits(folder)
+    files = label_files(folder, "*.xml")
+    splits = splits_in(folder, [*files, *masks.values()])
     labels: list[tuple[Photo, ElementTree.Element]] = []
-    for file in label_files(folder, "*.xml"):
+    for file in files:
         root = read_xml(file)
         if root is None or root.tag != "annotation":
             found.leave(file, "the file", "it is not XML of VOC's form (<annotation>)")
@@ -62,14 +68,16 @@ def read(folder: Path, images: Path | None = None) -> Found:
         except Unusable as problem:
             count = len(root.findall("object"))
             found.leave(file, f"the picture with its {count} objects", str(problem))
-            masks.pop(file.stem, None)
+            masks.pop(name_of(file), None)
     from_zero = _count_from_zero([root for _, root in labels])
     if from_zero:
         found.notes.append("boxes count pixels from 0, not from 1 as VOC's own do")
     for photo, root in labels:
         photo.objects = _objects(root, photo, 0 if from_zero else 1, found)
-        if photo.path.stem in masks:
-            _add_outlines(photo, masks.pop(photo.path.stem), found)
+        for name in (name_of(photo.path), name_of(photo.labels)):
+            if name in masks:
+                _add_outlines(photo, masks.pop(name), found)
+                break
         found.photos.append(photo)
     names = names_in(folder)
     for path in masks.values():
@@ -82,31 +90,27 @@ def read(folder: Path, images: Path | None = None) -> Found:
     return found
 
 
-def _splits(folder: Path) -> dict[str, str]:
-    """The split of each name, from ImageSets' lists; Segmentation's win, then Main's."""
-    splits: dict[str, str] = {}
-    for kind in ("Main", "Segmentation"):
-        for name in ("trainval", "test", "val", "train"):
-            for path in label_files(folder, f"ImageSets/{kind}/{name}.txt"):
-                split = "train" if name == "trainval" else split_of(name)
-                splits |= {line.split()[0]: split for line in lines_of(path) if line}
-    return splits
-
-
 def _photo(
     root: ElementTree.Element, file: Path, splits: dict[str, str], pictures: Pictures
 ) -> Photo:
     name = (root.findtext("filename") or "").strip()
     try:  # the XML's own name first: who renames both forgets what is written inside
-        path = pictures.only(stem_of, file.stem)
+        path = _of_name(file, pictures)
     except Unusable:
         path = pictures.find(name, file.parent)
-    if splits and file.stem not in splits:
-        raise Unusable("no list in ImageSets names it")
+    split = split_in(splits, file)
     size = [root.findtext(f"size/{side}") for side in ("height", "width")]
     whole = all(side and side.strip().isdigit() and int(side) > 0 for side in size)
     sides = (int(size[0] or 0), int(size[1] or 0)) if whole else None
-    return Photo(path, file, splits.get(file.stem, WHOLE), sides)
+    return Photo(path, file, split, sides)
+
+
+def _of_name(file: Path, pictures: Pictures) -> Path:
+    """The picture with the name of a file: with the folders that it lies in, or else without."""
+    try:
+        return pictures.only(name_of, name_of(file))
+    except Unusable:
+        return pictures.only(stem_of, file.stem)
 
 
 def _count_from_zero(roots: list[ElementTree.Element]) -> bool:
@@ -180,11 +184,9 @@ def _masks_alone(
         raise Unusable(
             f"neither Annotations/{file.stem}.xml nor labelmap.txt says what its objects are"
         )
-    if splits and file.stem not in splits:
-        raise Unusable("no list in ImageSets names it")
-    photo = Photo(pictures.only(stem_of, file.stem), file, splits.get(file.stem, WHOLE))
+    photo = Photo(_of_name(file, pictures), file, split_in(splits, file))
     photo.size = image_size(photo.path)
-    classes = numbers_in(file.parent.parent / "SegmentationClass" / file.name, photo.size)
+    classes = numbers_in(classes_of(file), photo.size)
     photo.objects = labelled(objects_in(numbers_in(file, photo.size)), classes, names)
     return photo
 

@@ -67,6 +67,19 @@ def numbers_in(file: Path, size: tuple[int, int]) -> np.ndarray:
     return np.array(known, np.intp)[where].reshape(size)
 
 
+def painted(folder: Path, kind: str) -> list[Path]:
+    """The pictures in SegmentationObject or SegmentationClass (`kind`), and in folders there."""
+    files = label_files(folder, "*.png")
+    return [p for p in files if f"Segmentation{kind}" in p.relative_to(folder).parts[:-1]]
+
+
+def classes_of(file: Path) -> Path:
+    """The picture in SegmentationClass that goes with one in SegmentationObject, or in a folder there."""
+    parts = list(file.parts)
+    last = len(parts) - 1 - parts[::-1].index("SegmentationObject")
+    return Path(*parts[:last], "SegmentationClass", *parts[last + 1 :])
+
+
 def objects_in(numbered: np.ndarray) -> dict[int, np.ndarray]:
     """The mask (height, width) bool of each object by its number; 0 is the ground, 255 the seam."""
     return {n: numbered == n for n in np.unique(numbered).tolist() if n not in (0, SEAM)}
