@@ -9,6 +9,7 @@ from pathlib import Path
 
 from minirnn.data.convert import cocojson, labelme, labelstudio, roboflow, yolo
 from minirnn.data.convert.found import read_json
+from minirnn.data.convert.voc_masks import painted
 from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 from minirnn.errors import InputError
@@ -60,7 +61,7 @@ def recognise(folder: Path) -> Recognised | None:
         root = read_xml(file)
         if root is not None and root.tag in ("annotations", "annotation"):
             return Recognised("cvat" if root.tag == "annotations" else "voc", file)
-    for file in _some(folder, "**/SegmentationObject/**/*.png"):
+    for file in painted(folder, "Object")[:1]:
         return Recognised("voc", file)
     for file in label_files(folder, "*.json")[:LOOKED_AT]:
         told = _form_of_json(file)
