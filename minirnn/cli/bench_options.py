@@ -20,6 +20,7 @@ from minirnn.cli.options import (
     seed_option,
     tf32_option,
 )
+from minirnn.cli.outputs import check_outputs
 
 
 def _free_blas(ctx: click.Context, _: Any, keep: bool) -> None:
@@ -80,6 +81,7 @@ def measured(what: str, repeat: int, each: str) -> Callable[[Any], Any]:
             from minirnn.kernels import thread_count
 
             check_folders(page, picture)
+            check_outputs(pages=[page], pictures=[picture], reads=[settings.get("image")])
             with progress_bar(what, "parts") as progress:
                 report = measure(threads=threads or thread_count(), progress=progress, **settings)
             finish(report, as_json, page, picture)

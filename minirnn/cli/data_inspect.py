@@ -18,6 +18,7 @@ from minirnn.cli.options import (
     reporter,
     set_option,
 )
+from minirnn.cli.outputs import check_outputs
 
 if TYPE_CHECKING:
     from minirnn.data.inspection import Inspection, Repair
@@ -102,6 +103,7 @@ def inspect(
 
     say = reporter(as_json)
     check_folders(page)
+    check_outputs(pages=[page])
     detector = _detector(preset, overrides)
     if fix is not None:
         check_out(folder, fix)

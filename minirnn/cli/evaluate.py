@@ -23,6 +23,7 @@ from minirnn.cli.options import (
     set_option,
     skip_invalid_option,
 )
+from minirnn.cli.outputs import check_outputs
 from minirnn.cli.ranks import shared_out
 
 if TYPE_CHECKING:
@@ -108,12 +109,13 @@ def evaluate(
     dataset = open_dataset(
         folder, split, skip_invalid=skip_invalid, say=say, model=model, only=only
     )
+    out = out or weights.parent / f"detections_{split}.json"
+    check_outputs(results=[out], reads=[weights, dataset.file, proposals])
     images = with_proposals(subset_of(dataset, image_ids), proposals, model)
     with with_tf32(model) if tf32 else nullcontext():
         found = find_all(model, dataset, images, batch_size=batch_size, say=say, ranks=ranks)
     if ranks.rank:
         return
-    out = out or weights.parent / f"detections_{split}.json"
     write_results(out, found.results)
     evaluation = Evaluation(
         dataset.ground_truth, found.results, kinds_of(model, dataset), image_ids=images.image_ids

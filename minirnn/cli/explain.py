@@ -11,12 +11,14 @@ from minirnn.cli.networks import load_network
 from minirnn.cli.options import (
     FILE,
     Share,
+    check_folders,
     device_option,
     json_option,
     print_json,
     reporter,
     set_option,
 )
+from minirnn.cli.outputs import check_outputs
 from minirnn.errors import InputError
 
 
@@ -71,12 +73,14 @@ def explain(
 
     say = reporter(as_json)
     image = read_image(photo)
+    out = out or photo.with_name(f"{photo.stem}.xray.html")
+    check_folders(out)
+    check_outputs(pages=[out], reads=[photo, weights])
     model = load_network(weights or shipped(), overrides, device)
     asked = [_asked(text, model) for text in missed]
     options = {} if score is None else {"score_threshold": score}
     seen = trace(model, image, **options)
     fates = [(box, label, seen.fate(box, label)) for box, label in asked]
-    out = out or photo.with_name(f"{photo.stem}.xray.html")
     write_whole(out, xray_page(seen, fates, photo.name))
     count = len(seen.detections.scores)
     say(f"{photo}: {count} detections")

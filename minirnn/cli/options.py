@@ -272,10 +272,14 @@ def check_folders(*files: Path | None) -> None:
         InputError: the folder of one is not there.
     """
     from minirnn.errors import InputError
+    from minirnn.files.whole import place_of
 
     for path in files:
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{path}: there is no folder {path.parent}")
+        if path is None:
+            continue
+        folder = place_of(path).parent
+        if not folder.is_dir():
+            raise InputError(f"{path}: there is no folder {folder}")
 
 
 def print_json(report: Mapping[str, Any]) -> None:

@@ -153,7 +153,9 @@ def predict(
         crops=crops,
         cutouts=cutouts,
     )
-    predictor.check_places(found, also=[path for path in (gif, coco) if path], keep=[annotations])
+    ids = None if coco is None else collected.ids_file(coco)
+    reads = [weights, annotations, proposals]
+    predictor.check_places(found, coco=coco, ids=ids, gif=gif, reads=reads)
 
     reports: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from minirnn.cli.networks import skeleton_of
+from minirnn.cli.outputs import check_outputs
 from minirnn.cli.photos import DRAWN, Photo
 from minirnn.data import Detections, read_image
 from minirnn.data.proposals import Proposals
@@ -65,7 +68,7 @@ class Predictor:
         cutouts: folder for objects that are cut out along their masks, or None.
 
     Raises:
-        InputError: cutouts of a network without masks.
+        InputError: cutouts of a network without masks; two of the folders are one.
     """
 
     def __init__(
@@ -81,28 +84,42 @@ class Predictor:
     ) -> None:
         if cutouts is not None and "masks" not in model.finds:
             raise InputError("--cutouts: this network finds no masks; --crops cuts out its boxes")
+        check_apart(out=out, crops=crops, cutouts=cutouts)
         self._model = model
         self._score = score
         self._proposals = proposals
         self._out, self._frames, self._crops, self._cutouts = out, frames, crops, cutouts
+        self._kept: set[str] = set()
 
     def check_places(
-        self, photos: Sequence[Photo], also: Iterable[Path], keep: Iterable[Path | None]
+        self,
+        photos: Sequence[Photo],
+        *,
+        coco: Path | None = None,
+        ids: Path | None = None,
+        gif: Path | None = None,
+        reads: Iterable[Path | None] = (),
     ) -> None:
-        """Refuse to write over a photo, or over another file that is read.
+        """Refuse to write over what is read, or two things into one file.
+
+        What is cut out has names that nobody knows before; each is looked at when it is there.
 
         Args:
             photos: all that there are.
-            also: further files that will be written.
-            keep: further files that are read; None for none.
+            coco: the results file that will be written, if any.
+            ids: the file with the ids that will be written, if any.
+            gif: the moving picture that will be written, if any.
+            reads: further files that are read; None for none.
 
         Raises:
             InputError: names the file that would be lost.
         """
-        read = {path.resolve() for path in [*(p.path for p in photos), *keep] if path is not None}
-        for path in [*also, *(path for photo in photos for path in self._places(photo))]:
-            if path.resolve() in read:
-                raise InputError(f"{path} is read, and would be written over; choose another place")
+        read = [*(photo.path for photo in photos), *(path for path in reads if path is not None)]
+        own = [path for photo in photos for path in self._places(photo)]
+        others = [*own, *([ids] if ids else [])]
+        check_outputs(results=[coco], pictures=[gif], others=others, reads=read)
+        written = [*others, *(path for path in (coco, gif) if path is not None)]
+        self._kept = {os.path.realpath(path) for path in [*read, *written]}
 
     def attempt(self, photo: Photo) -> Outcome:
         """Find, draw and write; or what kept it from that, if others can do without this photo."""
@@ -172,16 +189,35 @@ class Predictor:
             name = re.sub(r"[^\w-]+", "_", row["category"])[:40]
             place = f"{photo.name}.{number:02d}.{name}.png"
             if self._crops is not None:
-                row["crop"] = _write_png(self._crops / place, crop(image, box))
+                row["crop"] = self._write_png(self._crops / place, crop(image, box))
             if self._cutouts is not None and found.masks is not None:
                 pixels = cutout(image, box, found.masks[number - 1])
-                row["cutout"] = _write_png(self._cutouts / place, pixels)
+                row["cutout"] = self._write_png(self._cutouts / place, pixels)
+
+    def _write_png(self, path: Path, pixels: np.ndarray) -> str:
+        """Write what was cut out, and never over a photo that is read, or another result."""
+        if os.path.realpath(path) in self._kept:
+            raise InputError(f"{path} is needed, and would be written over; choose another folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, _encoded(pixels, path))
+        return str(path)
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, _encoded(pixels, path))
-    return str(path)
+def check_apart(**folders: Path | None) -> None:
+    """Refuse two folders that are one: what is cut out has the same name with and without its mask.
+
+    Args:
+        folders: by the name of their option; crops and cutouts may not lie in each other, either.
+
+    Raises:
+        InputError: names the two options.
+    """
+    places = {name: Path(os.path.realpath(path)) for name, path in folders.items() if path}
+    for (one, first), (other, second) in itertools.combinations(places.items(), 2):
+        inside = "out" not in (one, other) and (first in second.parents or second in first.parents)
+        if first == second or inside:
+            how = "lie in each other" if inside else f"are both {folders[one]}"
+            raise InputError(f"--{one} and --{other} {how}; give each a folder of its own")
 
 
 def _encoded(pixels: np.ndarray, path: Path) -> bytes:

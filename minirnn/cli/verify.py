@@ -14,6 +14,7 @@ from minirnn.cli.options import (
     progress_bar,
     seed_option,
 )
+from minirnn.cli.outputs import check_outputs
 
 
 @click.command(short_help="Compare every operation and stage with other libraries.")
@@ -57,6 +58,7 @@ def verify(
     from minirnn.verify import compare
 
     check_folders(page)
+    check_outputs(pages=[page])
     with progress_bar("comparing", "functions") as progress:
         table = compare(
             *names, references=references or None, seed=seed, plain=plain, progress=progress

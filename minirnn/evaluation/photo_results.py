@@ -80,6 +80,32 @@ class PhotoResults:
             else:
                 self.unknown.add(names[number])
 
+    def ids_file(self, path: str | os.PathLike[str]) -> Path | None:
+        """Where `write` says which image has which id: `results.images.json` for `results.json`.
+
+        Returns:
+            None with an annotation file, which says it already.
+
+        Raises:
+            InputError: it is there and is not from here; or the results go into a device or a pipe, which
+                has nothing beside it.
+        """
+        if self._truth is not None:
+            return None
+        path = Path(path)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(
+                f"{path} is no file, so that the ids of the photos cannot be told beside it: choose a "
+                "file, or give the annotation file that has them"
+            )
+        beside = path.with_suffix(".images.json")
+        if beside.exists() and not _is_ours(beside):
+            raise InputError(
+                f"{beside} is there already, where the ids of the photos belong, and is not from here; "
+                "move it, or choose another name"
+            )
+        return beside
+
     def write(self, path: str | os.PathLike[str]) -> Path | None:
         """Write the results, and without an annotation file also which image has which id.
 
@@ -91,14 +117,14 @@ class PhotoResults:
             The file with the ids, `results.images.json` for `results.json`; None if there is none.
 
         Raises:
-            InputError: a file cannot be written.
+            InputError: a file cannot be written, see also `ids_file`.
             OSError: the same, of the file with the ids.
         """
         path = Path(path)
+        beside = self.ids_file(path)
         write_results(path, self.rows or self._nothing())
-        if self._truth is not None:
+        if beside is None:
             return None
-        beside = path.with_suffix(".images.json")
         categories = [{"id": number, "name": name} for number, name in self._own]
         content = {"images": self._images, "annotations": [], "categories": categories}
         write_whole(beside, json.dumps(content, indent=1) + "\n")
@@ -173,6 +199,20 @@ class _Truth:
             elif name == str(number) and number in self.categories:
                 found[number] = number
         return found
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file holds nothing but what `PhotoResults.write` writes of ids."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    if not isinstance(content, dict) or set(content) != {"images", "annotations", "categories"}:
+        return False
+    images, fields = content["images"], {"id", "file_name", "width", "height"}
+    if content["annotations"] != [] or not isinstance(images, list):
+        return False
+    return all(isinstance(image, dict) and set(image) == fields for image in images)
 
 
 def _read(path: Path) -> dict[str, Any]:

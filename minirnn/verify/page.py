@@ -48,6 +48,7 @@ def write_page(path: str | os.PathLike[str], title: str, *parts: str) -> None:
     head = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width'>",
+        '<meta name="generator" content="minirnn verify">',
         f"<title>minirnn: {title}</title><style>{_STYLE}</style></head><body><h1>{title}</h1>",
     ]
     write_whole(path, "\n".join([*head, *parts, "</body></html>\n"]))

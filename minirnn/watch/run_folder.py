@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from minirnn.draw.run_page import Pictures
 
 PAGE, FACTS, PICTURES = "report.html", "run.json", "pictures"
-_OURS = b'<meta name="generator" content="minirnn run">'
 _PICTURE = re.compile(r"(truth|\d+)-\d+\.webp")
 _LONG_SIDE = 448  # of a picture in the page, in pixels
 
@@ -31,9 +30,10 @@ def page_of(folder: Path) -> Path:
     Raises:
         InputError: something of that name is there, and is no such page: it is not ours to replace.
     """
+    from minirnn.files.page_mark import maker_of
+
     path = folder / PAGE
-    ours = path.is_file() and _OURS in path.read_bytes()[:2000]
-    if path.exists() and not ours:
+    if path.exists() and maker_of(path) != "run":
         raise InputError(
             f"{path} is there already and is no page of a training run; move it, or choose another folder"
         )
