@@ -359,6 +359,7 @@ FAULTS: dict[str, Case] = {
     ),
     "no mask": Case(change(32, segmentation=None), "annotation without a mask", 3, 32),
     "crowd of 2": Case(change(32, iscrowd=2), "iscrowd of unknown form", 3, 32),
+    "crowd in words": Case(change(32, iscrowd="0"), "iscrowd of unknown form", 3, 32),
     # ids
     "unknown category": Case(change(32, category_id=5), "unknown category", 3, 32),
     "unknown image": Case(

@@ -696,6 +696,31 @@ def test_cvat_boxes_turned_boxes_and_ellipses(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("box", "area", "named"),
+    [
+        ((52, 30, 60, 40), 180, False),  # beside the polygon, a second piece
+        ((45, 30, 60, 40), 200, False),
+        ((38, 28, 52, 42), 100, True),  # around it
+        ((40, 30, 50, 40), 100, True),
+    ],
+)
+def test_cvat_box_grouped_with_an_outline_is_a_piece_or_is_named(box, area, named, tmp_path):
+    picture = one()
+    save(picture, tmp_path / "in" / "images")
+    corners = " ".join(f'{k}="{v}"' for k, v in zip(("xtl", "ytl", "xbr", "ybr"), box, strict=True))
+    shapes = (
+        f'<box label="cup" group_id="1" {corners}/>'
+        '<polygon label="cup" group_id="1" points="40,30;50,30;50,40;40,40"/>'
+    )
+    cases.cvat_xml_file(tmp_path / "in", cases.cvat_image(picture, shapes))
+    summary = run(tmp_path / "in", tmp_path / "out")
+    dataset = CocoDataset.from_folder(tmp_path / "out", "all")
+    assert [mask.sum() for mask in dataset[0].target.masks] == [area]
+    expected = ["image 'p0.png', shape 1 (box, 'cup')"] if named else []
+    assert [each.what for each in summary.left_out] == expected
+
+
 def test_cvat_shapes_that_cannot_be_used_are_named(tmp_path):
     picture = one()
     save(picture, tmp_path / "in" / "images")

@@ -200,6 +200,17 @@ def test_what_a_repair_makes_of_boxes_and_masks(data, tmp_path):
     assert (crowd["iscrowd"], crowd["area"]) == (1, 1200)
 
 
+@pytest.mark.parametrize(
+    ("value", "whole"),
+    [(text, 0) for text in ("0", " 0.0", "false", "False", "no", "", None)]
+    + [(text, 1) for text in ("1", "true", "yes", "crowd", 2)],
+)
+def test_iscrowd_becomes_what_it_says(data, tmp_path, value, whole):
+    data.annotation(32)["iscrowd"] = value
+    content = repaired(data, tmp_path / "out")
+    assert annotation_of(content, 32)["iscrowd"] == whole
+
+
 def test_a_size_is_corrected_where_it_is_certain_and_the_image_left_out_where_not(data, tmp_path):
     for name, out in (
         ("size of another proportion", "a"),

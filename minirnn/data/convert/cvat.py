@@ -6,9 +6,9 @@
       <mask label="cup" rle="off, on, off, …" left="…" top="…" width="…" height="…"/>
 
 In the XML a mask's runs go row by row through its window (COCO's go by columns through the image). Shapes
-of one label and one group are one object, as in CVAT's own COCO export; attributes (occluded and others)
-are passed over. That export marks every mask made with the brush as iscrowd=1, for which no network is
-trained: here it is one object.
+of one label and one group are one object, as in CVAT's own COCO export, and a box beside their outlines is
+a piece of it; attributes (occluded and others) are passed over. That export marks every mask made with the
+brush as iscrowd=1, for which no network is trained: here it is one object.
 
 Why not a library: `datumaro` reads both, but brings OpenCV, pandas and Arrow, wants an older Pillow than
 minirnn is tested with, and keeps the crowds.
@@ -17,6 +17,7 @@ minirnn is tested with, and keeps the crowds.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -33,7 +34,7 @@ from minirnn.data.convert.found import (
     split_of,
 )
 from minirnn.data.convert.pictures import Pictures
-from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
+from minirnn.data.convert.shapes import box_of, ellipse, placed, rectangle, union
 from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 
@@ -106,20 +107,38 @@ def _objects(image: ElementTree.Element, photo: Photo, found: Found) -> list[Lab
         group = shape.get("group_id", "0")
         key = (number,) if group == "0" else (piece.label, group)
         groups.setdefault(key, []).append(piece)
-    return [_joined(pieces, photo) for pieces in groups.values()]
+    return [_joined(pieces, photo, found) for pieces in groups.values()]
 
 
-def _joined(pieces: list[Labelled], photo: Photo) -> Labelled:
-    outlines = [piece.outline for piece in pieces if piece.outline is not None]
+def _joined(pieces: list[Labelled], photo: Photo, found: Found) -> Labelled:
     if len(pieces) == 1:
         return pieces[0]
-    where = " + ".join(piece.where for piece in pieces)
-    x1, y1, x2, y2 = zip(*(p.box or (np.inf, np.inf, 0, 0) for p in pieces), strict=True)
+    outlines = [piece.outline for piece in pieces if piece.outline is not None]
+    boxes = [piece for piece in pieces if piece.outline is None]
+    label, where = pieces[0].label, " + ".join(piece.where for piece in pieces)
     if not outlines:
-        return Labelled(pieces[0].label, where, box=(min(x1), min(y1), max(x2), max(y2)))
-    # A box in a group with outlines is the box of the whole, as in CVAT's own export.
+        x1, y1, x2, y2 = zip(*(piece.box for piece in boxes if piece.box), strict=True)
+        return Labelled(label, where, box=(min(x1), min(y1), max(x2), max(y2)))
     assert photo.size is not None
-    return Labelled(pieces[0].label, where, outline=union(outlines, photo.size))
+    outline = drawn = union(outlines, photo.size)
+    for piece in boxes:
+        # Around the outlines, it is the box of the whole, as in CVAT's own export: filled, it would spoil
+        # the mask, and the outlines say the same better. Elsewhere it is a piece of the object that was
+        # drawn as a box; without it, the mask would teach that this piece is background.
+        if _is_around(piece, drawn):
+            reason = "it is the box around its group's outlines, which are taken"
+            found.leave(photo.labels, f"{piece.where} (box, {label!r})", reason)
+        elif piece.box:
+            outline = union([outline, [rectangle(piece.box)]], photo.size)
+    return Labelled(label, where, outline=outline)
+
+
+def _is_around(piece: Labelled, outline: list[list[float]] | dict[str, Any]) -> bool:
+    """Whether a box holds nine tenths or more of the box around an outline."""
+    x1, y1, x2, y2 = box_of(outline)
+    left, top, right, bottom = piece.box or (0, 0, 0, 0)
+    width, height = min(x2, right) - max(x1, left), min(y2, bottom) - max(y1, top)
+    return max(0, width) * max(0, height) >= 0.9 * (x2 - x1) * (y2 - y1)
 
 
 def _piece(shape: ElementTree.Element, where: str, photo: Photo) -> Labelled:

@@ -93,7 +93,7 @@ KINDS: dict[str, Kind] = {
     ),
     "annotation for an unknown image": Kind(STOPS, "there is no image to learn it from", _OFF),
     "unknown category": Kind(STOPS, "it has no name", _OFF),
-    "iscrowd of unknown form": Kind(STOPS, "it should be 0 or 1", "it becomes 0 or 1 by its truth"),
+    "iscrowd of unknown form": Kind(STOPS, "it should be 0 or 1", "it becomes 0 or 1, as it says"),
     "area of unknown form": Kind(STOPS, "it should be a number", "it is computed anew"),
     "box that is not four numbers": Kind(STOPS, "it is no box", f"{_OWN}, or {_OFF}"),
     "box of negative size": Kind(STOPS, "log of its width is not a number", f"{_OWN}, or {_OFF}"),

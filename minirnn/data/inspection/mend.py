@@ -23,6 +23,8 @@ Mend = Callable[[dict, Size], str | None]
 
 #: Two sizes of the same picture have sides whose proportions differ by less than this.
 _SAME_SHAPE = 0.02
+#: What programs write for "no".
+NO = ("", "false", "f", "no", "n", "none", "null")
 
 
 def box_of_mask(annotation: dict, size: Size) -> str | None:
@@ -96,8 +98,18 @@ def no_area(annotation: dict, size: Size) -> str:
 
 
 def crowd_by_truth(annotation: dict, size: Size) -> str:
-    """Make iscrowd 0 or 1."""
-    before, annotation["iscrowd"] = annotation["iscrowd"], int(bool(annotation["iscrowd"]))
+    """Make iscrowd 0 or 1; of text what it says: "0", "false" and "" are 0.
+
+    Taken for 1, an ordinary object would never be learned.
+    """
+    before = value = annotation["iscrowd"]
+    if isinstance(value, str):
+        text = value.strip().lower()
+        try:
+            value = float(text)
+        except ValueError:
+            value = text not in NO
+    annotation["iscrowd"] = int(bool(value))
     return f"iscrowd {before!r} is {annotation['iscrowd']}"
 
 
