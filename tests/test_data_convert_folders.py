@@ -10,8 +10,13 @@ import convert_cases as cases
 import numpy as np
 import pytest
 from convert_cases import Picture, pictures, save
+from hypothesis import given
+from hypothesis import strategies as st
 
 from minirnn.data.convert import Summary, convert, recognise
+from minirnn.data.convert.found import Found, Labelled, Photo
+from minirnn.data.convert.splits import is_folder_name, name_splits, splits_of_files
+from minirnn.data.convert.write import write as write_set
 from minirnn.data.split import split
 from minirnn.errors import InputError
 
@@ -211,3 +216,123 @@ def test_yolo_labels_of_a_split_that_is_not_named_are_said_to_be_so(tmp_path):
     assert left(summary) == {
         "p0.txt": "its 1 lines: its picture images/test/p0.png is in no split that data.yaml names"
     }
+
+
+# ---------------------------------------------------------------- the names of splits
+
+
+def cvat_subsets(folder: Path, subsets: list[str]) -> None:
+    box = '<box label="cup" xtl="10" ytl="20" xbr="30" ybr="25"/>'
+    images = ""
+    for number, subset in enumerate(subsets):
+        picture = one(f"{number}.png", seed=number)
+        save(picture, folder / "images")
+        images += cases.cvat_image(picture, box, number).replace('"default"', f'"{subset}"')
+    cases.cvat_xml_file(folder, images)
+
+
+@pytest.mark.parametrize(
+    ("subset", "split"),
+    [
+        *(("2024/05", "2024-05"), ("../../evil", "evil"), ("/tmp/evil", "tmp-evil")),
+        *(
+            ("annotations", "annotations-2"),
+            ("..", "split"),
+            ("C:\\x", "C-x"),
+            ("a" * 300, "a" * 45),
+        ),
+        *(("Train", "train"), ("Validation", "val"), ("default", "all"), ("Küche 2", "Küche 2")),
+    ],
+)
+def test_cvat_subset_becomes_a_split_that_a_folder_can_be(subset, split, tmp_path):
+    cvat_subsets(tmp_path / "a" / "in", [subset, "other"])
+    before = sorted(tmp_path.rglob("*"))
+    summary = run(tmp_path / "a" / "in", tmp_path / "a" / "b" / "out")
+    assert sorted(summary.splits) == sorted([split, "other"])
+    assert boxes_in(tmp_path / "a" / "b" / "out", split) == {"0.png": [[10, 20, 20, 5]]}
+    assert (tmp_path / "a" / "b" / "out" / split / "0.png").is_file()
+    new = {path for path in tmp_path.rglob("*") if path not in before}
+    assert all(path.is_relative_to(tmp_path / "a" / "b") for path in new)
+    kept = subset in ("Train", "Validation", "default", "Küche 2")
+    assert summary.notes == (
+        [] if kept else [f"split {subset!r} is called {split}, which a folder can be"]
+    )
+
+
+def test_cvat_subsets_whose_names_become_one_stay_apart(tmp_path):
+    cvat_subsets(tmp_path / "in", ["2024/05", "2024:05", "2024-05", "Day", "day"])
+    summary = run(tmp_path / "in", tmp_path / "out")
+    found = {split: list(boxes_in(tmp_path / "out", split)) for split in summary.splits}
+    assert found == {
+        **{"2024-05-2": ["0.png"], "2024-05-3": ["1.png"], "2024-05": ["2.png"]},
+        **{"Day": ["3.png"], "day-2": ["4.png"]},
+    }
+
+
+@given(st.lists(st.text(max_size=70), unique=True))
+def test_splits_of_any_name_become_folders_of_their_own(names):
+    found = Found("cvat", photos=[Photo(Path("a.png"), Path("a.xml"), name) for name in names])
+    name_splits(found)
+    splits = [photo.split for photo in found.photos]
+    assert all(map(is_folder_name, splits))
+    assert len({split.lower() for split in splits}) == len(splits)
+    assert len(found.notes) == sum(a != b for a, b in zip(names, splits, strict=True))
+
+
+@pytest.mark.parametrize(
+    "split", ["../evil", "a/b", "annotations", "", ".", "a\\b", "a.", "Annotations"]
+)
+def test_split_that_cannot_be_a_folder_is_never_written(split, tmp_path):
+    photo = Photo(save(one(), tmp_path), tmp_path / "a.xml", split)
+    photo.objects = [Labelled("cup", "shape 1", box=(1, 1, 9, 9))]
+    with pytest.raises(InputError, match="cannot be a folder's name"):
+        write_set(Found("cvat", photos=[photo]), tmp_path / "out" / "in", progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["p0.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["a/labels.json"], ["all"]),
+        (["labels_train2017.json"], ["train"]),
+        (["train/labels.json", "valid/labels.json"], ["train", "val"]),
+        (["day1.json", "day2.json"], ["day1", "day2"]),
+        (["b1/annotations.json", "b2/annotations.json"], ["b1", "b2"]),
+        (["b1/x/annotations.json", "b2/x/annotations.json"], ["b1", "b2"]),
+        (["b1/annotations.json", "b2/Annotations.json"], ["b1/annotations", "b2/Annotations"]),
+        (["a/b/x.json", "a/x.json"], ["b/x", "x"]),
+        (["x.json", "a/x.json", "train.json"], ["x", "a/x", "train"]),
+    ],
+)
+def test_splits_of_coco_files_are_told_by_what_differs(names, splits):
+    found = splits_of_files([Path("/data/in", name) for name in names])
+    assert {str(path.relative_to("/data/in")): split for path, split in found.items()} == dict(
+        zip(names, splits, strict=True)
+    )
+
+
+# ---------------------------------------------------------------- COCO's JSON, with its pictures beside it
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        *(("images", "annotations.json"), (".", "annotations.json")),
+        ("images", "annotations/labels.json"),
+    ],
+)
+def test_coco_files_of_several_folders_find_their_own_pictures(images, labels, tmp_path):
+    scenes = pictures(2)
+    for batch, scene in zip(("batch1", "batch2"), scenes, strict=True):
+        scene = Picture("a.png", scene.image, scene.things)
+        save(scene, tmp_path / "in" / batch / images)
+        content = cases.coco_content([scene], cases.plain_categories(1))
+        cases.write_json(tmp_path / "in" / batch / labels, content)
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert summary.left_out == []
+    for batch, scene in zip(("batch1", "batch2"), scenes, strict=True):
+        (boxes,) = boxes_in(tmp_path / "out", batch).values()
+        x1, y1, x2, y2 = scene.things[0].box
+        assert boxes[0] == [x1, y1, x2 - x1, y2 - y1]
+        copied = (tmp_path / "out" / batch / "a.png").read_bytes()
+        assert copied == (tmp_path / "in" / batch / images / "a.png").read_bytes()

@@ -14,39 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from minirnn.data.convert.found import (
-    WHOLE,
     Found,
     Labelled,
     Photo,
     Unusable,
     numbers,
     read_json,
-    split_of,
     stated_size,
 )
 from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.splits import splits_of_files
 from minirnn.data.convert.walk import label_files
 from minirnn.errors import InputError
 
 
 def read(folder: Path, images: Path | None = None) -> Found:
-    """Every file of COCO's form in a folder and below; its split is told by its name or its folder's."""
+    """Every file of COCO's form in a folder and below."""
     found = Found("coco")
     pictures = Pictures(folder, images)
     files = [file for file in label_files(folder, "*.json") if is_coco(file)]
-    for file in files:
-        read_file(file, split_from_name(file, alone=len(files) == 1), found, pictures)
+    for file, split in splits_of_files(files).items():
+        read_file(file, split, found, pictures)
     return found
-
-
-def split_from_name(file: Path, *, alone: bool) -> str:
-    """ "instances_train2017.json" and "train/labels.json" are "train"; else the file's name."""
-    names = ("train", "training", "valid", "validation", "val", "test", "testing")
-    words = file.stem.lower().replace("-", "_").split("_")
-    for word in [*words, file.parent.name.lower()]:
-        if word.rstrip("0123456789") in names:
-            return split_of(word.rstrip("0123456789"))
-    return WHOLE if alone else file.stem
 
 
 def is_coco(file: Path) -> bool:

@@ -16,6 +16,7 @@ minirnn is tested with, and keeps the crowds.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -74,7 +75,8 @@ def _read_xml(root: ElementTree.Element, file: Path, found: Found, pictures: Pic
         name, subset = image.get("name", ""), image.get("subset", "default")
         try:
             near = file.parent / "images" / subset
-            path = pictures.find(name, near if near.is_dir() else file.parent / "images")
+            there = os.path.isdir(near)  # false where `Path.is_dir` raises: a name that is too long
+            path = pictures.find(name, near if there else file.parent / "images")
             height, width = (
                 int(value) for value in numbers([image.get(k) for k in ("height", "width")])
             )

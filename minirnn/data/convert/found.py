@@ -17,8 +17,12 @@ from minirnn.masks.checks import is_whole
 
 #: The split of data that its tool has not split. `minirnn data split` makes train and val of it.
 WHOLE = "all"
-#: Roboflow, YOLO and others say "valid"; COCO and minirnn say "val".
-SPLIT_NAMES = {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
+#: Roboflow, YOLO and others say "valid", CVAT "Validation"; COCO and minirnn say "val".
+SPLIT_NAMES = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Finding the picture that a label file means.
 
 Labels travel: from Windows to Linux, from one folder to another, through a server that puts letters
-before the name. So a name is looked up where it says, then beside its label file, and at last by itself.
-Only files below the source folder (or the folder of `--images`) are ever taken.
+before the name. So a name is looked up beside its label file, then in a folder "images" near it, and at
+last by itself. Only files below the source folder (or the folder of `--images`) are ever taken.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class Pictures:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if not parts:
             raise Unusable(f"it names no picture: {name!r}")
-        places = [near, *self.roots, *(root / "images" for root in self.roots)]
+        places = [near, near / "images", near.parent / "images"]
+        places += [*self.roots, *(root / "images" for root in self.roots)]
         for place in places:
             try:
                 path = Path(os.path.realpath(place / "/".join(parts)))

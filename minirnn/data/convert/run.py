@@ -7,6 +7,7 @@ from pathlib import Path
 
 from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, voc, yolo
 from minirnn.data.convert.recognise import TITLES, recognise
+from minirnn.data.convert.splits import name_splits
 from minirnn.data.convert.walk import results_below
 from minirnn.data.convert.write import Summary, write
 from minirnn.data.layout import check_folder, split_command, splits_of
@@ -76,6 +77,7 @@ def convert(
         raise InputError(
             f"{source}: no photograph with labels of the format {form} was found{first}"
         )
+    name_splits(found)
     for each in dict.fromkeys([*results_below(source), *results_below(images or source)]):
         found.notes.append(f"{each} is passed over: minirnn has made it")
     return write(found, folder, link=link, boxes_only=boxes_only, progress=progress)

@@ -16,6 +16,7 @@ from typing import Any
 from minirnn.data.annotations import Rejected, check_filled, check_segmentation, corners_of_box
 from minirnn.data.convert.found import Found, Labelled, LeftOut, Photo
 from minirnn.data.convert.shapes import box_of, rectangle
+from minirnn.data.convert.splits import is_folder_name
 from minirnn.data.convert.walk import MARK
 from minirnn.data.new_set import copy_all, new_folder, unused_name
 from minirnn.errors import InputError
@@ -67,9 +68,15 @@ def write(
         progress: show a bar.
 
     Raises:
-        InputError: the folder holds something, nothing can be used, or the disk does not take links.
+        InputError: the folder holds something, nothing can be used, a split's name is none for a folder, or
+            the disk does not take links.
         OSError: a file cannot be written.
     """
+    for split in {photo.split for photo in found.photos}:
+        if not is_folder_name(split):
+            raise InputError(
+                f"split {split!r} cannot be a folder's name; give it another in the tool"
+            )
     summary = Summary(found.form, folder, left_out=list(found.left_out), notes=list(found.notes))
     photos = _usable(found, summary, boxes_only, progress)
     if not any(photo.objects for photo in photos):
