@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +101,45 @@ def test_results_are_no_photos_when_the_folder_is_looked_at_again(album, predict
     assert names(album) == first
 
 
+def test_patterns_leave_out_results_as_folders_do(album, predict):
+    out, crops = album / "out", album / "more/crops"
+    arguments = [*predict(album / "**/*.*g", "--skip-invalid", "--score", 0.01)[:-1], out]
+    shutil.copy(album / "frame2.jpg", album / "mine.detections.png")  # where an earlier --out was
+    succeed(*arguments, "--crops", crops)
+    first = names(album)
+    assert any(name.startswith("more/crops/") for name in first)
+    succeed(*arguments, "--crops", crops)
+    assert names(album) == first
+
+
+def test_a_pattern_in_the_folder_of_the_results_means_what_it_says(album):
+    found = find_photos([album / "more/*.JPG"], leave_out=[album / "more"])
+    assert [photo.path.name for photo in found] == ["frame2.JPG"]
+    found = find_photos([album / "**/*.JPG"], leave_out=[album])
+    assert [photo.path.name for photo in found] == ["frame2.JPG"]
+    with pytest.raises(InputError, match="no file fits"):
+        find_photos([album / "**/*.JPG"], leave_out=[album / "more"])
+
+
+def test_pipes_are_no_photographs(album):
+    os.mkfifo(album / "pipe.jpg")
+    for argument in (album, album / "*.jpg"):
+        assert "pipe.jpg" not in [photo.path.name for photo in find_photos([argument])]
+
+
 # ---------------------------------------------------------------- past a bad file
+
+
+def test_links_that_lead_nowhere_are_passed_over(album, predict, shapes, tmp_path):
+    (album / "loop.jpg").symlink_to("loop.jpg")
+    (album / "nowhere.jpg").symlink_to("nothing.jpg")
+    coco, truth = tmp_path / "r.json", shapes / "annotations/instances_val.json"
+    for options in ([], ["--coco", coco], ["--coco", coco, "--annotations", truth]):
+        said = fail(1, "3 of 5 photos could not be used", *predict(album, *options))
+        assert "loop.jpg: not a readable image" in said
+        assert "nowhere.jpg: the image file is missing" in said
+    fail(1, "loop.jpg: not a readable image", *predict(album / "loop.jpg"))
+    PhotoResults([(1, "dog")], truth).add(album / "loop.jpg", (4, 4), [])
 
 
 def test_a_bad_photo_is_passed_over_named_at_the_end_and_told_by_the_code(album, predict, tmp_path):
@@ -401,6 +440,42 @@ def test_frames_of_several_sizes_make_no_moving_picture(album, predict, tmp_path
     message = r"frame11\.png is 700 x 300 pixels .*a moving picture needs frames of one size"
     fail(1, message, *predict(album, "--frames", "--gif", tmp_path / "clip.gif"))
     assert not (tmp_path / "clip.gif").exists()
+
+
+def test_a_moving_picture_that_fails_costs_nothing_else(album, predict, tmp_path):
+    """frame3.png is broken, and frame11.png of another size: both are told, and all is written."""
+    Image.new("RGB", (700, 300), "grey").save(album / "frame11.png")
+    coco, gif = tmp_path / "results.json", tmp_path / "clip.gif"
+    result = call(*predict(album, "--frames", "--coco", coco, "--gif", gif, "--json"))
+    assert result.code == 1
+    report = json.loads(result.out)
+    assert (len(report["photos"]), report["skipped"]) == (3, 1)
+    assert "frame3.png: not a readable image" in result.err
+    assert "a moving picture needs frames of one size" in result.err
+    assert json.loads(coco.read_text()) is not None
+    assert len(json.loads((tmp_path / "results.images.json").read_text())["images"]) == 3
+    assert not gif.exists()
+
+
+def test_a_moving_picture_that_cannot_be_written_is_named(album, predict, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    coco = tmp_path / "results.json"
+    arguments = predict(album / "frame2.jpg", "--coco", coco, "--gif", tmp_path / "file/clip.gif")
+    fail(1, r"file/clip\.gif: cannot be written", *arguments)
+    assert coco.exists()
+
+
+def test_the_folder_of_a_moving_picture_is_made(album, predict, tmp_path):
+    new = tmp_path / "new"
+    arguments = [*predict(album / "*.jpg", "--frames", "--gif", new / "film/f.gif")[:-1], new]
+    assert f"moving: {new / 'film/f.gif'}" in succeed(*arguments).out
+    assert (new / "film/f.gif").read_bytes().startswith(b"GIF8")
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film", "film.gif.png"])
+def test_a_moving_picture_is_a_gif_by_its_name(album, predict, tmp_path, name):
+    fail(2, r"should end with \.gif", *predict(album, "--gif", tmp_path / name))
+    assert not (tmp_path / name).exists()
 
 
 def test_a_photo_that_was_held_upright_is_cut_and_drawn_upright(shapes, predict, tmp_path):

@@ -18,9 +18,12 @@ _LONGEST = 640  # pixels of the longer side: GIF packs badly, and each picture h
 def write_gif(path: Path, pictures: Sequence[Path]) -> None:
     """Write pictures as a GIF that begins again at its end; no more than 640 pixels wide or high.
 
+    Args:
+        path: the file; its folder is made if need be.
+        pictures: files.
+
     Raises:
-        InputError: they differ in size; names two of them.
-        OSError: the file cannot be written.
+        InputError: they differ in size, and then two of them are named; or the file cannot be written.
     """
     with Image.open(pictures[0]) as first:
         size = first.size
@@ -29,7 +32,11 @@ def write_gif(path: Path, pictures: Sequence[Path]) -> None:
     next(frames).save(
         file, format="GIF", save_all=True, append_images=frames, duration=MILLISECONDS, loop=0
     )
-    write_whole(path, file.getvalue())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, file.getvalue())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _frames(pictures: Sequence[Path], size: tuple[int, int]) -> Iterator[Image.Image]:

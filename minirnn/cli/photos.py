@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from collections import Counter
@@ -50,15 +51,14 @@ def find_photos(
     Raises:
         InputError: a folder has no photographs, or a pattern fits none.
     """
-    results = {folder.resolve() for folder in leave_out}
+    results = {Path(os.path.realpath(folder)) for folder in leave_out}
     found: list[tuple[Path, Path]] = []
     for argument in arguments:
         if argument.is_dir():
             inside = _in_folder(argument, recursive, results)
             found += [(path, path.relative_to(argument)) for path in inside]
         elif not argument.exists() and glob.has_magic(str(argument)):
-            paths = [Path(path) for path in glob.glob(str(argument), recursive=True)]
-            fitting = sorted((path for path in paths if path.is_file()), key=natural)
+            fitting = _fitting(argument, results)
             if not fitting:
                 raise InputError(f"{argument}: no file fits this pattern")
             found += [(path, Path(path.name)) for path in fitting]
@@ -74,15 +74,34 @@ def natural(path: Path) -> list[str | int]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)]
 
 
+def _fitting(pattern: Path, results: Collection[Path]) -> list[Path]:
+    """The files that fit a pattern, without results: as in a folder, those are no photographs."""
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts)
+    root = Path(os.path.realpath(Path(*fixed)))
+    inner = {
+        folder for folder in results if root in folder.parents
+    }  # what is asked for itself stays
+    fitting = []
+    for path in map(Path, glob.glob(str(pattern), recursive=True)):
+        place = Path(os.path.realpath(path.parent))
+        drawn = path.name.endswith(DRAWN) or not inner.isdisjoint([place, *place.parents])
+        if path.is_file() and not drawn:
+            fitting.append(path)
+    return sorted(fitting, key=natural)
+
+
 def _in_folder(folder: Path, recursive: bool, results: Collection[Path]) -> list[Path]:
     paths = []
     for place, folders, files in os.walk(folder):
         folders[:] = [
             name
             for name in folders
-            if not name.startswith(".") and (Path(place) / name).resolve() not in results
+            if not name.startswith(".")
+            and Path(os.path.realpath(Path(place) / name)) not in results
         ]
-        paths += [Path(place) / name for name in files if _is_photo(name)]
+        inside = (Path(place) / name for name in files if _is_photo(name))
+        # A link that leads nowhere is named when it is opened; a pipe is none, and would be waited for.
+        paths += [path for path in inside if path.is_file() or not path.exists()]
         if not recursive:
             break
     if not paths:

@@ -15,7 +15,6 @@ from minirnn.cli.options import (
     FILE,
     FOLDER,
     Share,
-    check_folders,
     device_option,
     json_option,
     print_json,
@@ -61,7 +60,8 @@ if TYPE_CHECKING:
     "--gif",
     type=FILE,
     metavar="FILE",
-    help="Also write all pictures as one moving picture, ten a second.",
+    callback=lambda ctx, param, value: _named_gif(value),
+    help="Also write all pictures as one moving picture, ten a second; its name ends with .gif.",
 )
 @click.option("--crops", type=FOLDER, metavar="DIR", help="Also cut out each box, as a PNG.")
 @click.option(
@@ -126,6 +126,7 @@ def predict(
 
     A photo that cannot be read is passed over; at the end it is named, and the exit code is 1.
     """
+    from minirnn.cli.animation import write_gif
     from minirnn.cli.prediction import Outcome, Predictor
     from minirnn.data.proposals import read_proposals
     from minirnn.distributed.dealing import dealt_out
@@ -134,7 +135,6 @@ def predict(
 
     if annotations is not None and coco is None:
         raise click.UsageError("--annotations needs --coco")
-    check_folders(gif)
     say = reporter(as_json, ranks)
     folders = [folder for folder in (out, crops, cutouts) if folder is not None]
     # The first rank looks alone: another would find results of the first beside the photos.
@@ -190,21 +190,36 @@ def predict(
                 tell(f"{photo.path}: {_in_words(report)} ({report['picture']})")
     if ranks.rank:
         return  # the first has all that there is to tell
-    if gif is not None and reports:
-        from minirnn.cli.animation import write_gif
-
-        write_gif(gif, [Path(report["picture"]) for report in reports])
-        say(f"all of them, moving: {gif}")
     if coco is not None and reports:
         _write_coco(collected, coco, annotations, say)
     if as_json:
         print_json({"photos": reports, "skipped": len(failed), "failed": failed})
+    problems = []
     if failed:
         errors = [each["error"] for each in failed]
         message = "\n  ".join([f"{len(failed)} of {len(found)} photos could not be used:", *errors])
-        if not skip_invalid:
-            raise InputError(errors[0] if one else message)
-        say(message)
+        if skip_invalid:
+            say(message)
+        else:
+            problems.append(errors[0] if one else message)
+    if gif is not None and reports:  # last of all: its error costs nothing else
+        try:
+            write_gif(gif, [Path(report["picture"]) for report in reports])
+            say(f"all of them, moving: {gif}")
+        except (InputError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def _named_gif(path: Path | None) -> Path | None:
+    """A path whose name says what is written there."""
+    if path is not None and path.suffix.lower() != ".gif":
+        raise click.BadParameter(
+            f"{path}: a moving picture is written as GIF; its name should end with .gif",
+            param_hint="--gif",
+        )
+    return path
 
 
 def _in_words(report: dict[str, Any]) -> str:

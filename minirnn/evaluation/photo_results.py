@@ -162,7 +162,7 @@ class _Truth:
 
     def image(self, photo: Path, size: tuple[int, int]) -> int | None:
         """The id of the image whose file name the photo's path ends with; None if there is none."""
-        path = f"/{photo.resolve().as_posix()}"
+        path = f"/{Path(os.path.realpath(photo)).as_posix()}"
         records = [
             record
             for record in self._by_name.get(photo.name, [])
