@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shutil
 import struct
+import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -24,7 +27,7 @@ from minirnn.draw.records import Course, read_what_is_there
 from minirnn.draw.run_page import Pictures, RunPage, run_page
 from minirnn.errors import DivergenceError, InputError, TrainingInterrupted
 from minirnn.files import alone_in
-from minirnn.watch import run_folder
+from minirnn.watch import live_page, run_folder
 from minirnn.watch.live import EVERY, SHARE, Live
 from minirnn.watch.tensorboard import Board
 
@@ -257,7 +260,8 @@ def live_in(folder, clock=time.perf_counter, said=None, steps=10, **changes):
 
 
 def page_in(folder):
-    return (folder / "report.html").read_text(encoding="utf-8")
+    path = folder if folder.suffix == ".html" else folder / "report.html"
+    return path.read_text(encoding="utf-8")
 
 
 def test_the_page_is_written_every_few_seconds_and_at_its_share_of_the_time(tmp_path, monkeypatch):
@@ -330,7 +334,6 @@ def test_a_run_from_python_keeps_its_page_with_one_line(tmp_path):
     from minirnn.data import CocoDataset, generate
     from minirnn.models import build_model
     from minirnn.training import TrainingSettings, train
-    from minirnn.watch import live_page
 
     folder = tmp_path / "first"
     data = CocoDataset.from_folder(
@@ -350,6 +353,83 @@ def test_a_run_from_python_keeps_its_page_with_one_line(tmp_path):
     assert "circle, square, triangle" in text
     assert json.loads((folder / "run.json").read_text())["state"] == "finished"
     assert len(page.course.series("total")[0]) == 3
+
+
+def test_the_example_of_the_guide_runs_as_a_script(tmp_path):
+    """The processes that read the images start it anew."""
+    from minirnn.data import generate
+
+    text = (Path(__file__).parent.parent / "docs" / "training.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^(?: {4}.*)?\n)+", text, re.MULTILINE)
+    (example,) = (block for block in blocks if "live_page(" in block)
+    script = tmp_path / "example.py"
+    script.write_text(textwrap.dedent(example).replace("steps=1000", "steps=1, batch_size=1"))
+    generate(tmp_path / "data/shapes", train=2, val=1, size=64, workers=0, progress=False)
+    root = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert "finished" in read(page_in(tmp_path / "runs/first")).text
+
+
+@pytest.mark.parametrize("log_every", [1, 3])
+def test_an_evaluation_that_fails_is_said_to_be_after_its_step(tmp_path, log_every):
+    """Whether or not the step has a line of its own in metrics.jsonl."""
+    from test_training_loop import TinyModel, make_settings
+    from test_training_loop import run as train_tiny
+
+    def evaluate(step, model):
+        if step == 4:
+            raise ValueError("a bug of mine")
+        return {}
+
+    model = TinyModel()
+    model.facts, model.categories = {}, []
+    settings = make_settings(log_every=log_every)
+    given = {"log_every": log_every, "callback": evaluate, "callback_every": 2}
+    page = live_page(tmp_path, model, settings)
+    with pytest.raises(ValueError, match="a bug") as caught, page:
+        train_tiny(tmp_path, **given, watch=page)
+    assert "after 4 steps" in caught.value.__notes__[0]
+    assert "failed : after step 4: a bug of mine" in " ".join(read(page_in(tmp_path)).text.split())
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["message"] == "after step 4: a bug of mine"
+
+
+def test_a_page_from_python_marks_the_best_by_what_counts(tmp_path):
+    from test_training_loop import TinyModel, make_settings
+    from test_training_loop import run as train_tiny
+
+    def evaluate(step, model):
+        return {"bbox": {"AP": step / 100}, "segm": {"AP": 0.5 - step / 100}}
+
+    model = TinyModel()
+    model.facts, model.categories = {}, []
+    page = live_page(tmp_path, model, make_settings(), best_by="bbox")
+    summary = train_tiny(tmp_path, callback=evaluate, callback_every=4, best_by="bbox", watch=page)
+    assert summary.best_step == 12
+    (row,) = re.findall(r'<tr class="best">.*?</tr>', page_in(tmp_path), re.DOTALL)
+    assert ">12<" in row
+    text = " ".join(read(page_in(tmp_path)).text.split())
+    assert "the best box AP, 0.120: its weights are kept as best.safetensors." in text
+
+    (tmp_path / "best.safetensors").rename(tmp_path / "mine.safetensors")
+    succeed("report", tmp_path)
+    text = " ".join(read(page_in(tmp_path)).text.split())
+    assert "the best box AP, 0.120." in text
+    shutil.copy(tmp_path / "checkpoint.safetensors", tmp_path / "best.safetensors")
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:9]))
+    succeed("report", tmp_path, "--html", tmp_path.parent / "elsewhere.html")
+    text = " ".join(read(page_in(tmp_path.parent / "elsewhere.html")).text.split())
+    assert "the best box AP, 0.080; best.safetensors holds the weights of step 12." in text
 
 
 def test_a_page_that_cannot_be_written_is_said_once_and_stops_nothing(tmp_path, monkeypatch):
@@ -418,6 +498,36 @@ def test_a_page_of_somebody_else_stays(tmp_path):
     fail(1, message, "report", tmp_path)
     succeed("report", tmp_path, "--html", tmp_path / "other.html")
     assert (tmp_path / "report.html").read_text() == "<h1>mine</h1>"
+
+
+@pytest.mark.parametrize("name", ["report.html", "run.json"])
+def test_what_is_not_of_a_run_stays(tmp_path, name):
+    """Refused by the command line, and in Python before there is anything to train."""
+    from test_training_loop import TinyModel, make_settings
+
+    mine = '{"run": "mine", "settings": 3}'
+    (tmp_path / name).write_text(mine)
+    before = sorted(tmp_path.iterdir())
+    fail(
+        *(1, rf"{re.escape(name)} is there already and is", "train", "--data", tmp_path),
+        *("--preset", "maskrcnn_shapes", "--out", tmp_path, "--overwrite"),
+    )
+    model = TinyModel()
+    model.facts, model.categories = {}, []
+    with pytest.raises(InputError, match=f"{re.escape(name)} is there already and is"):
+        live_page(tmp_path, model, make_settings())
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / name).read_text() == mine
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"run": "mine"}', None])
+def test_damaged_facts_in_the_folder_of_a_run_are_ours(tmp_path, content):
+    (tmp_path / "run.json").write_text(content or '{"state": "finished", "settings": {}}')
+    if content:
+        with pytest.raises(InputError, match=r"run\.json is there already"):
+            run_folder.refuse_others(tmp_path)
+        (tmp_path / "checkpoint.safetensors").write_text("")
+    run_folder.refuse_others(tmp_path)
 
 
 @pytest.mark.parametrize(

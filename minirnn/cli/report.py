@@ -55,7 +55,7 @@ def report(folder: Path, page: Path | None, as_json: bool) -> None:
     facts, course, problems = gathered(folder, going)
     steps = [step for step, _ in course.evaluations]
     pictures = run_folder.read_pictures(folder, facts.get("images") or [], steps)
-    run_folder.write_page(target, facts, course, pictures, problems=problems)
+    run_folder.write_page(target, facts, course, pictures, problems=problems, folder=folder)
     if as_json:
         print_json(
             {

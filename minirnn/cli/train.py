@@ -156,7 +156,7 @@ def train(
     if first and not resume and not overwrite:
         refuse_run_in(out)
     if first:
-        run_folder.page_of(out)
+        run_folder.refuse_others(out)
     board = Board(out, resume) if tensorboard and first else None
     keypoints = "keypoints" in finds(config_of(preset, fields, stored))
     dataset = open_dataset(

@@ -61,6 +61,7 @@ class RunPage:
         command: what was called, a line for each time; "" where nobody knows.
         resume: the command that goes on with it; "" where there is nothing to go on with.
         best: the AP's name, its value and its step; None where none was measured.
+        kept: the step whose weights best.safetensors holds; None where it is not there.
         pictures: of the same validation images.
         evaluates: whether AP is measured at all, so that the page can say how to have it.
         refresh: seconds until the page asks for itself again, while the run goes.
@@ -76,6 +77,7 @@ class RunPage:
     command: str = ""
     resume: str = ""
     best: tuple[str, float, int] | None = None
+    kept: int | None = None
     pictures: Sequence[Pictures] = ()
     evaluates: bool = True
     refresh: int = 10

@@ -138,6 +138,16 @@ def read_all(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[
     return arrays, metadata
 
 
+def step_of(path: str | os.PathLike[str]) -> int | None:
+    """The step that a checkpoint's header names, at once and unchecked; None where it names none."""
+    try:
+        with safe_open(path, framework="np") as file:
+            step = json.loads(file.metadata()[KEY])["step"]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return step if _is_count(step) else None
+
+
 def fields_of(config: Any) -> dict[str, Any]:
     """A configuration as a dictionary: by flat names, as they have always stood in checkpoints."""
     if isinstance(config, Mapping):

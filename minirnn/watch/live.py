@@ -131,7 +131,6 @@ class Live:
     ) -> None:
         if self._board:
             self._board.close()
-        step = self.course.last.get("step", 0)
         if error is None:
             self._begin()
             self._end(*self._outcome())
@@ -145,6 +144,7 @@ class Live:
         elif self._begun and isinstance(error, TrainingInterrupted):
             self._end("stopped", f"by Ctrl-C or a signal, after step {error.step}.")
         elif self._begun:
+            step = self._steps_taken()
             self._end("failed", f"after step {step}: {error or type(error).__name__}")
 
     def finished(self, early: str = "") -> None:
@@ -180,6 +180,19 @@ class Live:
             self._folder, names if isinstance(names, list) else [], steps
         )
         self._write_facts("going")
+
+    def _steps_taken(self) -> int:
+        """How far an error let the run come: if an evaluation has failed, we were not told of its step."""
+        from minirnn.draw.records import read_what_is_there
+        from minirnn.files.checkpoint import step_of
+        from minirnn.training.checkpoint import CHECKPOINT
+
+        seen = self.course.last.get("step", 0)
+        for record in read_what_is_there(self._folder / "metrics.jsonl")[0]:
+            if record["step"] > seen:
+                self.course.add(record)
+        saved = step_of(self._folder / CHECKPOINT) or 0  # a step need not have a line
+        return max(saved, self.course.last.get("step", 0))
 
     def _end(self, state: str, message: str) -> None:
         self._write(state, message)
@@ -229,10 +242,12 @@ def live_page(
     title: str | None = None,
     preset: str | None = None,
     resume: bool = False,
+    best_by: str | None = None,
 ) -> Live:
     """The page, report.html, of a run that is started from Python.
 
-        train(model, dataset, settings, folder, watch=live_page(folder, model, settings))
+        if __name__ == "__main__":  # in a script: the processes that read the images start it anew
+            train(model, dataset, settings, folder, watch=live_page(folder, model, settings))
 
     In a `with` block around the training, it also says when and why a run has ended before its last step.
 
@@ -243,10 +258,16 @@ def live_page(
         title: of the page; None takes the folder's name.
         preset: the name of the model's configuration.
         resume: as of `train`: the page goes on, too.
+        best_by: as of `train`: whose AP is the best on the page.
+
+    Raises:
+        InputError: a report.html or run.json is there that is not a run's.
     """
     folder = Path(folder)
+    run_folder.refuse_others(folder)
     facts = {
         "title": title or folder.resolve().name,
+        "best_by": best_by,
         "steps": settings.steps,
         "network": network_facts(model, preset),
         "settings": dataclasses.asdict(settings),

@@ -40,6 +40,27 @@ def page_of(folder: Path) -> Path:
     return path
 
 
+def refuse_others(folder: Path) -> None:
+    """Refuse a folder in which a run would write over what is not ours: its page, or its facts.
+
+    Raises:
+        InputError: names the file.
+    """
+    from minirnn.training.checkpoint import CHECKPOINT
+
+    page_of(folder)
+    path = folder / FACTS
+    if path.exists() and not ((folder / CHECKPOINT).exists() or _is_ours(read_facts(folder))):
+        raise InputError(
+            f"{path} is there already and is not of a training run; move it, or choose another folder"
+        )
+
+
+def _is_ours(facts: Mapping[str, Any]) -> bool:
+    """Whether they are what `Live` writes."""
+    return "state" in facts and bool(facts.keys() & {"settings", "network", "images"})
+
+
 def write_page(
     path: Path,
     facts: Mapping[str, Any],
@@ -48,6 +69,7 @@ def write_page(
     *,
     problems: Sequence[str] = (),
     refresh: int = 10,
+    folder: Path | None = None,
 ) -> None:
     """Write a run's page, whole or not at all.
 
@@ -58,13 +80,15 @@ def write_page(
         pictures: of validation images.
         problems: what is missing or broken, in sentences.
         refresh: seconds after which the page asks for itself again, if the run is going on.
+        folder: of the run; None for that of the file.
 
     Raises:
         OSError: it cannot be written.
     """
     from minirnn.draw.run_page import RunPage, run_page
     from minirnn.files import write_whole
-    from minirnn.training.best import Best
+    from minirnn.files.checkpoint import step_of
+    from minirnn.training.best import BEST, Best
 
     best = Best(facts.get("best_by"))
     for step, evaluation in course.evaluations:
@@ -82,6 +106,7 @@ def write_page(
         command="\n".join(map(command_line, [words, *later])) if words else "",
         resume=command_to_go_on(words, knows="options" in facts) if words and stopped else "",
         best=None if best.score is None else (best.name, best.score, best.step),
+        kept=step_of((folder or path.parent) / BEST),
         pictures=pictures,
         evaluates=bool(facts.get("evaluates", True)),
         refresh=refresh,
