@@ -119,6 +119,18 @@ def test_best_weights_of_which_nobody_knows_the_ap_are_put_aside(tmp_path, monke
     assert "(step 8) does not say its AP" in capsys.readouterr().err
 
 
+def test_a_file_of_an_earlier_version_ahead_of_the_checkpoint(tmp_path, monkeypatch, capsys):
+    run(tmp_path, **GIVEN, stop_at=3)
+    checkpoint = (tmp_path / "checkpoint.safetensors").read_bytes()
+    run(tmp_path, **GIVEN, resume=True, stop_at=9)
+    (tmp_path / "checkpoint.safetensors").write_bytes(checkpoint)
+    by_an_earlier_version(tmp_path, monkeypatch)
+    assert go_on(tmp_path, stop_at=7, progress=True).best_step == 8
+    assert "(kept: step 8)" in capsys.readouterr().err
+    assert go_on(tmp_path).best_step == step_in(tmp_path) == 8
+    assert read_checkpoint(tmp_path / "best.safetensors")[1]["best"]["score"] == 0.5
+
+
 def test_best_weights_that_are_gone_are_not_named(tmp_path, capsys):
     run(tmp_path, **GIVEN, stop_at=9)
     (tmp_path / "best.safetensors").unlink()

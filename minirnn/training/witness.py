@@ -99,6 +99,8 @@ class Witness:
         """What a line on an evaluation says of the file with the best weights."""
         if (kept := self._kept) is None:
             return ""
+        if kept.score is None:  # of an earlier version, and of a later step than the run is at
+            return f" (kept: step {kept.step})"
         if kept.step != step:
             return f" (best {kept.name}: {kept.score:.3f} at step {kept.step})"
         return f" ({f'best {kept.name} so far: ' if best else ''}kept in {BEST})"
