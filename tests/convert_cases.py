@@ -224,7 +224,6 @@ def coco_content(scenes: Iterable[Picture], names: list[dict], prefix: str = "")
                     **{"id": len(content["annotations"]), "image_id": number, "iscrowd": 0},
                     **{"category_id": ids[thing.name], "bbox": [x1, y1, x2 - x1, y2 - y1]},
                     **{"segmentation": thing.polygons, "area": int(thing.mask.sum())},
-                    "attributes": {"occluded": False, "colour": "red"},
                 }
             )
     return content
@@ -234,17 +233,19 @@ def plain_categories(first: int) -> list[dict]:
     return [{"id": i, "name": n, "supercategory": ""} for i, n in enumerate(NAMES, start=first)]
 
 
-def cvat_coco(folder: Path, scenes: list[Picture]) -> None:
+def cvat_coco(folder: Path, scenes: list[Picture], subset: str = "default") -> None:
     """ "COCO 1.0" of a task: one subset, "default"; the first object was made with the brush."""
     for picture in scenes:
-        save(picture, folder / "images" / "default")
+        save(picture, folder / "images" / subset)
     content = coco_content(scenes, plain_categories(1))
     runs = np.diff(np.flatnonzero(np.diff(np.r_[2, scenes[0].things[0].mask.T.ravel(), 2])))
     first_on = bool(scenes[0].things[0].mask[0, 0])
     counts = [0] * first_on + runs.tolist()
     size = list(scenes[0].things[0].mask.shape)
     content["annotations"][0] |= {"segmentation": {"counts": counts, "size": size}, "iscrowd": 1}
-    write_json(folder / "annotations" / "instances_default.json", content)
+    for annotation in content["annotations"]:
+        annotation["attributes"] = {"occluded": False, "colour": "red"}
+    write_json(folder / "annotations" / f"instances_{subset}.json", content)
 
 
 def roboflow(folder: Path, scenes: list[Picture]) -> None:

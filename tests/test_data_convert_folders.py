@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import convert_cases as cases
 import numpy as np
 import pytest
+from cli_cases import call, succeed
 from convert_cases import Picture, pictures, save
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minirnn.data import CocoDataset
 from minirnn.data.convert import Summary, convert, recognise
 from minirnn.data.convert.found import Found, Labelled, Photo
 from minirnn.data.convert.splits import is_folder_name, name_splits, splits_of_files
@@ -336,3 +339,82 @@ def test_coco_files_of_several_folders_find_their_own_pictures(images, labels, t
         assert boxes[0] == [x1, y1, x2 - x1, y2 - y1]
         copied = (tmp_path / "out" / batch / "a.png").read_bytes()
         assert copied == (tmp_path / "in" / batch / images / "a.png").read_bytes()
+
+
+# ---------------------------------------------------------------- CVAT's "COCO 1.0"
+
+
+def test_cvat_subsets_in_coco_form_are_converted_with_their_masks_as_objects(tmp_path):
+    scenes = pictures(2)
+    for scene, subset in zip(scenes, ("Train", "Validation"), strict=True):
+        cases.cvat_coco(tmp_path / "in", [Picture("a.png", scene.image, scene.things)], subset)
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert (summary.form, summary.left_out, len(summary.notes)) == ("cvat", [], 2)
+    assert list(summary.splits) == ["train", "val"]
+    for scene, part in zip(scenes, summary.splits, strict=True):
+        sample = CocoDataset.from_folder(tmp_path / "out", part)[0]
+        assert not sample.target.is_crowd.any()
+        np.testing.assert_array_equal(sample.image, scene.image)
+        np.testing.assert_array_equal(sample.target.masks, [thing.mask for thing in scene.things])
+
+
+def test_several_exports_of_cvat_in_one_folder_are_one_set(tmp_path):
+    scenes = pictures(2)
+    for number, scene in enumerate(scenes):
+        picture = Picture("a.png", scene.image, scene.things)
+        cases.cvat_coco(tmp_path / "in" / f"task{number}", [picture])
+    summary = run(tmp_path / "in", tmp_path / "out")
+    assert (summary.form, summary.left_out, len(summary.notes)) == ("cvat", [], 2)
+    assert sorted(boxes_in(tmp_path / "out", "all")) == ["a.png", "default_a.png"]
+
+
+@pytest.mark.parametrize("attributes", [True, False])
+@pytest.mark.parametrize("place", ["in/annotations/instances_Train.json", "in/export.json"])
+def test_file_of_cvat_masks_alone_is_told_by_its_content(place, attributes, tmp_path):
+    cases.cvat_coco(tmp_path / "in", pictures(1), "Train")
+    file = tmp_path / "in" / "annotations" / "instances_Train.json"
+    content = json.loads(file.read_text())
+    del content["annotations"][1:]
+    if not attributes:
+        del content["annotations"][0]["attributes"]
+    cases.write_json(file, content)
+    file.rename(tmp_path / place)
+    for source in (tmp_path / "in", tmp_path / place):
+        out = tmp_path / f"out{source.suffix}"
+        summary = run(source, out, images=tmp_path / "in")
+        assert (summary.form, summary.left_out, len(summary.notes)) == ("cvat", [], 1)
+        (part,) = summary.splits
+        assert not CocoDataset.from_folder(out, part)[0].target.is_crowd.any()
+
+
+def test_coco_with_some_crowds_or_keypoints_is_not_taken_for_cvat(tmp_path):
+    scenes = pictures(1)
+    content = cases.coco_content(scenes, cases.plain_categories(1))
+    content["annotations"][0]["iscrowd"] = 1
+    file = tmp_path / "in" / "annotations" / "instances_train.json"
+    cases.write_json(file, content)
+    save(scenes[0], tmp_path / "in" / "train")
+    with pytest.raises(InputError, match=r"in COCO's layout already .* --format cvat takes them"):
+        run(tmp_path / "in", tmp_path / "out")
+    assert run(tmp_path / "in", tmp_path / "cvat", form="cvat").notes[0].endswith(": 1")
+    for annotation in content["annotations"]:
+        annotation |= {"attributes": {"occluded": False}, "keypoints": [1, 1, 2]}
+    cases.write_json(file, content)
+    with pytest.raises(InputError, match="in COCO's layout already"):
+        run(tmp_path / "in", tmp_path / "out")
+
+
+def test_command_that_check_advises_for_cvat_masks_works(tmp_path):
+    folder = tmp_path / "my cups"
+    cases.cvat_coco(folder, pictures(1), "Train")
+    file = folder / "annotations" / "instances_Train.json"
+    content = json.loads(file.read_text())
+    del content["annotations"][1:]
+    cases.write_json(file, content)
+    said = succeed("data", "check", folder).out
+    command = said[said.index("minirnn data convert") : said.index(" takes them as objects")]
+    assert "--format cvat" in command  # whatever it would be taken for
+    words = [str(tmp_path / "out") if word == "DIR" else word for word in shlex.split(command)[1:]]
+    succeed(*words)
+    assert not CocoDataset.from_folder(tmp_path / "out", "train")[0].target.is_crowd.any()
+    assert "minirnn data convert DIR --format cvat" in call("data", "inspect", folder).out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,8 @@ def _checked(dataset: CocoDataset, folder: Path, say: Callable[[str], None]) -> 
     if figures["crowd_regions"] == figures["instances"]:
         say(
             "all objects are marked as crowds (iscrowd), which training passes over. CVAT marks every mask "
-            f"made with a brush so: minirnn data convert {folder} --out DIR takes them as objects"
+            f"made with a brush so: minirnn data convert {shlex.quote(str(folder))} --format cvat "
+            "--out DIR takes them as objects"
         )
     skipped = dict(dataset.skipped)
     return {"file": dataset.file, **figures, "masks": dataset.has_masks, "skipped": skipped}

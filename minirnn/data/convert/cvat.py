@@ -36,6 +36,7 @@ from minirnn.data.convert.found import (
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import box_of, ellipse, placed, rectangle, union
+from minirnn.data.convert.splits import splits_of_files
 from minirnn.data.convert.walk import label_files
 from minirnn.data.convert.xml import read_xml
 
@@ -50,9 +51,10 @@ def read(folder: Path, images: Path | None = None) -> Found:
     """Either export, whichever the folder holds."""
     found = Found("cvat")
     pictures = Pictures(folder, images)
-    for file in sorted((folder / "annotations").glob("instances_*.json")):
+    for file in label_files(folder, "annotations/instances_*.json"):
         subset = file.stem.removeprefix("instances_")
-        near = folder / "images" / subset
+        top = file.parent.parent
+        near = next((p for p in (top / "images" / subset, top / subset) if p.is_dir()), None)
         split = WHOLE if subset == "default" else split_of(subset)
         cocojson.read_file(file, split, found, pictures, near=near, crowds_are_masks=True)
     for file in label_files(folder, "*.xml"):
@@ -61,7 +63,25 @@ def read(folder: Path, images: Path | None = None) -> Found:
             found.leave(file, "the file", "it is not XML of CVAT's form (<annotations>)")
             continue
         _read_xml(root, file, found, pictures)
+    if not found.photos and not found.left_out:  # JSON of its form under another name
+        files = [file for file in label_files(folder, "*.json") if cocojson.is_coco(file)]
+        for file, split in splits_of_files(files).items():
+            cocojson.read_file(file, split, found, pictures, crowds_are_masks=True)
     return found
+
+
+def is_coco_export(content: Any) -> bool:
+    """Whether content of COCO's form is CVAT's: by its attributes, or since all of its objects are crowds.
+
+    Such with keypoints is taken as COCO's, which it is.
+    """
+    annotations = [a for a in content["annotations"] if isinstance(a, dict)]
+    if any("keypoints" in annotation for annotation in annotations):
+        return False
+    attributes = [annotation.get("attributes") for annotation in annotations]
+    if any(isinstance(each, dict) and "occluded" in each for each in attributes):
+        return True
+    return bool(annotations) and all(a.get("iscrowd") == 1 for a in annotations)
 
 
 def _read_xml(root: ElementTree.Element, file: Path, found: Found, pictures: Pictures) -> None:

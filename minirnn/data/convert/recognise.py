@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minirnn.data.convert import cocojson, labelme, labelstudio, roboflow, yolo
+from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, yolo
 from minirnn.data.convert.found import read_json
 from minirnn.data.convert.voc_masks import painted
 from minirnn.data.convert.walk import label_files
@@ -92,5 +92,8 @@ def _form_of_json(file: Path) -> str | None:
     if labelstudio.is_labelstudio(content):
         return "labelstudio"
     if cocojson.is_coco_content(content):
-        return "labelstudio" if file.name in labelstudio.COCO_NAMES else "coco"
+        if file.name in labelstudio.COCO_NAMES:
+            return "labelstudio"
+        by_name = file.name == "instances_default.json"
+        return "cvat" if by_name or cvat.is_coco_export(content) else "coco"
     return None

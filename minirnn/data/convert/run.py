@@ -84,10 +84,13 @@ def convert(
 
 
 def _unknown(source: Path) -> str:
-    if splits_of(source):
+    splits = splits_of(source)
+    if splits:
+        command = f", or split it: {split_command(source)}" if len(splits) == 1 else ""
         return (
-            f"{source} is in COCO's layout already (split {', '.join(splits_of(source))}): there is "
-            f"nothing to convert. Train on it, or split it: {split_command(source)}"
+            f"{source} is in COCO's layout already (split {', '.join(splits)}): there is nothing to "
+            f"convert. Train on it{command}. If CVAT wrote it, and masks made with its brush are marked as "
+            "crowds, --format cvat takes them as objects"
         )
     own = ", ".join(str(path) for path in results_below(source)[:3])
     if own:

@@ -149,7 +149,7 @@ KINDS: dict[str, Kind] = {
     "nothing but crowd regions": Kind(
         HARMS,
         "nothing is learned about crowd regions, so nothing is learned at all; CVAT marks every mask made "
-        "with a brush so, and 'minirnn data convert' takes them as objects",
+        "with a brush so, and 'minirnn data convert DIR --format cvat --out NEW' takes them as objects",
     ),
     "duplicate file name": Kind(
         HARMS,
