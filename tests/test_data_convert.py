@@ -905,7 +905,10 @@ def test_label_studio_pictures_of_one_task_that_cannot_be_told_apart_are_left_ou
     text = "\n".join(reasons(run(tmp_path / "in", tmp_path / "out")))
     assert len(boxes_of(tmp_path / "out")) == 1
     assert "1 results with to_name 'img'" in text
-    assert "the picture l.png: no result of the file is drawn on it" in text
+    assert "the picture l.png: no result of the task has the to_name 'left'" in text
+    ls_two(tmp_path / "one", "right")
+    (left,) = reasons(run(tmp_path / "one", tmp_path / "other"))
+    assert left == "task 1, the picture l.png: no result of the file has the to_name 'left'"
     ls_two(tmp_path / "gone", "right", "left", missing="r.png")
     (left,) = reasons(run(tmp_path / "gone", tmp_path / "again"))
     assert boxes_of(tmp_path / "again") == [[20, 30, 20, 6]]

@@ -153,7 +153,7 @@ def _annotations(
     """Add the objects to their photographs; how many crowds were taken as objects."""
     crowds, lost = 0, Counter[Any]()
     for position, annotation in enumerate(content["annotations"]):
-        what = f"annotation number {position}"
+        what, photo = f"annotation number {position}", None
         try:
             if not isinstance(annotation, dict):
                 raise Unusable("it is no JSON object")
@@ -166,7 +166,10 @@ def _annotations(
                 continue
             labelled = _labelled(annotation, what, names)
         except Unusable as problem:
-            found.leave(file, what, str(problem))
+            if photo is None:
+                found.leave(file, what, str(problem))
+            else:
+                found.lose(photo, what, problem)
             continue
         if labelled.crowd and crowds_are_masks:
             labelled.crowd = False

@@ -28,6 +28,7 @@ from minirnn.data.convert.found import (
     WHOLE,
     Found,
     Labelled,
+    NoObject,
     Photo,
     Unusable,
     label_of,
@@ -43,7 +44,6 @@ from minirnn.data.convert.xml import read_xml
 FLAT = {
     "polyline": "a polyline has no area",
     "points": "points have no area",
-    "tag": "a tag has no place",
 }
 
 
@@ -122,9 +122,8 @@ def _objects(image: ElementTree.Element, photo: Photo, found: Found) -> list[Lab
         try:
             piece = _piece(shape, where, photo)
         except Unusable as problem:
-            found.leave(
-                photo.labels, f"{where} ({shape.tag}, {shape.get('label')!r})", str(problem)
-            )
+            what = f"{where} ({shape.tag}, {shape.get('label')!r})"
+            found.lose(photo, what, problem)
             continue
         group = shape.get("group_id", "0")
         key = (number,) if group == "0" else (piece.label, group)
@@ -165,6 +164,8 @@ def _is_around(piece: Labelled, outline: list[list[float]] | dict[str, Any]) -> 
 
 def _piece(shape: ElementTree.Element, where: str, photo: Photo) -> Labelled:
     assert photo.size is not None
+    if shape.tag == "tag":
+        raise NoObject("a tag has no place")
     if shape.tag in FLAT:
         raise Unusable(FLAT[shape.tag])
     label, turn = label_of(shape.get("label")), numbers([shape.get("rotation", "0")])[0]

@@ -55,6 +55,7 @@ class Photo:
         split: "train", "val", …
         size: (height, width) that the labels were drawn on; None where their file does not say.
         objects: what is in it; may be empty.
+        lost: how many objects more the reader could not use.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class Photo:
     split: str = WHOLE
     size: tuple[int, int] | None = None
     objects: list[Labelled] = field(default_factory=list)
+    lost: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,18 @@ class Found:
         """Note that something is left out."""
         self.left_out.append(LeftOut(file, what, reason))
 
+    def lose(self, photo: Photo, what: str, problem: Unusable, file: Path | None = None) -> None:
+        """Note that an object of a photograph is left out; `file` is that of its labels."""
+        photo.lost += not isinstance(problem, NoObject)
+        self.leave(file or photo.labels, what, str(problem))
+
 
 class Unusable(Exception):
     """One object or photograph that a reader cannot use; the text says why."""
+
+
+class NoObject(Unusable):
+    """What is left out is no object in the photograph: it is about all of it, or stands for none."""
 
 
 def split_of(name: str) -> str:

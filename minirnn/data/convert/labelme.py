@@ -27,6 +27,7 @@ from PIL import Image
 from minirnn.data.convert.found import (
     Found,
     Labelled,
+    NoObject,
     Photo,
     Unusable,
     label_of,
@@ -113,7 +114,7 @@ def _objects(shapes: list, photo: Photo, found: Found) -> list[Labelled]:
             piece = _piece(shape, where, photo)
         except Unusable as problem:
             name = shape.get("label") if isinstance(shape, dict) else None
-            found.leave(photo.labels, f"{where} ({name!r})", str(problem))
+            found.lose(photo, f"{where} ({name!r})", problem)
             continue
         group = shape.get("group_id")
         key = (number,) if group is None else (piece.label, str(group))
@@ -128,7 +129,7 @@ def _piece(shape: dict, where: str, photo: Photo) -> Labelled:
     if not isinstance(kind, str):
         raise Unusable(f"its kind is {kind!r}")
     if label in NO_OBJECT:
-        raise Unusable("the label stands for no object")
+        raise NoObject("the label stands for no object")
     if kind in FLAT:
         raise Unusable(f"a {kind} has no area; draw a polygon or a rectangle")
     if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):

@@ -23,6 +23,7 @@ from minirnn.data.convert.brush import decode_brush
 from minirnn.data.convert.found import (
     Found,
     Labelled,
+    NoObject,
     Photo,
     Unusable,
     label_of,
@@ -107,10 +108,11 @@ def _photo(path: Path, results: list[dict], name: str, file: Path, found: Found)
             continue  # the same region again: its bare shape, or an attribute of it
         try:
             if kind is None:
-                raise Unusable(f"a {result.get('type')!r} is no outline and no box with a label")
+                none = Unusable if _is_drawn(result) else NoObject
+                raise none(f"a {result.get('type')!r} is no outline and no box with a label")
             photo.objects.append(_labelled(result, kind, what, photo))
         except Unusable as problem:
-            found.leave(file, what, str(problem))
+            found.lose(photo, what, problem)
     return photo
 
 
@@ -166,6 +168,14 @@ def _kind(result: dict) -> str | None:
         return None
     keys = {"points": SHAPES[0], "radiusX": SHAPES[2], "rle": SHAPES[3], "width": SHAPES[1]}
     return next((kind for key, kind in keys.items() if key in value), None)
+
+
+def _is_drawn(result: dict) -> bool:
+    """Whether a region has a place: a choice or a remark about the whole picture has none."""
+    value = result.get("value")
+    return isinstance(value, dict) and any(
+        key in value for key in ("x", "points", "rle", "vertices")
+    )
 
 
 def _labelled(result: dict, kind: str, where: str, photo: Photo) -> Labelled:

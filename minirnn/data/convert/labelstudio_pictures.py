@@ -57,8 +57,9 @@ def sort_results(
 ) -> dict[str, list[dict]]:
     """The results of each picture of a task that has several; what belongs to none is left out by name.
 
-    A picture that nobody has drawn on in any task may be there to be looked at only. It is left out, since
-    as a photograph without objects it would teach that there are none in it.
+    A picture that nobody has drawn on in any task may be there to be looked at only, and one without
+    results may have those that belong to none. Both are left out, since as photographs without objects they
+    would teach that there are none in them.
 
     Args:
         results: all regions of the task.
@@ -70,22 +71,24 @@ def sort_results(
     """
     if "" in places:
         return {"": results}
-    keys = " or ".join(places)
-    strangers = list(dict.fromkeys(str(r.get("to_name")) for r in results))
-    for name in [name for name in strangers if name not in places]:
-        count = sum(str(result.get("to_name")) == name for result in results)
+    by_tag: dict[str, list[dict]] = {key: [] for key in places}
+    for result in results:
+        by_tag.setdefault(str(result.get("to_name")), []).append(result)
+    others = {tag: own for tag, own in by_tag.items() if tag not in places}
+    for name, own in others.items():
+        keys = " or ".join(places)
         reason = (
             f"which picture they are drawn on is not known; in the file, to_name should be {keys}"
         )
         reason += "" if name != "None" else " (JSON has it, JSON-MIN does not)"
-        found.leave(file, f"{task}, {count} results with to_name {name!r}", reason)
+        found.leave(file, f"{task}, {len(own)} results with to_name {name!r}", reason)
     for key, place in places.items():
-        if key not in drawn_on and isinstance(place, Path):
-            reason = f"no result of the file is drawn on it (to_name {key!r})"
-            found.leave(file, f"{task}, the picture {place.name}", reason)
-    return {
-        key: [r for r in results if r.get("to_name") == key] for key in places if key in drawn_on
-    }
+        if not by_tag[key] and (key not in drawn_on or others):
+            del by_tag[key]
+            if isinstance(place, Path):
+                reason = f"no result of the {'task' if others else 'file'} has the to_name {key!r}"
+                found.leave(file, f"{task}, the picture {place.name}", reason)
+    return {key: own for key, own in by_tag.items() if key in places}
 
 
 def _is_file(text: str) -> bool:

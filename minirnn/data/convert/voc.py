@@ -142,7 +142,7 @@ def _objects(root: ElementTree.Element, photo: Photo, first: int, found: Found) 
             place = None if outline else (x1 - first, y1 - first, x2, y2)
             objects.append(Labelled(label, where, place, outline or None))
         except Unusable as problem:
-            found.leave(photo.labels, f"{where} ({element.findtext('name')!r})", str(problem))
+            found.lose(photo, f"{where} ({element.findtext('name')!r})", problem)
     return objects
 
 
@@ -167,9 +167,8 @@ def _add_outlines(photo: Photo, file: Path, found: Found) -> None:
     for number, mask in masks.items():
         each = by_number.get(number)
         if each is None:
-            found.leave(
-                file, f"mask {number}", f"there is no object {number} in {photo.labels.name}"
-            )
+            problem = Unusable(f"there is no object {number} in {photo.labels.name}")
+            found.lose(photo, f"mask {number}", problem, file)
         elif each.box and _overlap(each.box, boxes_of_masks(mask[None])[0].tolist()) < 0.5:
             found.leave(file, f"mask {number}", f"it does not lie in the box of object {number}")
         else:

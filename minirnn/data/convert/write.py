@@ -118,6 +118,7 @@ def _usable(found: Found, summary: Summary, boxes_only: bool, progress: bool) ->
             bar.update()
     photos: list[Photo] = []
     labels: dict[Path, Path] = {}
+    emptied: list[LeftOut] = []
     for photo, problem in zip(found.photos, problems, strict=True):
         if photo.path in labels:
             problem = f"it has its labels from {labels[photo.path]} already"
@@ -129,10 +130,28 @@ def _usable(found: Found, summary: Summary, boxes_only: bool, progress: bool) ->
             what = f"the picture {photo.path.name} with its {len(photo.objects)} objects"
             summary.left_out.append(LeftOut(file, what, problem))
             continue
-        labels[photo.path] = photo.labels
+        drawn = photo.lost + len(photo.objects)
         photo.objects = [o for o in photo.objects if _fits(o, photo, summary, boxes_only)]
+        if drawn and not photo.objects:
+            reason = f"all that is drawn on it ({drawn}) is left out; it would teach that it shows nothing"
+            emptied.append(LeftOut(photo.labels, f"the picture {photo.path.name}", reason))
+            continue
+        labels[photo.path] = photo.labels
         photos.append(photo)
+    _name_emptied(emptied, summary)
     return photos
+
+
+def _name_emptied(emptied: list[LeftOut], summary: Summary) -> None:
+    """Photographs all of whose objects are left out stay out: what they show would count as background."""
+    summary.left_out += emptied
+    names = [each.what.removeprefix("the picture ") for each in emptied]
+    if names:
+        shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        summary.notes.append(
+            f"photographs left out with all of their objects: {len(names)} ({shown}). Without the objects "
+            "they would teach that they show none"
+        )
 
 
 def _open(photo: Photo) -> str | None:

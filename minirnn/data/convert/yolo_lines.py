@@ -34,7 +34,7 @@ def objects_of(photo: Photo, names: dict[int, str], keypoints: int, found: Found
         try:
             objects.append(_object(line.split(), f"line {number}", names, keypoints, height, width))
         except Unusable as problem:
-            found.leave(photo.labels, f"line {number}", str(problem))
+            found.lose(photo, f"line {number}", problem)
     return objects
 
 
