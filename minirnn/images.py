@@ -37,6 +37,8 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 #: for so many of them at least; a photograph has ten times as many bytes.
 _LARGE = 20_000_000
 _PIXELS_A_BYTE = 500
+#: The reason of an image that has not the size that is wanted.
+OTHER_SIZE = "image of another size"
 
 
 class UnusableImage(InputError):
@@ -208,7 +210,7 @@ def turn_of(
     if stored == tuple(size):
         return None
     raise UnusableImage(
-        "image of another size",
+        OTHER_SIZE,
         f"{name}: the image is {upright[1]} x {upright[0]} pixels (width x height); "
         f"it should be {size[1]} x {size[0]}",
     )

@@ -183,9 +183,13 @@ def check_image(image: np.ndarray, name: str) -> None:
     Raises:
         InputError: names the image, its shape and type.
     """
-    if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
-        shape = getattr(image, "shape", type(image).__name__)
-        raise InputError(f"{name} has shape {shape}; it should be (H, W, 3)")
+    if not isinstance(image, np.ndarray):
+        kind = type(image).__name__
+        raise InputError(
+            f"{name} is {image!r:.60} ({kind}); it should be an array (H, W, 3) of uint8"
+        )
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise InputError(f"{name} has shape {image.shape}; it should be (H, W, 3)")
     if image.dtype != np.uint8:
         raise InputError(f"{name} has type {image.dtype}; it should be uint8, 0…255, RGB")
     if 0 in image.shape:

@@ -164,10 +164,10 @@ def test_one_bad_photo_is_one_line(album, predict):
 def test_too_little_memory_for_one_photo_does_not_cost_the_others(album, predict, monkeypatch):
     real = read_image
 
-    def read(path):
+    def read(path, **options):
         if path.name == "frame2.jpg":
             raise MemoryError
-        return real(path)
+        return real(path, **options)
 
     monkeypatch.setattr("minirnn.cli.prediction.read_image", read)
     said = fail(1, r"2 of 3 photos could not be used", *predict(album))
@@ -285,6 +285,35 @@ def test_a_photo_that_could_be_two_images_or_is_another_picture_is_refused(tmp_p
         PhotoResults([(1, "dog")], truth).add(tmp_path / "1.jpg", (4, 4), [])
 
 
+@pytest.mark.parametrize("name", ["./2.jpg", "b/./2.jpg", "b//2.jpg", "/b/2.jpg"])
+def test_file_names_are_compared_without_what_says_nothing(tmp_path, name):
+    results = PhotoResults([(1, "dog")], annotation_file(tmp_path / "t.json", [name]))
+    results.add(tmp_path / "b/2.jpg", (4, 4), [row(1)])
+    assert [r["image_id"] for r in results.rows] == [7]
+    results.add(tmp_path / "b/12.jpg", (4, 4), [row(1)])
+    assert [path.name for path in results.strangers] == ["12.jpg"]
+
+
+def test_a_link_to_a_photo_has_its_own_name(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/abc.jpg").write_bytes(b"")
+    (tmp_path / "album").symlink_to("store")
+    (tmp_path / "store/1.jpg").symlink_to("abc.jpg")
+    for name in ("1.jpg", "album/1.jpg", "store/1.jpg"):
+        results = PhotoResults([(1, "dog")], annotation_file(tmp_path / "t.json", [name]))
+        results.add(tmp_path / "album/1.jpg", (4, 4), [])
+        assert not results.strangers
+
+
+@pytest.mark.parametrize("width", [None, "4", 4.5])
+def test_a_size_that_is_none_is_not_compared(tmp_path, width):
+    truth = annotation_file(tmp_path / "t.json", ["1.jpg"], height=None, width=width)
+    results = PhotoResults([(1, "dog")], truth)
+    assert results.size_of(tmp_path / "1.jpg") is None
+    results.add(tmp_path / "1.jpg", (4, 4), [row(1)])
+    assert len(results.rows) == 1
+
+
 def test_a_network_that_has_numbers_for_names_means_the_ids_of_the_file(tmp_path):
     results = PhotoResults([(1, "1"), (3, "3")], annotation_file(tmp_path / "t.json", ["1.jpg"]))
     results.add(tmp_path / "1.jpg", (4, 4), [row(1), row(3)])
@@ -316,7 +345,39 @@ def test_photos_that_are_not_in_the_annotation_file_are_told(shapes, album, pred
     result = succeed(*predict(album / "frame2.jpg", "--coco", coco, "--annotations", truth))
     assert "1 photos are not in" in result.out
     assert "frame2.jpg" in result.out
+    assert json.loads(coco.read_text()) == []
+    assert "is an empty list, which pycocotools cannot load: no photo has an id" in result.out
+    assert "one row of no category" not in result.out
     fail(2, "--annotations needs --coco", *predict(album, "--annotations", truth))
+
+
+@pytest.mark.parametrize("lying", [False, True])
+def test_a_photo_with_a_turn_in_exif_is_read_as_it_is_annotated(
+    shapes, weights, predict, tmp_path, lying
+):
+    """As evaluate reads it: the annotations tell by the size that they state which way is up."""
+    data = tmp_path / "data"
+    (data / "val").mkdir(parents=True)
+    (data / "annotations").mkdir()
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    pixels = read_image(shapes / "val/000001.jpg")[:40]
+    Image.fromarray(pixels).save(data / "val/a.png", exif=exif)  # stored 64 wide, 40 high
+    height, width = (40, 64) if lying else (64, 40)
+    truth = json.loads((shapes / "annotations/instances_val.json").read_text())
+    truth["images"] = [{"id": 5, "file_name": "./a.png", "height": height, "width": width}]
+    truth["annotations"] = [
+        {"id": 1, "image_id": 5, "category_id": 1, "bbox": [2, 2, 9, 9], "area": 81, "iscrowd": 0,
+         "segmentation": [[2, 2, 11, 2, 11, 11, 2, 11]]}
+    ]  # fmt: skip
+    path = data / "annotations/instances_val.json"
+    path.write_text(json.dumps(truth))
+    evaluated, coco = tmp_path / "e.json", tmp_path / "r.json"
+    succeed("evaluate", "--weights", weights, "--data", data, "--out", evaluated)
+    options = ["--coco", coco, "--annotations", path, "--score", 0.05, "--json"]
+    report = json.loads(succeed(*predict(data / "val", *options)).out)["photos"][0]
+    assert (report["height"], report["width"]) == (height, width)
+    assert json.loads(coco.read_text()) == json.loads(evaluated.read_text()) != []
 
 
 # ---------------------------------------------------------------- single objects

@@ -23,6 +23,7 @@ from minirnn.evaluation import (
     to_results,
     write_results,
 )
+from minirnn.evaluation.checks import check_ground_truth
 
 BOTH = (evaluate_results, average_precision.evaluate_results)
 # The 80 category ids of COCO: 1…90 without ten.
@@ -395,6 +396,37 @@ def test_size_of_a_mask_is_the_masks_own(evaluate):
     scores = evaluate(truth, [thin, found])
     assert scores["segm"]["APm"] == pytest.approx(1)
     assert scores["bbox"]["APm"] == pytest.approx(0.5)
+
+
+def test_loaded_without_boxes_a_written_file_gives_the_same_numbers_of_masks(tmp_path):
+    """The way of docs/using.md: with boxes, pycocotools takes their areas for those of the masks."""
+    diagonal = np.zeros((100, 120), bool)
+    np.fill_diagonal(diagonal[:60, :60], True)  # small, in a medium box
+    truth = dataset([annotation(1, [70, 20, 45, 45])])
+    thin = result([0, 0, 60, 60], 0.9) | {"segmentation": masks.encode(diagonal)}
+    found = [thin, result([70, 20, 45, 45], 0.5)]
+    write_results(tmp_path / "results.json", found)
+    rows = json.loads((tmp_path / "results.json").read_text())
+    from pycocotools.cocoeval import COCOeval
+
+    coco = COCO()
+    coco.dataset = check_ground_truth(truth, ["segm"])
+    coco.createIndex()
+    numbers = {}
+    for way, kept in (
+        ("with boxes", rows),
+        ("without", [{name: row[name] for name in row if name != "bbox"} for row in rows]),
+    ):
+        evaluation = COCOeval(coco, coco.loadRes(kept), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        numbers[way] = [None if number == -1 else number for number in evaluation.stats.tolist()]
+    ours = list(evaluate_results(truth, found, ["segm"])["segm"].values())
+    assert numbers["without"] == pytest.approx(ours)
+    assert numbers["with boxes"][:3] == pytest.approx(ours[:3])  # of all sizes
+    assert numbers["with boxes"][4] == pytest.approx(0.5)
+    assert ours[4] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("evaluate", BOTH)

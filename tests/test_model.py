@@ -181,7 +181,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
         (str(tmp_path / "none.jpg"), r"none\.jpg: the image file is missing"),
         (cut, r"image 1: not a readable image"),
         (Image.fromarray(np.zeros((4, 4), np.float32)), r"image 1: the image has 32-bit pixels"),
-        (None, r"image 1 has shape NoneType"),
+        (None, r"image 1 is None \(NoneType\); it should be an array"),
     ]:
         with pytest.raises(InputError, match=message):
             model.predict([whole, bad])
@@ -191,9 +191,9 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
             model.predict(alone)
 
 
-@pytest.mark.parametrize("score", [float("nan"), -0.1, 2])
+@pytest.mark.parametrize("score", [float("nan"), -0.1, 2, "0.5", [0.5], np.array([0.1, 0.2])])
 def test_a_score_threshold_that_is_no_share(score):
-    with pytest.raises(InputError, match=r"score_threshold is .*between 0 and 1"):
+    with pytest.raises(InputError, match=r"score_threshold is .*a number between 0 and 1"):
         _tiny().predict([scene(0)[0]], score_threshold=score)
 
 

@@ -105,7 +105,7 @@ def test_trap_31_degenerate_targets_are_refused_with_the_image(target, message):
         (np.zeros((4, 4, 4), np.uint8), "image 0 has shape"),
         (np.zeros((4, 4, 3), np.float32), "uint8"),
         (np.zeros((0, 4, 3), np.uint8), "no pixels"),
-        ("photo.jpg", "image 0 has shape str"),
+        ("photo.jpg", r"image 0 is 'photo.jpg' \(str\)"),
     ],
 )
 def test_bad_images_are_refused(image, message):

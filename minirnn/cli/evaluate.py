@@ -87,7 +87,8 @@ def evaluate(
 
     Prints COCO's numbers for boxes, and for masks and keypoints (by their similarity, OKS) where the
     network has such heads and the data set such truth, and writes all detections as a COCO results
-    file, which pycocotools and others read. torchvision's weights can be used as they are:
+    file, which pycocotools and others read (for AP of small, medium and large masks without the rows'
+    boxes, whose areas it would take: docs/using.md). torchvision's weights can be used as they are:
 
     \b
         minirnn evaluate --weights maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth --data ../coco

@@ -152,6 +152,7 @@ def predict(
         frames=frames,
         crops=crops,
         cutouts=cutouts,
+        size_of=collected.size_of,
     )
     ids = None if coco is None else collected.ids_file(coco)
     reads = [weights, annotations, proposals]
@@ -231,7 +232,9 @@ def _write_coco(collected: PhotoResults, path: Path, annotations: Path | None, s
     """Write the results file, and say what a person should know of it."""
     beside = collected.write(path)
     say(f"{len(collected.rows)} detections: {path}")
-    if not collected.rows:
+    if collected.empty:
+        say(f"{path} is an empty list, which pycocotools cannot load: no photo has an id")
+    elif not collected.rows:
         say(f"{path} has one row of no category, since pycocotools cannot load an empty list")
     if beside is not None:
         say(f"which photo has which id: {beside}")

@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from minirnn.draw.palette import PALETTE
 from minirnn.errors import InputError
 from minirnn.evaluation import to_results
 from minirnn.files import write_whole
+from minirnn.images import OTHER_SIZE, UnusableImage
 from minirnn.models import RCNN
 
 
@@ -66,6 +67,7 @@ class Predictor:
         frames: pictures get the photos' own names, and each category one colour.
         crops: folder for boxes that are cut out, or None.
         cutouts: folder for objects that are cut out along their masks, or None.
+        size_of: (height, width) that a photo should be turned to, or None for as EXIF says.
 
     Raises:
         InputError: cutouts of a network without masks; two of the folders are one.
@@ -81,6 +83,7 @@ class Predictor:
         frames: bool = False,
         crops: Path | None = None,
         cutouts: Path | None = None,
+        size_of: Callable[[Path], tuple[int, int] | None] = lambda _: None,
     ) -> None:
         if cutouts is not None and "masks" not in model.finds:
             raise InputError("--cutouts: this network finds no masks; --crops cuts out its boxes")
@@ -89,6 +92,7 @@ class Predictor:
         self._score = score
         self._proposals = proposals
         self._out, self._frames, self._crops, self._cutouts = out, frames, crops, cutouts
+        self._size_of = size_of
         self._kept: set[str] = set()
 
     def check_places(
@@ -134,7 +138,7 @@ class Predictor:
         Raises:
             InputError: the photo cannot be read, or has no proposals; names it.
         """
-        image = read_image(photo.path)
+        image = self._read(photo.path)
         given = None if self._proposals is None else [self._proposals.of(photo.path.name)]
         (found,) = self._model.predict([image], proposals=given, score_threshold=self._score)
         ids = {label: number for label, (number, _) in enumerate(self._model.categories, start=1)}
@@ -156,6 +160,15 @@ class Predictor:
         }
         write_whole(data, json.dumps(report, indent=2, allow_nan=False) + "\n")
         return Outcome(photo, report, results)
+
+    def _read(self, path: Path) -> np.ndarray:
+        """A photo as it is annotated; one of another size as a person sees it."""
+        try:
+            return read_image(path, size=self._size_of(path))
+        except UnusableImage as error:
+            if error.reason != OTHER_SIZE:
+                raise
+            return read_image(path)
 
     def _places(self, photo: Photo) -> tuple[Path, Path]:
         """Where a photo's picture and its data go."""

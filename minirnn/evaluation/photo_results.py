@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,23 @@ class PhotoResults:
         self.rows: list[dict[str, Any]] = []
         self.strangers: list[Path] = []
         self.unknown: set[str] = set()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the file will be an empty list: no photo has an id that a row could name."""
+        return not self._images
+
+    def size_of(self, photo: Path) -> tuple[int, int] | None:
+        """(height, width) that the annotation file says of a photo, as far as it does.
+
+        A photo that a camera stored lying on its side, with a note in EXIF, may be annotated either way;
+        the data set reads it as its annotations lie, and so should who measures with them.
+
+        Raises:
+            InputError: the annotation file has several images of this name.
+        """
+        record = None if self._truth is None else self._truth.record_of(photo)
+        return None if record is None else _stated(record)
 
     def add(self, photo: Path, size: tuple[int, int], results: Sequence[Mapping[str, Any]]) -> None:
         """Take a photo's detections.
@@ -153,23 +171,30 @@ class _Truth:
             if not isinstance(record, dict) or not is_whole(record.get("id")):
                 raise InputError(f"{path}: a category has no id (a whole number): {record!r}")
             self.categories[record["id"]] = str(record.get("name", record["id"]))
-        self._by_name: dict[str, list[dict[str, Any]]] = {}
+        self._by_name: dict[str, list[tuple[str, dict[str, Any]]]] = {}
         for record in content["images"]:
             usable = isinstance(record, dict) and is_whole(record.get("id"))
             if not usable or not isinstance(record.get("file_name"), str):
                 raise InputError(f"{path}: an image has no id or no file_name: {record!r}")
-            self._by_name.setdefault(record["file_name"].split("/")[-1], []).append(record)
+            name = _plain(record["file_name"])
+            self._by_name.setdefault(name.split("/")[-1], []).append((name, record))
 
-    def image(self, photo: Path, size: tuple[int, int]) -> int | None:
-        """The id of the image whose file name the photo's path ends with; None if there is none."""
-        path = f"/{Path(os.path.realpath(photo)).as_posix()}"
-        records = [
-            record
-            for record in self._by_name.get(photo.name, [])
-            if path.endswith(f"/{record['file_name'].lstrip('/')}")
+    def record_of(self, photo: Path) -> dict[str, Any] | None:
+        """The image whose file name the photo's path ends with; None if there is none.
+
+        Raises:
+            InputError: there are several.
+        """
+        # A link has its own name, and its folder may be a link, too.
+        paths = [os.path.abspath(photo), os.path.join(os.path.realpath(photo.parent), photo.name)]
+        ways = [f"/{Path(path).as_posix()}" for path in paths]
+        fitting = [
+            (name, record)
+            for name, record in self._by_name.get(photo.name, [])
+            if any(way.endswith(f"/{name}") for way in ways)
         ]
-        longest = max((len(record["file_name"]) for record in records), default=0)
-        records = [record for record in records if len(record["file_name"]) == longest]
+        longest = max((len(name) for name, _ in fitting), default=0)
+        records = [record for name, record in fitting if len(name) == longest]
         if not records:
             return None
         if len(records) > 1:
@@ -177,9 +202,15 @@ class _Truth:
                 f"{photo}: {self._path} has {len(records)} images of this name (ids "
                 f"{', '.join(str(record['id']) for record in records[:5])}): which one is it?"
             )
-        (record,) = records
-        stated = (record.get("height", size[0]), record.get("width", size[1]))
-        if stated != size:
+        return records[0]
+
+    def image(self, photo: Path, size: tuple[int, int]) -> int | None:
+        """The id of a photo's image, see `record_of`; it must have this (height, width)."""
+        record = self.record_of(photo)
+        if record is None:
+            return None
+        stated = _stated(record)
+        if stated not in (None, size):
             raise InputError(
                 f"{photo} is {size[1]} x {size[0]} pixels; image {record['id']} of {self._path} is "
                 f"{stated[1]} x {stated[0]}: this is another picture of the same name"
@@ -199,6 +230,18 @@ class _Truth:
             elif name == str(number) and number in self.categories:
                 found[number] = number
         return found
+
+
+def _plain(name: str) -> str:
+    """A file name without "./" and the like."""
+    return posixpath.normpath(name).lstrip("/")
+
+
+def _stated(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(height, width) as an image's record has it; None where one is missing, or is no number."""
+    if is_whole(record.get("height")) and is_whole(record.get("width")):
+        return record["height"], record["width"]
+    return None
 
 
 def _is_ours(path: Path) -> bool:

@@ -258,10 +258,12 @@ class BoxHead(Head):
         """Each image's detections instead of its proposals, see `detections_of_image`.
 
         Raises:
-            InputError: score_threshold is not between 0 and 1.
+            InputError: score_threshold is no number between 0 and 1.
         """
-        if score_threshold is not None and not 0 <= score_threshold <= 1:
-            raise InputError(f"score_threshold is {score_threshold}; it should be between 0 and 1")
+        if score_threshold is not None and not _is_share(score_threshold):
+            raise InputError(
+                f"score_threshold is {score_threshold!r}; it should be a number between 0 and 1"
+            )
         proposals = [each.boxes for each in found]
         logits, deltas = self(features, proposals)
         return self.detections(logits, deltas, proposals, batch, score_threshold=score_threshold)
@@ -295,3 +297,11 @@ class BoxHead(Head):
                 strict=True,
             )
         ]
+
+
+def _is_share(value: Any) -> bool:
+    """Whether it is a number from 0 to 1."""
+    try:
+        return bool(0 <= value <= 1)
+    except (TypeError, ValueError):  # a text, a list; an array of several
+        return False
