@@ -390,10 +390,14 @@ def test_file_of_cvat_masks_alone_is_told_by_its_content(place, attributes, tmp_
 def test_coco_with_some_crowds_or_keypoints_is_not_taken_for_cvat(tmp_path):
     scenes = pictures(1)
     content = cases.coco_content(scenes, cases.plain_categories(1))
-    content["annotations"][0]["iscrowd"] = 1
     file = tmp_path / "in" / "annotations" / "instances_train.json"
     cases.write_json(file, content)
     save(scenes[0], tmp_path / "in" / "train")
+    with pytest.raises(InputError, match="in COCO's layout already") as refused:
+        run(tmp_path / "in", tmp_path / "out")
+    assert "CVAT" not in str(refused.value)
+    content["annotations"][0]["iscrowd"] = 1
+    cases.write_json(file, content)
     with pytest.raises(InputError, match=r"in COCO's layout already .* --format cvat takes them"):
         run(tmp_path / "in", tmp_path / "out")
     assert run(tmp_path / "in", tmp_path / "cvat", form="cvat").notes[0].endswith(": 1")

@@ -54,6 +54,14 @@ def is_coco_content(content: Any) -> bool:
     )
 
 
+def has_crowds(file: Path) -> bool:
+    """Whether an object in a file of COCO's form is marked as a crowd."""
+    if not is_coco(file):
+        return False
+    annotations = read_json(file)["annotations"]
+    return any(isinstance(each, dict) and each.get("iscrowd") == 1 for each in annotations)
+
+
 def read_file(
     file: Path,
     split: str,

@@ -8,7 +8,7 @@ from pathlib import Path
 from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, voc, yolo
 from minirnn.data.convert.recognise import TITLES, recognise
 from minirnn.data.convert.splits import name_splits
-from minirnn.data.convert.walk import results_below
+from minirnn.data.convert.walk import label_files, results_below
 from minirnn.data.convert.write import Summary, write
 from minirnn.data.layout import check_folder, split_command, splits_of
 from minirnn.errors import InputError
@@ -87,10 +87,15 @@ def _unknown(source: Path) -> str:
     splits = splits_of(source)
     if splits:
         command = f", or split it: {split_command(source)}" if len(splits) == 1 else ""
+        hint = ""
+        if any(cocojson.has_crowds(file) for file in label_files(source, "instances_*.json")):
+            hint = (
+                ". Some objects are crowds, as CVAT marks masks made with its brush: if these are "
+                "such, --format cvat takes them as objects"
+            )
         return (
             f"{source} is in COCO's layout already (split {', '.join(splits)}): there is nothing to "
-            f"convert. Train on it{command}. If CVAT wrote it, and masks made with its brush are marked as "
-            "crowds, --format cvat takes them as objects"
+            f"convert. Train on it{command}{hint}"
         )
     own = ", ".join(str(path) for path in results_below(source)[:3])
     if own:
