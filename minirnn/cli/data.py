@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from minirnn.cli.data_inspect import inspect
 from minirnn.cli.data_nuclei import nuclei
 from minirnn.cli.datasets import WITHOUT_MASKS
 from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter, sentence
+from minirnn.cli.shell import as_word
 
 if TYPE_CHECKING:
     from minirnn.data import CocoDataset
@@ -65,7 +65,8 @@ def shapes(
         print_json({"folder": out, "level": level, "seed": seed, **figures})
     else:
         preset = "keypointrcnn_shapes" if level == "people" else "maskrcnn_shapes"
-        say(f"\nTrain on it:\n    minirnn train --data {out} --preset {preset} --out runs/NAME")
+        command = f"minirnn train --data {as_word(out)} --preset {preset} --out runs/NAME"
+        say(f"\nTrain on it:\n    {command}")
 
 
 @data.command()
@@ -114,7 +115,7 @@ def _checked(dataset: CocoDataset, folder: Path, say: Callable[[str], None]) -> 
     if figures["crowd_regions"] == figures["instances"]:
         say(
             "all objects are marked as crowds (iscrowd), which training passes over. CVAT marks every mask "
-            f"made with a brush so: minirnn data convert {shlex.quote(str(folder))} --format cvat "
+            f"made with a brush so: minirnn data convert {as_word(folder)} --format cvat "
             "--out DIR takes them as objects"
         )
     skipped = dict(dataset.skipped)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
+from minirnn.cli.shell import as_word
 
 if TYPE_CHECKING:
     from minirnn.data.coco_download import Downloaded
@@ -254,7 +255,7 @@ def _summary(done: Downloaded) -> str:
         lines.append("The same command tries these again.")
     what = "Train on what is here" if fetched.failed else "Train on it"
     lines.append(
-        f"\n{what}:\n    minirnn train --data {done.folder} --split {wanted.split} "
+        f"\n{what}:\n    minirnn train --data {as_word(done.folder)} --split {wanted.split} "
         "--preset maskrcnn_small_fpn --out runs/NAME"
     )
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import click
 
 from minirnn.cli.datasets import WITHOUT_MASKS
 from minirnn.cli.options import FILE, FOLDER, Share, json_option, print_json, reporter, seed_option
+from minirnn.cli.shell import as_word
 
 if TYPE_CHECKING:
     from minirnn.data.convert import Summary
@@ -140,7 +141,9 @@ def split(
             click.echo(
                 f"note: {name} is not in {' and '.join(missing)}; more images of it help, or another --val"
             )
-    click.echo(f"\nTrain on it:\n    minirnn train --data {out} --preset … --out runs/NAME")
+    click.echo(
+        f"\nTrain on it:\n    minirnn train --data {as_word(out)} --preset … --out runs/NAME"
+    )
 
 
 COMMANDS = (convert, split)

@@ -19,6 +19,7 @@ from minirnn.cli.options import (
     set_option,
 )
 from minirnn.cli.outputs import check_outputs
+from minirnn.cli.shell import as_word
 
 if TYPE_CHECKING:
     from minirnn.data.inspection import Inspection, Repair
@@ -121,7 +122,8 @@ def inspect(
             "left": [_problem(problem) for problem in repair.left],
         }
     elif seen.faults:
-        say(f"Mend what can be, in a copy:\n    minirnn data inspect {folder} --fix {folder}-fixed")
+        words = f"{as_word(folder)} --fix {as_word(f'{folder}-fixed')}"
+        say(f"Mend what can be, in a copy:\n    minirnn data inspect {words}")
     if page is not None:
         _write_page(page, seen, fit, pictures, workers)
         say(f"Written: {page}, with photographs of yours inside")

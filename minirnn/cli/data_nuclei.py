@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from minirnn.cli.options import FOLDER, json_option, print_json, reporter
+from minirnn.cli.shell import as_word
 
 
 @click.command(short_help="Make a small real set: nuclei of cells, with masks.")
@@ -37,6 +38,6 @@ def nuclei(out: Path, as_json: bool) -> None:
         print_json({"folder": out, **{split: asdict(part) for split, part in parts.items()}})
         return
     say(
-        f"\nTrain on it:\n    minirnn train --data {out} --preset maskrcnn_few_photographs --steps 300 \\\n"
-        "        --set min_size=256 --set max_size=256 --out runs/nuclei"
+        f"\nTrain on it:\n    minirnn train --data {as_word(out)} --preset maskrcnn_few_photographs \\\n"
+        "        --steps 300 --set min_size=256 --set max_size=256 --out runs/nuclei"
     )

@@ -30,11 +30,13 @@ class Subset:
         places: of the images in it.
         lasting: an image that cannot be read is named, once, and a blank one stands for it: an evaluation
             in the middle of a run of hours should not end the run. What is to be found in it is missed.
+        known_as: the fingerprint of the run that goes on with it; "" for none.
     """
 
     dataset: CocoDataset
     places: list[int]
     lasting: bool = False
+    known_as: str = ""
     _named: set[int] = field(default_factory=set, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -60,8 +62,15 @@ class Subset:
 
     @property
     def fingerprint(self) -> str:
-        """A text that is another for other data, see `minirnn.data.loader.Dataset`."""
-        return f"{self.dataset.fingerprint} {zlib.crc32(repr(self.places).encode()):08x}"
+        """A text that is another for other data, see `minirnn.data.loader.Dataset`.
+
+        All images have the data set's own, so that a run can be begun in Python and go on here, or the
+        reverse. Runs of earlier versions have the places in it all the same.
+        """
+        own = self.dataset.fingerprint
+        with_places = f"{own} {zlib.crc32(repr(self.places).encode()):08x}"
+        everything = self.places == list(range(len(self.dataset)))
+        return own if everything and not self.known_as.startswith(with_places) else with_places
 
     @property
     def keypoint_names(self) -> tuple[str, ...] | None:
@@ -103,20 +112,25 @@ def proposals_wanted(file: Path | None, model: RCNN) -> None:
 
 
 def subset_of(
-    dataset: CocoDataset, image_ids: Sequence[int] | None, *, lasting: bool = False
+    dataset: CocoDataset,
+    image_ids: Sequence[int] | None,
+    *,
+    lasting: bool = False,
+    known_as: str | None = None,
 ) -> Subset:
-    """The images with these ids (None: all); `lasting` is `Subset`'s.
+    """The images with these ids (None: all); `lasting` and `known_as` are `Subset`'s.
 
     Raises:
         InputError: an id is not in the data set.
     """
     if image_ids is None:
-        return Subset(dataset, list(range(len(dataset))), lasting)
+        return Subset(dataset, list(range(len(dataset))), lasting, known_as or "")
     place = {image_id: i for i, image_id in enumerate(dataset.image_ids)}
     for image_id in image_ids:
         if image_id not in place:
             raise InputError(f"{dataset.file}: there is no image {image_id} (from --image-ids)")
-    return Subset(dataset, [place[image_id] for image_id in image_ids], lasting)
+    places = [place[image_id] for image_id in image_ids]
+    return Subset(dataset, places, lasting, known_as or "")
 
 
 def open_dataset(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,36 @@ def recall(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
             and isinstance(value, bool) == (name in flags)
         }
     return value
+
+
+def typed(ctx: click.Context, name: str) -> bool:
+    """Whether a person has typed an option, by its parameter's name, and no run remembers it."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def refuse_other_weights(out: Path, weights: Path) -> None:
+    """Refuse to go on from other weights than those of the run.
+
+    Args:
+        out: the run's folder.
+        weights: as typed. The command that began the run may be typed again, with --resume.
+
+    Raises:
+        click.UsageError: the run did not begin with them.
+    """
+    words = [*run_folder.read_facts(out).get("command", []), ""]
+    begun = [after for word, after in pairwise(words) if word == "--weights"]
+    begun += [word.partition("=")[2] for word in words if word.startswith("--weights=")]
+    if str(weights) not in [str(Path(each)) for each in begun]:
+        raise click.UsageError(
+            "--weights and --resume exclude each other: the run goes on with its own weights, and did not "
+            f"begin with {weights}; leave --weights out"
+        )
+
+
+def kind_before(out: Path, resume: bool) -> str | None:
+    """By whose AP a run that goes on has kept its best weights, if it says so."""
+    return run_folder.read_facts(out).get("best_by") if resume else None
 
 
 def commands(words: Sequence[str], out: Path, resume: bool) -> dict[str, Any]:

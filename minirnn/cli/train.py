@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from minirnn.cli.after_training import command_to_evaluate, tell_what_is_there
 from minirnn.cli.datasets import (
     masks_wanted,
     open_dataset,
@@ -17,7 +17,7 @@ from minirnn.cli.datasets import (
     with_proposals,
     without_pasting,
 )
-from minirnn.cli.going_on import commands, remember
+from minirnn.cli.going_on import commands, kind_before, refuse_other_weights, remember, typed
 from minirnn.cli.grouped import Grouped
 from minirnn.cli.networks import kinds_of, make_ready, network_of
 from minirnn.cli.options import describe_fields, print_json, reporter, split_overrides
@@ -116,7 +116,6 @@ def train(
         minirnn train --resume --out runs/first
     """
     from minirnn.models.build import finds
-    from minirnn.progress import loss_text
     from minirnn.training import train as train_network
     from minirnn.training.keeper import refuse_run_in
 
@@ -125,13 +124,16 @@ def train(
         raise click.UsageError(
             "--resume and --overwrite exclude each other: the first goes on, the second deletes"
         )
-    if (patience or best_by) and not evaluate_every:
-        option = "--patience" if patience else "--best-by"
-        raise click.UsageError(f"{option} needs --evaluate-every, or there is no AP")
+    if not evaluate_every:
+        for name, value in (("patience", patience), ("best_by", best_by)):
+            if value and typed(ctx, name):
+                option = f"--{name.replace('_', '-')}"
+                raise click.UsageError(f"{option} needs --evaluate-every, or there is no AP")
+        patience = 0  # of a run that goes on: there is nothing to wait for
     if other_data and not resume:
         raise click.UsageError("--other-data needs --resume")
     # The folder is the first rank's: on another machine it may not be there.
-    stored = ranks.broadcast(_stored_run(out, preset) if resume and first else None)
+    stored = ranks.broadcast(_stored_run(out, preset, weights) if resume and first else None)
     preset = stored["preset"] if stored else preset
     needed = {} if show else {"--data": folder, "--out": out}
     _refuse_missing(needed if resume else {**needed, "--preset": preset}, resume)
@@ -162,7 +164,7 @@ def train(
     dataset = open_dataset(
         folder, split, skip_invalid=skip_invalid, say=say, keypoints=keypoints, only=only
     )
-    images = subset_of(dataset, image_ids)
+    images = subset_of(dataset, image_ids, known_as=stored["data"] if stored else None)
     if stored:
         model = network_of(stored, fields)
     else:
@@ -182,11 +184,12 @@ def train(
     if not first:
         train_network(model, images, settings, out, **run)
         return
+    kind = BEST_BY.get(best_by or "") or kind_before(out, resume)
     facts = {
-        "title": f"{out.resolve().name}: {preset}",
+        "title": ": ".join(filter(None, (out.resolve().name, preset))),
         **commands(command, out, resume),
         "options": remember(ctx.params),
-        "best_by": BEST_BY.get(best_by or ""),
+        "best_by": kind,
         "evaluates": evaluate_every > 0,
         "steps": settings.steps,
         "network": network_facts(model, preset),
@@ -203,8 +206,8 @@ def train(
             raise click.UsageError(f"--best-by {best_by}: nothing measures its AP here")
         callback = evaluator(held_out, measured, live)
     say(
-        f"training {preset} ({_millions(model)} M parameters) on {len(images)} images, "
-        f"{settings.steps} steps of {settings.batch_size}\n{how}"
+        f"training {preset or 'a network from Python'} ({_millions(model)} M parameters) on "
+        f"{len(images)} images, {settings.steps} steps of {settings.batch_size}\n{how}"
         f"look at {out / run_folder.PAGE} while it trains"
     )
     with live:
@@ -217,7 +220,7 @@ def train(
             overwrite=overwrite,
             preset=preset,
             callback=callback,
-            best_by=BEST_BY.get(best_by or ""),
+            best_by=kind,
             patience=patience,
             watch=live,
         )
@@ -225,35 +228,25 @@ def train(
     if as_json:
         print_json({**dataclasses.asdict(summary), "page": out / run_folder.PAGE})
         return
-    say(
-        f"\n{summary.steps} steps, {summary.seconds:.0f} s of training, loss {loss_text(summary.total)}"
-    )
-    say(f"weights: {summary.checkpoint}")
-    if summary.averaged:
-        say(f"         {summary.averaged} (their running mean)")
-    if summary.best:
-        of = f"step {summary.best_step}"
-        if summary.best_score is not None:
-            of = f"{summary.best_name} {summary.best_score:.3f}, {of}"
-        say(f"best:    {summary.best} ({of})")
-    say(f"course:  {summary.metrics}\npage:    {out / run_folder.PAGE}")
+    tell_what_is_there(say, summary)
     if summary.steps < settings.steps and not summary.stopped_early:
         say(f"\nGo on:\n    {run_folder.command_to_go_on(command, knows=True)}")
     weights = summary.best or summary.averaged or summary.checkpoint
-    say(f"\nEvaluate:\n    {_command_to_evaluate(weights, folder, only)}")
+    hint = command_to_evaluate(
+        *(weights, folder),
+        only=only,
+        skip_invalid=skip_invalid,
+        takes_proposals=model.takes_proposals,
+        proposals=val_proposals,
+    )
+    say(f"\nEvaluate:\n    {hint}")
 
 
-def _command_to_evaluate(weights: Path, folder: Path, only: list[str] | None) -> str:
-    """What to type next; the network knows no other categories than it was trained on."""
-    words = ["minirnn", "evaluate", "--weights", str(weights), "--data", str(folder)]
-    return shlex.join([*words, *(["--categories", ",".join(only)] if only else [])])
-
-
-def _stored_run(out: Path | None, preset: str | None) -> dict[str, Any]:
+def _stored_run(out: Path | None, preset: str | None, weights: Path | None) -> dict[str, Any]:
     """What the checkpoint says of the run that goes on.
 
     Raises:
-        click.UsageError: the folder is not given.
+        click.UsageError: the folder is not given, or other weights than the run began with.
         InputError: it holds no run, or one of another preset.
     """
     from minirnn.training import read_checkpoint
@@ -264,6 +257,10 @@ def _stored_run(out: Path | None, preset: str | None) -> dict[str, Any]:
     if not (out / CHECKPOINT).is_file():
         raise InputError(f"{out / CHECKPOINT} is not there: there is no run to resume")
     stored = read_checkpoint(out / CHECKPOINT)[1]
+    if weights is not None:
+        refuse_other_weights(out, weights)
+    if preset is not None and stored["preset"] is None:
+        raise InputError(f"{out} is a run from Python, which names no preset: leave --preset out")
     if preset not in (None, stored["preset"]):
         raise InputError(f"{out} is a run of preset {stored['preset']}, not of {preset}")
     return stored
