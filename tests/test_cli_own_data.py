@@ -57,6 +57,19 @@ def test_summary_names_what_is_left_out_and_json_has_all_of_it(tmp_path):
     assert report["categories"] == {"cup": {"all": 1}}
 
 
+def test_pictures_without_labels_are_told_with_the_option_that_takes_them(tmp_path):
+    labelled, *others = cases.pictures(3)
+    cases.labelme(tmp_path / "in", [labelled])
+    for picture in others:
+        cases.save(picture, tmp_path / "in")
+    command = ["data", "convert", tmp_path / "in", "--out"]
+    text = succeed(*command, tmp_path / "a").out
+    assert "left out: 2. If these show none of the objects, --unlabelled empty takes them" in text
+    report = json.loads(succeed(*command, tmp_path / "b", "--unlabelled", "empty", "--json").out)
+    assert report["left_out"] == []
+    assert (report["splits"]["all"]["images"], report["splits"]["all"]["without_objects"]) == (3, 2)
+
+
 def test_split_prints_a_table_and_json(tmp_path):
     cases.labelme(tmp_path / "in", cases.pictures(5))
     succeed("data", "convert", tmp_path / "in", "--out", tmp_path / "set")

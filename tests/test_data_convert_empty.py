@@ -11,6 +11,7 @@ import pytest
 from convert_cases import NAMES, Picture, save
 
 from minirnn.data.convert import Summary, convert
+from minirnn.errors import InputError
 
 pytest.importorskip("yaml", reason="reading data.yaml needs PyYAML: pip install '.[convert]'")
 
@@ -117,3 +118,69 @@ def test_a_photograph_that_lost_all_its_objects_is_left_out_and_named(writer, tm
     assert summary.splits["all"] == {"images": 2, "without_objects": 1, "objects": 1}
     assert summary.left_out[-1].what == "the picture lost.png"
     assert "left out with all of their objects: 1 (lost.png)" in summary.notes[-1]
+
+
+# Each labels good.png and says nothing of new.png; broken.png has labels that cannot be read.
+
+
+def labelme_of_some(folder: Path) -> None:
+    cases.labelme_file(folder, photo("good.png"), [cases.labelme_shape("cup", SQUARE)])
+    (folder / "broken.json").write_text("{")
+
+
+def labelstudio_of_some(folder: Path) -> None:
+    def task(name: str, number: int, **extra: object) -> dict:
+        good = cases.ls_result(photo("a"), "rectanglelabels", "cup", BOX)
+        return cases.ls_task(photo(name), [good], number, **extra)
+
+    skipped = [{"id": 1, "was_cancelled": True, "result": []}]
+    tasks = [task("good.png", 1), task("new.png", 2, annotations=[])]
+    tasks += [task("broken.png", 3, annotations=skipped)]
+    tasks += [task("guessed.png", 4, annotations=[], predictions=[{"result": [{}]}])]
+    cases.write_json(folder / "export.json", tasks)
+
+
+def voc_of_some(folder: Path) -> None:
+    text = cases.voc_xml(photo("good.png"), cases.voc_object("cup", (10, 10, 30, 30)))
+    (folder / "good.xml").write_text(text)
+    (folder / "broken.xml").write_text("<annotation")
+
+
+@pytest.mark.parametrize("writer", [labelme_of_some, labelstudio_of_some, voc_of_some])
+def test_pictures_that_nobody_has_labelled_show_nothing_only_if_it_is_said(writer, tmp_path):
+    source = tmp_path / "in"
+    for name in ("good.png", "new.png", "broken.png", "guessed.png"):
+        if name != "guessed.png" or writer is labelstudio_of_some:
+            save(photo(name), source)
+    save(photo("good.jpg"), source)  # the camera's own beside the one that was labelled
+    writer(source)
+    summary = run(source, tmp_path / "out")
+    assert images_of(tmp_path / "out") == ["good.png"]
+    left = [each for each in summary.left_out if "new.png" in str(each)]
+    assert len(left) == 1
+    (note,) = [each for each in summary.notes if "--unlabelled empty takes them" in each]
+    assert note.startswith("pictures that nobody has labelled are left out: 1.")
+
+    summary = run(source, tmp_path / "again", unlabelled="empty")
+    assert images_of(tmp_path / "again") == ["good.png", "new.png"]
+    assert summary.splits["all"] == {"images": 2, "without_objects": 1, "objects": 1}
+    assert "pictures that nobody has labelled are taken as showing none of the objects: 1" in (
+        summary.notes
+    )
+    assert "broken" in "".join(map(str, summary.left_out))
+
+
+def test_voc_picture_without_labels_goes_to_the_split_of_its_list(tmp_path):
+    source = tmp_path / "in"
+    cases.voc(source, cases.pictures(2), masks=False)
+    for name in ("new.png", "other.png"):
+        save(photo(name), source / "JPEGImages")
+    with (source / "ImageSets" / "Main" / "val.txt").open("a") as stream:
+        stream.write("new\n")
+    summary = run(source, tmp_path / "out", unlabelled="empty")
+    assert {split: counts["images"] for split, counts in summary.splits.items()} == {
+        "train": 1,
+        "val": 2,
+    }
+    with pytest.raises(InputError, match="unlabelled is 'all'; it should be leave-out or empty"):
+        run(source, tmp_path / "never", unlabelled="all")

@@ -45,6 +45,13 @@ link_option = click.option(
 @click.option(
     "--boxes-only", is_flag=True, help="Leave outlines away, where most objects have only a box."
 )
+@click.option(
+    "--unlabelled",
+    type=click.Choice(("leave-out", "empty")),
+    default="leave-out",
+    show_default=True,
+    help="Pictures without labels; empty takes them as photographs that show none of the objects.",
+)
 @json_option
 def convert(
     source: Path,
@@ -53,6 +60,7 @@ def convert(
     images: Path | None,
     link: bool,
     boxes_only: bool,
+    unlabelled: str,
     as_json: bool,
 ) -> None:
     """Make a data set in COCO's layout of what LabelMe, CVAT, … wrote.
@@ -60,6 +68,7 @@ def convert(
     \b
         minirnn data convert labels/ --out data/cups
         minirnn data convert project-1.json --images photos/ --out data/cups
+        minirnn data convert labels/ --unlabelled empty --out data/cups
 
     SOURCE is the folder that the tool has written (unpack a .zip first), or its one file: LabelMe's JSON
     files, YOLO's text files, CVAT's "COCO 1.0" or "CVAT for images", Roboflow's or Label Studio's exports,
@@ -76,6 +85,7 @@ def convert(
         images=images,
         link=link,
         boxes_only=boxes_only,
+        unlabelled=unlabelled,
         progress=not as_json,
     )
     if as_json:

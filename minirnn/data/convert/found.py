@@ -88,6 +88,7 @@ class Found:
         photos: in the order of the source.
         left_out: what the reader could not use.
         notes: sentences about choices that it made.
+        unlabelled: pictures that nobody has labelled, and what to say if they are left out.
         only_outlined: photographs whose objects have boxes only do not belong to the set of those with
             outlines.
     """
@@ -97,6 +98,7 @@ class Found:
     photos: list[Photo] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unlabelled: list[tuple[Photo, LeftOut]] = field(default_factory=list)
     only_outlined: bool = False
 
     def leave(self, file: Path, what: str, reason: str) -> None:

@@ -37,6 +37,7 @@ from minirnn.data.convert.found import (
 )
 from minirnn.data.convert.pictures import Pictures
 from minirnn.data.convert.shapes import ellipse, placed, rectangle, union
+from minirnn.data.convert.unlabelled import note_unlabelled
 from minirnn.data.convert.walk import label_files
 from minirnn.errors import InputError
 from minirnn.masks.checks import MOST_PIXELS
@@ -50,8 +51,8 @@ def read(folder: Path, images: Path | None = None) -> Found:
     """All photographs of a folder, and of those below it, that have a LabelMe file."""
     found = Found("labelme")
     pictures = Pictures(folder, images)
-    taken: set[Path] = set()
-    for file in label_files(folder, "*.json"):
+    files = label_files(folder, "*.json")
+    for file in files:
         try:
             content = read_json(file)
         except InputError as error:
@@ -68,14 +69,10 @@ def read(folder: Path, images: Path | None = None) -> Found:
         except Unusable as problem:
             found.leave(file, f"all {len(content['shapes'])} shapes", str(problem))
             continue
-        taken.add(path)
         photo.objects = _objects(content["shapes"], photo, found)
         found.photos.append(photo)
-    for path in pictures.all() if folder.is_dir() else []:
-        if path not in taken:
-            found.leave(
-                path, "the picture", "no LabelMe file names it, so it may not be labelled yet"
-            )
+    reason = "no LabelMe file names it, so it may not be labelled yet"
+    note_unlabelled(pictures.all() if folder.is_dir() else [], files, found, reason)
     return found
 
 

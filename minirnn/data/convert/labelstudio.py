@@ -23,6 +23,7 @@ from minirnn.data.convert.brush import decode_brush
 from minirnn.data.convert.found import (
     Found,
     Labelled,
+    LeftOut,
     NoObject,
     Photo,
     Unusable,
@@ -87,7 +88,14 @@ def _read_task(task: Any, drawn_on: set[str], file: Path, found: Found, pictures
         return
     results = _results(task, name, file, found)
     if results is None:
-        found.leave(file, f"{name} ({shown})", "nobody has labelled it")
+        left = LeftOut(file, f"{name} ({shown})", "nobody has labelled it")
+        if task.get("predictions") or _dicts(task.get("annotations")):
+            found.left_out.append(
+                left
+            )  # a network sees something in it, or a person has skipped it
+        else:
+            paths = [place for place in places.values() if isinstance(place, Path)]
+            found.unlabelled += [(Photo(path, file), left) for path in paths]
         return
     for key, own in sort_results(results, places, drawn_on, name, file, found).items():
         place = places[key]

@@ -8,6 +8,7 @@ from pathlib import Path
 from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, voc, yolo
 from minirnn.data.convert.recognise import TITLES, recognise
 from minirnn.data.convert.splits import name_splits
+from minirnn.data.convert.unlabelled import LEAVE_OUT, settle_unlabelled
 from minirnn.data.convert.walk import label_files, results_below
 from minirnn.data.convert.write import Summary, write
 from minirnn.data.layout import check_folder, split_command, splits_of
@@ -32,6 +33,7 @@ def convert(
     images: str | os.PathLike | None = None,
     link: bool = False,
     boxes_only: bool = False,
+    unlabelled: str = LEAVE_OUT,
     progress: bool = True,
 ) -> Summary:
     """Make a data set in COCO's layout of what a labelling tool has written.
@@ -43,6 +45,8 @@ def convert(
         images: the folder of the photographs, where they are not among the labels.
         link: make hard links to the photographs in place of copies.
         boxes_only: leave outlines away, for a detector of boxes (`--set mask=false`).
+        unlabelled: what to do with pictures that have no labels: "leave-out", or "empty", which takes them
+            as photographs without objects. (YOLO's form has a picture without objects so, and is read so.)
         progress: show a bar.
 
     Returns:
@@ -72,6 +76,7 @@ def convert(
     if form not in READERS:
         raise InputError(f"format is {form!r}; it should be auto or one of {', '.join(TITLES)}")
     found = READERS[form](source, images)
+    settle_unlabelled(found, unlabelled)
     if not found.photos:
         first = f"; the first thing left out is {found.left_out[0]}" if found.left_out else ""
         raise InputError(

@@ -29,6 +29,7 @@ from minirnn.data.convert.found import (
     numbers,
 )
 from minirnn.data.convert.pictures import Pictures
+from minirnn.data.convert.unlabelled import note_unlabelled
 from minirnn.data.convert.voc_lists import name_of, split_in, splits_in
 from minirnn.data.convert.voc_masks import (
     classes_of,
@@ -54,6 +55,7 @@ def read(folder: Path, images: Path | None = None) -> Found:
     pictures = Pictures(folder, images)
     masks = {name_of(path): path for path in painted(folder, "Object")}
     pictures.hide(*masks.values(), *painted(folder, "Class"))
+    all_masks = list(masks.values())
     found.only_outlined = bool(masks)
     files = label_files(folder, "*.xml")
     splits = splits_in(folder, [*files, *masks.values()])
@@ -87,6 +89,14 @@ def read(folder: Path, images: Path | None = None) -> Found:
             found.leave(path, "its masks", str(problem))
         else:
             found.categories = list(names.values())
+    folders = {photo.path.parent for photo in found.photos}
+    note_unlabelled(
+        [path for path in pictures.all() if path.parent in folders],
+        [*files, *all_masks],
+        found,
+        "it has no XML file and no masks, so it may not be labelled yet",
+        lambda path: split_in(splits, path),
+    )
     return found
 
 
