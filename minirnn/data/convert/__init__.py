@@ -9,6 +9,6 @@ used, copies the photographs, and says what was left out.
 from minirnn.data.convert.found import Found, LeftOut
 from minirnn.data.convert.recognise import TITLES, Recognised, recognise
 from minirnn.data.convert.run import convert
-from minirnn.data.convert.write import Summary
+from minirnn.data.convert.summary import Summary
 
 __all__ = ["TITLES", "Found", "LeftOut", "Recognised", "Summary", "convert", "recognise"]

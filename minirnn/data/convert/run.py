@@ -8,9 +8,10 @@ from pathlib import Path
 from minirnn.data.convert import cocojson, cvat, labelme, labelstudio, roboflow, voc, yolo
 from minirnn.data.convert.recognise import TITLES, recognise
 from minirnn.data.convert.splits import name_splits
+from minirnn.data.convert.summary import Summary
 from minirnn.data.convert.unlabelled import LEAVE_OUT, settle_unlabelled
 from minirnn.data.convert.walk import label_files, results_below
-from minirnn.data.convert.write import Summary, write
+from minirnn.data.convert.write import write
 from minirnn.data.layout import check_folder, split_command, splits_of
 from minirnn.errors import InputError
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +16,13 @@ from minirnn.data.annotations import Rejected, check_filled, check_segmentation,
 from minirnn.data.convert.found import Found, Labelled, LeftOut, Photo
 from minirnn.data.convert.shapes import box_of, rectangle
 from minirnn.data.convert.splits import is_folder_name
+from minirnn.data.convert.summary import Summary
 from minirnn.data.convert.walk import MARK
 from minirnn.data.new_set import copy_all, new_folder, unused_name
 from minirnn.errors import InputError
 from minirnn.images import check_image, image_size
 from minirnn.masks import rle, segmentation_to_mask, segmentation_to_rle
 from minirnn.progress import Bar
-
-
-@dataclass
-class Summary:
-    """What was made.
-
-    Attributes:
-        form: the format that was read.
-        folder: the folder that was made.
-        splits: for each split, how many "images", of them "without_objects", and "objects".
-        categories: for each category, how many objects each split has.
-        boxes_filled: objects with a box only whose box was taken as their outline, by label file.
-        left_out: everything of the source that is not in the folder.
-        notes: sentences about choices that were made.
-        has_masks: whether the objects have outlines.
-    """
-
-    form: str
-    folder: Path
-    splits: dict[str, dict[str, int]] = field(default_factory=dict)
-    categories: dict[str, dict[str, int]] = field(default_factory=dict)
-    boxes_filled: Counter[str] = field(default_factory=Counter)
-    left_out: list[LeftOut] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    has_masks: bool = True
 
 
 def write(
