@@ -9,7 +9,7 @@ from minirnn.autograd import Tensor
 from minirnn.backbones.resnet import ResNet
 from minirnn.backend import to_host
 from minirnn.errors import InputError
-from minirnn.models import PRESETS
+from minirnn.models import PRESETS, build_model
 from minirnn.nn import init
 from minirnn.nn.layers import convolve_and_normalise
 
@@ -80,6 +80,19 @@ def test_frozen_stages():
     model = ResNet(18, frozen_stages=2, rng=np.random.default_rng(0))
     trained = {n.split(".")[0] for n, p in model.named_parameters() if p.requires_grad}
     assert trained == {"layer2", "layer3", "layer4"}
+
+
+@pytest.mark.parametrize("frozen", range(6))
+def test_the_small_backbone_freezes_what_it_is_told_and_takes_the_eps(frozen):
+    fields = {"frozen_stages": frozen, "norm_eps": 0.25, "small_widths": (8, 8, 8)}
+    body = build_model("maskrcnn_shapes", **fields).backbone.body
+    stem, stages = {"conv1", "bn1"}, ["layer1", "layer2", "layer3"]
+    trained = {n.split(".")[0] for n, p in body.named_parameters() if p.requires_grad}
+    assert trained == (set(stages[frozen - 1 :]) if frozen else {*stem, *stages})
+    norms = [m for _, m in body.named_modules() if m.is_normalisation]
+    assert {m.eps for m in norms} == {0.25}
+    plain = build_model("maskrcnn_shapes", small_widths=(8, 8, 8)).backbone.body
+    assert {m.eps for _, m in plain.named_modules() if m.is_normalisation} == {1e-5}
 
 
 @pytest.mark.parametrize(

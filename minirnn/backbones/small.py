@@ -25,6 +25,8 @@ class SmallBackbone(Module):
         widths: channels of C2, C3, …; the stem has half of the first.
         blocks: basic blocks in each stage.
         norm: "group_norm" or "frozen_batch_norm".
+        eps: of the normalisation.
+        frozen_stages: how many of stem, C2, C3, … are not trained; 5 freezes all, however many there are.
         rng: draws the initial weights.
     """
 
@@ -34,9 +36,11 @@ class SmallBackbone(Module):
         widths: tuple[int, ...] = (64, 128, 256),
         blocks: tuple[int, ...] = (1, 1, 1),
         norm: str = "group_norm",
+        eps: float = 1e-5,
+        frozen_stages: int = 0,
         rng: np.random.Generator,
     ) -> None:
-        make = make_norm(norm)
+        make = make_norm(norm, eps)
         self.conv1 = Conv2d(3, widths[0] // 2, 3, stride=2, bias=False, rng=rng)
         self.bn1 = make(widths[0] // 2)
         inputs = widths[0] // 2
@@ -50,12 +54,18 @@ class SmallBackbone(Module):
             setattr(self, f"layer{stage + 1}", Sequential(*parts))
         self.channels = {f"C{k}": width for k, width in enumerate(widths, 2)}
         self.strides = {name: 2**k for k, name in enumerate(self.channels, 2)}
+        stem: list[Module] = [self.conv1, self.bn1]
+        for part in [*stem, *self._stages()][: frozen_stages + 1 if frozen_stages else 0]:
+            part.freeze()
+
+    def _stages(self) -> list[Module]:
+        return [getattr(self, f"layer{i}") for i in range(1, len(self.strides) + 1)]
 
     def forward(self, x: Any) -> dict[str, Any]:
         """(N, 3, H, W) → C2, C3, C4, … at strides 4, 8, 16, …."""
         x = convolve_and_normalise(self.conv1, self.bn1, x, relu=True)
         maps = {}
-        for stage, name in enumerate(self.strides, 1):
-            maps[name] = x = getattr(self, f"layer{stage}")(x)
+        for name, stage in zip(self.strides, self._stages(), strict=True):
+            maps[name] = x = stage(x)
             note(name, x)
         return maps

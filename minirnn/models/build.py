@@ -130,7 +130,14 @@ def backbone(config: Config, rng: Rng) -> Features:
     c = config.backbone
     body: Any
     if c.name == "small":
-        body = SmallBackbone(widths=c.small_widths, blocks=c.small_blocks, norm=c.norm, rng=rng)
+        body = SmallBackbone(
+            widths=c.small_widths,
+            blocks=c.small_blocks,
+            norm=c.norm,
+            eps=c.norm_eps,
+            frozen_stages=c.frozen_stages,
+            rng=rng,
+        )
     elif c.name == "efficientnet_lite0":
         body = EfficientNetLite0(
             norm=c.norm, eps=c.norm_eps, frozen_stages=c.frozen_stages, rng=rng
