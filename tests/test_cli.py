@@ -780,6 +780,36 @@ def test_demo_leaves_everything_and_can_be_run_again(tmp_path):
     assert json.loads(second.out)["bbox"] == numbers["bbox"]
 
 
+def test_demo_goes_on_by_its_folder_alone_with_what_it_was_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["demo", "--level", "people", "--steps", 2, "--train-images", 4, "--val-images", 3]
+    words += ["--seed", 3, "--out", "runs/d", *TINY[:-2], "--set", "batch_size=2"]
+    words += ["--set", "optimiser=adamw"]
+    succeed(*words)
+    whole = (tmp_path / "runs/d/checkpoint.safetensors").read_bytes()
+    before = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    told = succeed("demo", "--resume", "--out", "runs/d").out
+    assert "4 to train on, 3 to evaluate on" in told
+    assert "2 steps in" in told
+    assert (tmp_path / "runs/d/checkpoint.safetensors").read_bytes() == whole
+    after = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert after == before
+    page = (tmp_path / "runs/d/report.html").read_text(encoding="utf-8")
+    assert "minirnn demo --level people --steps 2" in page
+
+    fail(1, "there is no demo to go on with", "demo", "--resume", "--out", "runs/none")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "runs"]
+
+
+def test_demo_replaces_no_set_that_it_is_told_to_use(tmp_path):
+    words = demonstration(tmp_path, steps=1)
+    succeed("data", "shapes", "--out", tmp_path / "data", "--train", 5, "--val", 2, "--size", 64)
+    before = (tmp_path / "data/dataset.json").read_bytes()
+    fail(1, "data holds another set of made-up pictures", *words)
+    assert (tmp_path / "data/dataset.json").read_bytes() == before
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.slow
 def test_demo_in_plain_lines_has_the_losses_of_the_kernels(tmp_path, monkeypatch):
     """MINIRNN_KERNELS=plain computes a whole run, and nothing of it needs a kernel."""

@@ -187,6 +187,8 @@ def test_the_commands_take_them(folder, tmp_path):
     assert "--proposals FILE is missing" in call(*given, fails=True)
     output = call(*begin, "--proposals", files["train"], fails=True)
     assert "this network makes its own proposals" in output
+    measured = [*given, "--proposals", files["train"], "--evaluate-every", 2]
+    assert "--val-proposals FILE is missing" in call(*measured, fails=True)
     call(*given, "--proposals", files["train"], "--val-proposals", files["val"],
          "--evaluate-every", 2)  # fmt: skip
     weights = tmp_path / "run" / "checkpoint.safetensors"

@@ -617,6 +617,7 @@ def test_what_needs_ap_says_so(shapes, tmp_path):
     command = training(shapes, tmp_path / "r")
     fail(2, "--patience needs --evaluate-every", *command, "--patience", 2)
     fail(2, "--best-by needs --evaluate-every", *command, "--best-by", "box")
+    fail(2, "--val-proposals needs --evaluate-every", *command, "--val-proposals", "some.json")
     fail(
         2, "--best-by keypoints: nothing", *command, "--best-by", "keypoints", "--evaluate-every", 2
     )

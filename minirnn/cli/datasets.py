@@ -83,8 +83,14 @@ class Subset:
         return [self.dataset.image_ids[place] for place in self.places]
 
 
-def with_proposals(images: Any, file: Path | None, model: RCNN) -> Any:
+def with_proposals(images: Any, file: Path | None, model: RCNN, option: str = "--proposals") -> Any:
     """A data set whose samples bring the proposals of a file, if the network takes given ones.
+
+    Args:
+        images: the data set.
+        file: with the proposals, or None.
+        model: the network.
+        option: that names the file, for the message.
 
     Raises:
         InputError: there is a file and the network makes its own proposals, or the reverse; the file
@@ -92,18 +98,18 @@ def with_proposals(images: Any, file: Path | None, model: RCNN) -> Any:
     """
     from minirnn.data.proposals import WithProposals, read_proposals
 
-    proposals_wanted(file, model)
+    proposals_wanted(file, model, option)
     return images if file is None else WithProposals(images, read_proposals(file))
 
 
-def proposals_wanted(file: Path | None, model: RCNN) -> None:
+def proposals_wanted(file: Path | None, model: RCNN, option: str = "--proposals") -> None:
     """Refuse a file for a network that makes its own proposals, and no file for one that does not.
 
     Raises:
         InputError: see above.
     """
     if file is None and model.takes_proposals:
-        raise InputError("this network takes given proposals: --proposals FILE is missing")
+        raise InputError(f"this network takes given proposals: {option} FILE is missing")
     if file is not None and not model.takes_proposals:
         raise InputError(
             f"{file}: this network makes its own proposals; --preset fastrcnn_resnet50_fpn or "

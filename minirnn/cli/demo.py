@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import click
 
 from minirnn.cli.datasets import open_dataset, subset_of
 from minirnn.cli.demo_files import CONTENT, make_room, write_pictures
+from minirnn.cli.going_on import commands, recall_demo, remember_demo
 from minirnn.cli.networks import find_all, kinds_of, make_ready
 from minirnn.cli.options import (
     FOLDER,
@@ -26,6 +27,7 @@ from minirnn.cli.options import (
     split_overrides,
 )
 from minirnn.cli.starts import fresh_network, weights_for
+from minirnn.errors import InputError
 from minirnn.watch.live import Live, network_facts
 from minirnn.watch.run_folder import PAGE
 
@@ -68,7 +70,14 @@ PICTURES = 12  # of the held-out images, shown with their truth
 
 @click.command(short_help="Everything once: make pictures, train, evaluate, report.")
 @click.option(
-    "--out", type=FOLDER, default="runs/demo", show_default=True, metavar="DIR", help="Its folder."
+    "--out",
+    type=FOLDER,
+    default="runs/demo",
+    show_default=True,
+    metavar="DIR",
+    is_eager=True,
+    callback=recall_demo,
+    help="Its folder.",
 )
 @click.option(
     "--data",
@@ -93,14 +102,20 @@ PICTURES = 12  # of the held-out images, shown with their truth
 @click.option("--train-images", default=8000, show_default=True, help="Pictures to train on.")
 @click.option("--val-images", default=200, show_default=True, help="Pictures to evaluate on.")
 @click.option("--seed", default=0, show_default=True, help="Same seed, same numbers.")
-@click.option("--resume", is_flag=True, help="Go on with a demo that was stopped.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    is_eager=True,
+    callback=recall_demo,
+    help="Go on with the demo in --out where it stopped, with what it was given.",
+)
 @click.option("--overwrite", is_flag=True, help="Delete an earlier demo, in place of keeping it.")
 @device_option
 @set_option("roi_operation=pool")
 @json_option
-@click.pass_obj
+@click.pass_context
 def demo(
-    command: Sequence[str],
+    ctx: click.Context,
     out: Path,
     folder: Path | None,
     level: str,
@@ -140,12 +155,14 @@ def demo(
         minirnn demo --level people
     """
     from minirnn.data import generate
+    from minirnn.data.synthetic import holds_another_set
     from minirnn.evaluation import evaluate_results, summary_table, write_results
     from minirnn.files import write_whole
     from minirnn.models import PRESETS, Config
     from minirnn.models.build import finds
     from minirnn.progress import loss_text
     from minirnn.training import TrainingSettings, train
+    from minirnn.training.checkpoint import CHECKPOINT
     from minirnn.training.recipes import settings_of
 
     say = reporter(as_json)
@@ -157,13 +174,26 @@ def demo(
     subject = SUBJECTS[level]
     own = {**SETTINGS, **subject.settings, "seed": seed}
     settings = settings_of(subject.preset, **own | chosen)
+    if resume and not (out / CHECKPOINT).is_file():
+        raise InputError(f"{out}: there is no demo to go on with")
+    pictures: dict[str, Any] = {
+        "level": level,
+        "train": train_images,
+        "val": val_images,
+        "seed": seed,
+    }
+    if folder and holds_another_set(folder, **pictures):
+        raise InputError(
+            f"--data {folder} holds another set of made-up pictures, which the demo's would replace; "
+            "choose another folder"
+        )
     if not resume:
         make_room(out, overwrite, say)
-    watch = Stopwatch()
+    watch, called = Stopwatch(), commands(ctx.obj, out, resume)
 
     say("1. The pictures")
     folder = folder or Path("data") / f"shapes-{level}"
-    generate(folder, level=level, train=train_images, val=val_images, seed=seed)
+    generate(folder, **pictures)
     points = "keypoints" in finds(PRESETS[subject.preset].replace(**fields))
     training_set, held_out = (
         open_dataset(folder, split, skip_invalid=False, say=say, keypoints=points)
@@ -178,7 +208,8 @@ def demo(
     make_ready(model, device)
     page = {
         "title": subject.title,
-        "command": list(command),
+        **called,
+        "demo": remember_demo({**ctx.params, "folder": folder}),
         "steps": settings.steps,
         "network": network_facts(model, subject.preset),
         "settings": {"level": level, "images": train_images, **dataclasses.asdict(settings)},
@@ -215,7 +246,9 @@ def demo(
         numbers=numbers,
         settings={"data": data, **dataclasses.asdict(settings), "device": device},
         timings=watch.laps,
-        command=shlex.join(["minirnn", *(word for word in command if word != "--resume")]),
+        command=shlex.join(
+            ["minirnn", *(word for word in called["command"] if word != "--resume")]
+        ),
     )
     watch.lap("report")
     if as_json:

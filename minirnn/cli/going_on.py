@@ -20,6 +20,7 @@ REMEMBERED = (
     *("folder", "split", "only", "image_ids", "skip_invalid", "proposals", "device"),
     *("evaluate_every", "best_by", "patience", "val_proposals", "tensorboard"),
 )
+OF_DEMO = ("level", "folder", "steps", "train_images", "val_images", "seed", "overrides", "device")
 
 
 def remember(values: Mapping[str, Any]) -> dict[str, str | int | bool]:
@@ -35,6 +36,27 @@ def _as_typed(value: Any) -> str | int | bool:
     if isinstance(value, Path):
         return os.path.abspath(value)
     return ",".join(map(str, value)) if isinstance(value, list) else value
+
+
+def recall_demo(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """The same of a demo."""
+    known = {**ctx.params, str(option.name): value}
+    if known.get("resume") and known.get("out"):
+        remembered = run_folder.read_facts(known["out"]).get("demo", {})
+        ctx.default_map = {
+            name: value
+            for name, value in remembered.items()
+            if name in OF_DEMO and isinstance(value, str | int | list)
+        }
+    return value
+
+
+def remember_demo(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a demo was given, as one would type it."""
+    told = {name: values[name] for name in OF_DEMO if values[name] is not None}
+    settings = [f"{name}={value!r}" for name, value in values["overrides"].items()]
+    paths = {name: os.path.abspath(told[name]) for name in ("folder",) if name in told}
+    return told | paths | {"overrides": settings}
 
 
 def recall(ctx: click.Context, option: click.Parameter, value: Any) -> Any:

@@ -125,8 +125,8 @@ def train(
             "--resume and --overwrite exclude each other: the first goes on, the second deletes"
         )
     if not evaluate_every:
-        for name, value in (("patience", patience), ("best_by", best_by)):
-            if value and typed(ctx, name):
+        for name in ("patience", "best_by", "val_proposals"):
+            if ctx.params[name] and typed(ctx, name):
                 option = f"--{name.replace('_', '-')}"
                 raise click.UsageError(f"{option} needs --evaluate-every, or there is no AP")
         patience = 0  # of a run that goes on: there is nothing to wait for
@@ -201,7 +201,8 @@ def train(
         held_out = open_dataset(
             folder, "val", skip_invalid=skip_invalid, say=say, model=model, only=only
         )
-        measured = with_proposals(subset_of(held_out, None, lasting=True), val_proposals, model)
+        val_images = subset_of(held_out, None, lasting=True)
+        measured = with_proposals(val_images, val_proposals, model, "--val-proposals")
         if best_by and BEST_BY[best_by] not in kinds_of(model, held_out):
             raise click.UsageError(f"--best-by {best_by}: nothing measures its AP here")
         callback = evaluator(held_out, measured, live)

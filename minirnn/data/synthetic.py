@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -109,6 +110,17 @@ def generate(
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def holds_another_set(folder: str | os.PathLike, **settings: Any) -> bool:
+    """Whether a folder holds a set that `generate` has made, and another one than it would make now.
+
+    Args:
+        folder: as of `generate`.
+        settings: level, train, val, size and seed, as of `generate`, which need not be all.
+    """
+    record = _read_record(Path(folder))
+    return record is not None and record != _record(Settings(**settings))
 
 
 def _check(settings: Settings) -> None:

@@ -166,6 +166,7 @@ _FORMS: Mapping[str, Callable[[Any], bool]] = MappingProxyType(
         "command": _is_texts,
         "resumed": lambda value: isinstance(value, list) and all(map(_is_texts, value)),
         "options": _is_mapping,
+        "demo": _is_mapping,
         "best_by": lambda value: value in (None, "bbox", "segm", "keypoints"),
         "evaluates": lambda value: isinstance(value, bool),
         "steps": lambda value: isinstance(value, int) and value > 0,
