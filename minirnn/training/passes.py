@@ -10,7 +10,7 @@
     losses = passes.losses(images, targets, passes.streams(rng, len(images)))
     passes.backward()  # the gradients are in the model's parameters
 
-All find the losses and the gradient of the whole batch, but for rounding.
+All find the losses and gradient of the whole batch but for rounding (`turns` says what else it changes).
 """
 
 from __future__ import annotations
