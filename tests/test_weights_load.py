@@ -487,10 +487,40 @@ def test_a_start_on_as_many_other_categories_begins_anew_with_them(tmp_path, nam
 def test_a_start_from_another_network_says_why_little_fits(tmp_path):
     path = tmp_path / "net.pth"
     path.write_bytes(constant_checkpoint(shapes_of(resnet18_detector(mask_width=3))))
-    _, left_out, _ = start_from(resnet18_detector(norm="group_norm"), path)
+    left_out = start_from(resnet18_detector(norm="group_norm"), path)[1]
     assert "roi_heads.mask_head, roi_heads.mask_predictor.conv5_mask" in left_out
     assert "(another shape)" in left_out
     assert "backbone.body (no place in this network)" in left_out  # the running statistics
+    assert "classes" not in left_out  # there are as many
+
+
+@pytest.mark.parametrize("kind", ["detector", "classifier"])
+def test_another_normalisation_is_named_though_its_arrays_fit(tmp_path, narrow, kind):
+    """GroupNorm takes the scale and shift of a batch normalisation, which mean something else there."""
+    path = tmp_path / "net.pth"
+    shapes = shapes_of(narrow) if kind == "detector" else RESNET18
+    path.write_bytes(constant_checkpoint(shapes))
+    lines = start_from(resnet18_detector(norm="group_norm"), path)
+    said = "convention: norm is 'frozen_batch_norm' for the file, 'group_norm' in the model"
+    assert said in lines
+    assert said not in start_from(resnet18_detector(), path)
+    own = tmp_path / "own.safetensors"
+    save_checkpoint(own, narrow.state_dict(), narrow.config)
+    assert said in start_from(resnet18_detector(norm="group_norm"), own)
+
+
+def test_classes_are_named_for_the_layers_alone_that_depend_on_them(tmp_path):
+    """A mask head of another width: conv5_mask differs by its inputs, whatever the classes."""
+    path = tmp_path / "net.pth"
+    wide = resnet18_detector(mask_width=3, num_classes=5, norm_eps=0.0)
+    path.write_bytes(constant_checkpoint(shapes_of(wide)))
+    left_out = start_from(resnet18_detector(num_classes=4), path)[1]
+    assert left_out == (
+        "left out: roi_heads.box_predictor.cls_score, roi_heads.box_predictor.bbox_pred, "
+        "roi_heads.mask_predictor.mask_fcn_logits (5 classes with background there, 4 here); "
+        "roi_heads.mask_head, roi_heads.mask_predictor.conv5_mask, "
+        "roi_heads.mask_predictor.mask_fcn_logits (another shape)"
+    )
 
 
 def test_long_lists_are_cut_with_their_count(tmp_path, narrow):

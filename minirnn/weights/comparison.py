@@ -116,8 +116,9 @@ class Comparison:
         found: dict[str, list[str]] = {}
         for name, (there, here) in self.shapes.items():
             why = "another shape"
-            if "_predictor." in name and self.classes and there[1:] == here[1:]:
-                why = "{} classes with background there, {} here".format(*self.classes)
+            old, new = self.classes or (0, 0)
+            if name.startswith(OF_CLASSES) and old != new and there[1:] == here[1:]:
+                why = f"{old} classes with background there, {new} here"
             found.setdefault(why, []).append(name)
         for why, names in (
             ("tells other categories apart", self.other_classes),

@@ -21,6 +21,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 #: Fields that change what the same weights compute: with another value the answers get worse.
 CONVENTIONS = (
+    "norm",
     "norm_eps",
     "stride_in_1x1",
     "backbone_maps",
