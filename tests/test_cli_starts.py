@@ -117,12 +117,60 @@ def test_a_resnets_are_fetched_and_bring_their_eps(tmp_path, monkeypatch):
     assert asked[1:] == [("resnet18", Path("data")), ("resnet18", tmp_path)]
     assert PRESETS["maskrcnn_resnet18_fpn"].backbone.norm_eps == 0
     assert model.config.backbone.norm_eps == 1e-5
+    assert said[4:] == ["  set as these weights need it: norm_eps = 1e-05"]
     assert started(norm_eps=1e-4).config.backbone.norm_eps == 1e-4
+
+
+@pytest.mark.parametrize(
+    "preset", [name for name in PRESETS if PRESETS[name].backbone.name != "small"]
+)
+def test_every_preset_gets_the_conventions_of_its_imagenet_weights(preset):
+    config = PRESETS[preset]
+    changed = config.replace(**imagenet.conventions_of(config))
+    resnet = config.backbone.name.startswith("resnet")
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of torchvision's transforms
+    if not resnet:
+        mean, std = (127 / 255,) * 3, (128 / 255,) * 3
+    assert (changed.transform.image_mean, changed.transform.image_std) == (mean, std)
+    assert not changed.transform.bgr
+    assert not changed.backbone.stride_in_1x1
+    assert changed.backbone.norm_eps == (1e-5 if resnet else 1e-3)
+    rest = set(config.flat()) - set(imagenet.conventions_of(config))
+    assert all(changed[name] == config[name] for name in rest)
+
+
+def test_what_was_set_by_hand_goes_over_the_conventions_of_imagenets_weights(tmp_path, monkeypatch):
+    path = tmp_path / "resnet50.pth"
+    body = "backbone.body."
+    shapes = torchvision_shapes("maskrcnn_resnet50_fpn").items()
+    named = {name.removeprefix(body): shape for name, shape in shapes if name.startswith(body)}
+    path.write_bytes(constant_checkpoint(named))
+    monkeypatch.setattr(imagenet, "download", lambda *_, **__: path)
+    data = SimpleNamespace(categories=[(7, "disc")], keypoint_names=None)
+    fields = {"fpn_channels": 8, "box_width": 8, "mask_width": 8, "transform.bgr": True}
+    given = ("maskrcnn_resnet50_fpn_detectron2", fields, data, 0)
+    said: list[str] = []
+    config = fresh_network(*given, Path("imagenet"), said.append).config
+    assert config.transform.bgr
+    assert config.transform.image_std == (0.229, 0.224, 0.225)
+    assert not config.backbone.stride_in_1x1
+    assert [line for line in said if "convention: " in line] == [
+        "  convention: bgr is False for the file, True in the model"
+    ]
+    assert said[-1].startswith(
+        "  set as these weights need it: image_mean = (0.485, 0.456, 0.406), "
+    )
+    assert "bgr" not in said[-1]
+    said.clear()
+    fresh_network(*given, path, said.append)  # of a file, the conventions are named and left
+    assert "  convention: stride_in_1x1 is False for the file, True in the model" in said
 
 
 def test_imagenets_weights_need_the_normalisation_that_they_are_of(shapes, tmp_path):
     refused = training(LITE, shapes, tmp_path / "run", "--weights", "imagenet")
     fail(1, "ImageNet weights need 'frozen_batch_norm'", *refused, "--set", "norm=group_norm")
+    own = training("maskrcnn_few_photographs", shapes, tmp_path / "run")  # brings them by itself
+    fail(1, "need 'frozen_batch_norm'.*--weights none$", *own, "--set", "norm=group_norm")
     small = training("maskrcnn_shapes", shapes, tmp_path / "run", "--weights", "imagenet")
     fail(1, "norm is 'group_norm'", *small)
     assert not (tmp_path / "run").exists()

@@ -44,6 +44,7 @@ def fresh_network(
     from minirnn.weights import IMAGENET, start_from
 
     config = config_of(preset, fields, None)
+    more: dict[str, Any] = {}
     if weights is None:
         check_can_start_fresh(config)
     elif not weights.exists() and not is_imagenet(weights):
@@ -65,6 +66,10 @@ def fresh_network(
         say(f"{weights}:")
         for line in start_from(model, weights):
             say(f"  {line}")
+        brought = {name: value for name, value in more.items() if model.config[name] == value}
+        if brought:
+            listed = ", ".join(f"{name} = {value}" for name, value in brought.items())
+            say(f"  set as these weights need it: {listed}")
     return model
 
 

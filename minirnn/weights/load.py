@@ -24,7 +24,10 @@ from minirnn.weights.recognise import (
 SHOWN = 20  # lines of each kind in an error
 #: What a network for classification was trained with: the presets that say so, and the fields.
 _CLASSIFIER_CONVENTIONS = {
-    "ResNet": ("maskrcnn_resnet50_fpn", ("norm", "image_mean", "image_std", "bgr")),
+    "ResNet": (
+        "maskrcnn_resnet50_fpn",
+        ("norm", "image_mean", "image_std", "bgr", "stride_in_1x1"),
+    ),
     "EfficientNet-Lite0": (
         "maskrcnn_efficientnet_lite0_fpn",
         ("norm", "image_mean", "image_std", "bgr", "norm_eps"),
