@@ -222,6 +222,17 @@ def test_all_of_a_checkpoint_of_the_same_classes(shapes, tmp_path):
     assert (said["left out"], said["starts fresh"]) == ("nothing", "nothing")
 
 
+def test_weights_without_the_frozen_backbone_are_refused_before_it_starts(shapes, tmp_path):
+    first = tmp_path / "first"
+    succeed(*training("maskrcnn_shapes", shapes, first, *TINY))
+    more = [*NARROW, "--weights", first / "checkpoint.safetensors"]
+    fail(1, "norm is 'frozen_batch_norm'", *training(LITE, shapes, tmp_path / "b", *more))
+    more = [*TINY, *more[-2:], "--set", "small_blocks=(2, 1, 1)", "--set", "frozen_stages=2"]
+    refused = training("maskrcnn_shapes", shapes, tmp_path / "b", *more)
+    fail(1, "frozen_stages is 2.*: --set frozen_stages=0$", *refused)
+    assert not (tmp_path / "b").exists()
+
+
 def test_other_conventions_are_named(shapes, tmp_path):
     first = tmp_path / "first"
     succeed(*training("maskrcnn_shapes", shapes, first, *TINY))

@@ -494,6 +494,41 @@ def test_a_start_from_another_network_says_why_little_fits(tmp_path):
     assert "classes" not in left_out  # there are as many
 
 
+def test_frozen_parts_of_the_backbone_that_a_file_does_not_bring_are_refused(tmp_path, narrow):
+    """A network with frozen statistics that nobody measured learns nothing, whatever else was loaded."""
+    path = tmp_path / "net.safetensors"
+
+    def start(arrays, **fields):
+        save_file(arrays, path)
+        model = resnet18_detector(**fields)
+        before = copies(model)
+        try:
+            return start_from(model, path)
+        except InputError:
+            assert same_state(host(model), before)
+            raise
+
+    whole = host(narrow)
+    heads = without(whole, "backbone.body")
+    count = len(whole) - len(heads)
+    ways = r"resnet18 and frozen_batch_norm, or --weights imagenet; .*: --set norm=group_norm$"
+    with pytest.raises(InputError, match=rf"lacks {count - 20} arrays .*\(norm is 'frozen.*{ways}"):
+        start(heads)  # the 20 convolutions could be learned
+    without_one = without(whole, "layer4.1.bn2.running_mean")
+    with pytest.raises(InputError, match=r"lacks 1 arrays .*layer4\.1\.bn2\.running_mean"):
+        start(without_one)
+    moved = {"norm": "group_norm", "frozen_stages": 2}
+    with pytest.raises(InputError, match=r"\(frozen_stages is 2\).*conv1\.weight.*: --set frozen_"):
+        start(without(whole, "layer1.0.conv1.weight"), **moved)
+    # Fresh, and trained: stages that are not frozen, convolutions below a frozen normalisation, GroupNorm.
+    fresh = start(without(whole, "layer3"), **moved)[2]
+    assert re.fullmatch(r"starts fresh: backbone\.body \(15 of 60\)", fresh)
+    loaded, _, fresh = start(without(whole, "layer3.0.conv1.weight"))
+    assert fresh == f"starts fresh: backbone.body (1 of {count})"
+    assert f" arrays: backbone.body ({count - 1} of {count}), backbone.fpn, " in loaded
+    assert "starts fresh: backbone.body" in start(heads, norm="group_norm")[2].split(", ")
+
+
 @pytest.mark.parametrize("kind", ["detector", "classifier"])
 def test_another_normalisation_is_named_though_its_arrays_fit(tmp_path, narrow, kind):
     """GroupNorm takes the scale and shift of a batch normalisation, which mean something else there."""

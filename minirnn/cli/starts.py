@@ -63,8 +63,9 @@ def fresh_network(
         raise click.BadParameter(f"{name} is given by the data set", param_hint="--set")
     model = build_model(preset, seed=seed, **fields, **own)
     if weights is not None:
+        lines = start_from(model, weights)
         say(f"{weights}:")
-        for line in start_from(model, weights):
+        for line in lines:
             say(f"  {line}")
         brought = {name: value for name, value in more.items() if model.config[name] == value}
         if brought:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -99,6 +100,8 @@ class Comparison:
     def sentences(self, model: RCNN) -> list[str]:
         """Three lines: what was loaded, what was left out and why, what starts fresh.
 
+        Parts of the network that are loaded in part are named with how many of their arrays.
+
         Args:
             model: that the file was compared with.
         """
@@ -106,10 +109,24 @@ class Comparison:
         fresh = [name for name in arrays if name not in self.fitting]
         reasons = [f"{_listed(names)} ({why})" for why, names in self._reasons().items()]
         return [
-            f"loaded: {len(self.fitting)} of {len(arrays)} arrays: {_listed(self.fitting)}",
+            f"loaded: {len(self.fitting)} of {len(arrays)} arrays: {_listed(self.fitting, fresh)}",
             f"left out: {'; '.join(reasons) or 'nothing'}",
-            f"starts fresh: {_listed(fresh) or 'nothing'}",
+            f"starts fresh: {_listed(fresh, self.fitting) or 'nothing'}",
         ]
+
+    def stuck(self, model: RCNN) -> dict[str, list[str]]:
+        """Names of the backbone's arrays that start fresh and that no training would change, by why."""
+        parameters = dict(model.named_parameters())
+        found: dict[str, list[str]] = {}
+        for name in (*self.missing, *self.shapes, *self.kinds):
+            if not name.startswith((BODY, TRUNK)):
+                continue
+            if name not in parameters:
+                found.setdefault("norm is 'frozen_batch_norm'", []).append(name)
+            elif not parameters[name].requires_grad:
+                why = f"frozen_stages is {model.config.backbone.frozen_stages}"
+                found.setdefault(why, []).append(name)
+        return found
 
     def _reasons(self) -> dict[str, list[str]]:
         """Names in the file that were left out, by why."""
@@ -131,9 +148,13 @@ class Comparison:
         return found
 
 
-def _listed(names: Iterable[str]) -> str:
-    """The parts of the network that arrays belong to, each once."""
-    return ", ".join(dict.fromkeys(map(_part_of, names)))
+def _listed(names: Iterable[str], others: Iterable[str] = ()) -> str:
+    """The parts of the network that arrays belong to, each once; where others do too, how many of them."""
+    here, there = (Counter(map(_part_of, group)) for group in (names, others))
+    return ", ".join(
+        f"{part} ({count} of {count + there[part]})" if there[part] else part
+        for part, count in here.items()
+    )
 
 
 def _part_of(name: str) -> str:

@@ -83,7 +83,8 @@ def start_from(model: RCNN, path: str | os.PathLike[str]) -> list[str]:
         Categories of other names start fresh, also where there are as many of them.
 
     Raises:
-        InputError: as `load_weights` with strict=False.
+        InputError: as `load_weights` with strict=False; or the file leaves parts of the backbone fresh
+            that training would not change. The model is unchanged then.
     """
     file = read_weights(path)
     expected = _conventions_of(file)
@@ -95,7 +96,7 @@ def start_from(model: RCNN, path: str | os.PathLike[str]) -> list[str]:
     if anew:
         del expected["categories"]  # the three lines say so
     differing = differing_conventions(expected, model.config)
-    found = _load(model, file, differing, strict=False, anew=anew)
+    found = _load(model, file, differing, strict=False, anew=anew, training=True)
     return [*found.sentences(model), *differing]
 
 
@@ -184,20 +185,42 @@ def _conventions_of(file: WeightsFile) -> dict[str, Any]:
 
 
 def _load(
-    model: RCNN, file: WeightsFile, problems: list[str], *, strict: bool, anew: bool = False
+    model: RCNN,
+    file: WeightsFile,
+    problems: list[str],
+    *,
+    strict: bool,
+    anew: bool = False,
+    training: bool = False,
 ) -> Comparison:
     """Compare names, shapes and dtypes, and load what fits; `problems` are known before.
 
-    `anew` leaves out what tells the categories apart.
+    `anew` leaves out what tells the categories apart; `training` refuses what would stay fresh.
     """
     found = Comparison.of(model, file)
     found = found.without_classes() if anew else found
     groups = found.lines(problems)
     if not found.fitting or (strict and any(groups)):
         raise InputError(_refusal(file, groups, nothing=not found.fitting))
+    if training and (stuck := found.stuck(model)):
+        raise InputError(_stuck(file, model.config, stuck))
     check_finite(file.path, found.fitting)
     model.load_state_dict(found.fitting, strict=False)
     return found
+
+
+def _stuck(file: WeightsFile, config: Config, stuck: dict[str, list[str]]) -> str:
+    """Why a network cannot be trained from the file, whose frozen parts it does not bring."""
+    backbone, count = config.backbone, sum(map(len, stuck.values()))
+    frozen = backbone.norm == "frozen_batch_norm"
+    ways = ["norm=group_norm"] * frozen + ["frozen_stages=0"] * bool(backbone.frozen_stages)
+    imagenet = ", or --weights imagenet" if frozen and backbone.name != "small" else ""
+    return (
+        f"{file.path} lacks {count} arrays of this network's backbone that training would leave as they "
+        f"were drawn ({' and '.join(stuck)}), such as {next(iter(stuck.values()))[0]}. Give weights with "
+        f"the backbone {backbone.name} and {backbone.norm}{imagenet}; or let all of it be trained: "
+        + " ".join(f"--set {way}" for way in ways)
+    )
 
 
 def _refusal(file: WeightsFile, groups: list[list[str]], *, nothing: bool) -> str:
