@@ -58,8 +58,15 @@ def fail(code: int, message: str, *arguments: object) -> str:
     return result.err
 
 
+def training(data: Path | str, out: Path, steps: int = 4) -> list[object]:
+    """The command that trains a tiny network on pictures of shapes."""
+    return [
+        *("train", "--data", data, "--preset", "maskrcnn_shapes", "--out", out),
+        *("--steps", steps, *TINY),
+    ]
+
+
 def trained(data: Path, out: Path) -> Path:
     """The checkpoint of two steps on pictures of shapes."""
-    arguments = ["train", "--data", data, "--preset", "maskrcnn_shapes", "--out", out]
-    succeed(*arguments, "--steps", 2, *TINY)
+    succeed(*training(data, out, 2))
     return out / "checkpoint.safetensors"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import convert_cases as cases
 import pytest
-from cli_cases import TINY, call, fail, succeed
+from cli_cases import TINY, call, fail, succeed, training
 from coco_cases import IMAGES, INSTANCES, archive_of, serving
 from inspection_cases import FAULTS, Set
 from test_data_proposals import write
@@ -28,13 +28,6 @@ def shapes(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("my data") / "shapes"
     succeed("data", "shapes", "--out", folder, "--train", 8, "--val", 4, "--size", 64)
     return folder
-
-
-def training(shapes, out, steps=4):
-    return [
-        *("train", "--data", shapes, "--preset", "maskrcnn_shapes", "--out", out),
-        *("--steps", steps, *TINY),
-    ]
 
 
 def stored(run):

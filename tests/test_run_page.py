@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_cases import TINY, call, fail, succeed
+from cli_cases import call, fail, succeed, training
 from hypothesis import example, given
 from hypothesis import strategies as st
 from test_draw import Reader
@@ -560,13 +560,6 @@ def shapes(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "shapes"
     succeed("data", "shapes", "--out", folder, "--train", 8, "--val", 6, "--size", 64)
     return folder
-
-
-def training(shapes, out, steps=4):
-    return [
-        *("train", "--data", shapes, "--preset", "maskrcnn_shapes", "--out", out),
-        *("--steps", steps, *TINY),
-    ]
 
 
 @pytest.fixture(scope="module")

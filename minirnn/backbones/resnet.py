@@ -8,7 +8,7 @@ never looks at three of four pixels; torchvision moved it to the 3×3. Weights f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,12 @@ DEPTHS: dict[int, tuple[tuple[int, int, int, int], bool]] = {
 }
 
 Norm = Callable[[int], Module]
+
+
+def freeze_stages(stem: Sequence[Module], stages: Sequence[Module], count: int) -> None:
+    """Keep the first stages of a backbone as they are: 1 is the stem, 2 stem and C2, …."""
+    for part in [*stem, *stages[: count - 1]] if count else []:
+        part.freeze()
 
 
 def make_norm(name: str, eps: float = 1e-5) -> Norm:
@@ -241,9 +247,7 @@ class ResNet(Module):
             setattr(self, f"layer{number - 1}", stage)
         self.channels = {f"C{k}": stage_channels(depth, k) for k in numbers}
         self.strides = {f"C{k}": 16 if dilated and k == 5 else 2**k for k in numbers}
-        stem: list[Module] = [self.conv1, self.bn1]
-        for part in [*stem, *self._stages()][: frozen_stages + 1 if frozen_stages else 0]:
-            part.freeze()
+        freeze_stages([self.conv1, self.bn1], self._stages(), frozen_stages)
 
     def _stages(self) -> list[Module]:
         return [getattr(self, f"layer{i}") for i in range(1, len(self.strides) + 1)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minirnn.backbones.resnet import BasicBlock, make_norm
+from minirnn.backbones.resnet import BasicBlock, freeze_stages, make_norm
 from minirnn.nn import Conv2d, Module, Sequential
 from minirnn.nn.layers import convolve_and_normalise
 from minirnn.record import note
@@ -54,9 +54,7 @@ class SmallBackbone(Module):
             setattr(self, f"layer{stage + 1}", Sequential(*parts))
         self.channels = {f"C{k}": width for k, width in enumerate(widths, 2)}
         self.strides = {name: 2**k for k, name in enumerate(self.channels, 2)}
-        stem: list[Module] = [self.conv1, self.bn1]
-        for part in [*stem, *self._stages()][: frozen_stages + 1 if frozen_stages else 0]:
-            part.freeze()
+        freeze_stages([self.conv1, self.bn1], self._stages(), frozen_stages)
 
     def _stages(self) -> list[Module]:
         return [getattr(self, f"layer{i}") for i in range(1, len(self.strides) + 1)]

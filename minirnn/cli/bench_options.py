@@ -80,7 +80,7 @@ def measured(what: str, repeat: int, each: str) -> Callable[[Any], Any]:
         ) -> None:
             from minirnn.kernels import thread_count
 
-            check_folders(page, picture)
+            check_folders(picture)
             check_outputs(pages=[page], pictures=[picture], reads=[settings.get("image")])
             with progress_bar(what, "parts") as progress:
                 report = measure(threads=threads or thread_count(), progress=progress, **settings)

@@ -12,7 +12,6 @@ from minirnn.cli.options import (
     FILE,
     FOLDER,
     PresetOption,
-    check_folders,
     json_option,
     print_json,
     reporter,
@@ -103,7 +102,6 @@ def inspect(
     from minirnn.kernels import thread_count
 
     say = reporter(as_json)
-    check_folders(page)
     check_outputs(pages=[page])
     detector = _detector(preset, overrides)
     if fix is not None:

@@ -11,7 +11,6 @@ from minirnn.cli.networks import load_network
 from minirnn.cli.options import (
     FILE,
     Share,
-    check_folders,
     device_option,
     json_option,
     print_json,
@@ -74,7 +73,6 @@ def explain(
     say = reporter(as_json)
     image = read_image(photo)
     out = out or photo.with_name(f"{photo.stem}.xray.html")
-    check_folders(out)
     check_outputs(pages=[out], reads=[photo, weights])
     model = load_network(weights or shipped(), overrides, device)
     asked = [_asked(text, model) for text in missed]

@@ -7,7 +7,7 @@ stand in run.json: they are the defaults of the command line that goes on, and w
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ REMEMBERED = (
     *("folder", "split", "only", "image_ids", "skip_invalid", "proposals", "device"),
     *("evaluate_every", "best_by", "patience", "val_proposals", "tensorboard"),
 )
-OF_DEMO = ("level", "folder", "steps", "train_images", "val_images", "seed", "overrides", "device")
+OF_DEMO = ("level", "folder", "steps", "train_images", "val_images", "seed", "device")
 
 
 def remember(values: Mapping[str, Any]) -> dict[str, str | int | bool]:
@@ -38,46 +38,52 @@ def _as_typed(value: Any) -> str | int | bool:
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 
-def recall_demo(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """The same of a demo."""
-    known = {**ctx.params, str(option.name): value}
-    if known.get("resume") and known.get("out"):
-        remembered = run_folder.read_facts(known["out"]).get("demo", {})
-        ctx.default_map = {
-            name: value
-            for name, value in remembered.items()
-            if name in OF_DEMO and isinstance(value, str | int | list)
-        }
+def recall(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Once --resume and --out are both known, make what the run remembers the other options' defaults."""
+    if facts := _facts_known(ctx, option, value):
+        settings = facts.get("settings", {})
+        # A run of an earlier version has its data in the settings.
+        remembered = facts.get("options", {"folder": settings.get("data")})
+        ctx.default_map = _defaults(ctx, remembered, REMEMBERED)
     return value
 
 
 def remember_demo(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a demo was given, as one would type it."""
-    told = {name: values[name] for name in OF_DEMO if values[name] is not None}
-    settings = [f"{name}={value!r}" for name, value in values["overrides"].items()]
-    paths = {name: os.path.abspath(told[name]) for name in ("folder",) if name in told}
-    return told | paths | {"overrides": settings}
+    told = {name: _as_typed(values[name]) for name in OF_DEMO if values[name] is not None}
+    sets = [f"{name}={value!r}" for name, value in values["overrides"].items()]
+    return told | {"overrides": sets}
 
 
-def recall(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Once --resume and --out are both known, make what the run remembers the other options' defaults."""
-    known = {**ctx.params, str(option.name): value}
-    if known.get("resume") and known.get("out"):
-        facts = run_folder.read_facts(known["out"])
-        remembered = facts.get("options")
-        if not isinstance(remembered, dict):  # a run of an earlier version
-            settings = facts.get("settings")
-            data = settings.get("data") if isinstance(settings, dict) else None
-            remembered = {"folder": data}
-        flags = {each.name for each in ctx.command.params if getattr(each, "is_flag", False)}
-        ctx.default_map = {
-            name: value if name in flags else str(value)  # a text is looked at as if it were typed
-            for name, value in remembered.items()
-            if name in REMEMBERED
-            and isinstance(value, str | int)
-            and isinstance(value, bool) == (name in flags)
-        }
+def recall_demo(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """`recall` of a demo."""
+    if facts := _facts_known(ctx, option, value):
+        remembered = facts.get("demo", {})
+        ctx.default_map = _defaults(ctx, remembered, OF_DEMO)
+        sets = remembered.get("overrides")
+        if isinstance(sets, list):
+            ctx.default_map["overrides"] = [str(each) for each in sets]
     return value
+
+
+def _facts_known(ctx: click.Context, option: click.Parameter, value: Any) -> dict[str, Any]:
+    """What the run has written down, once --resume and --out are both known; before, nothing."""
+    known = {**ctx.params, str(option.name): value}
+    return run_folder.read_facts(known["out"]) if known.get("resume") and known.get("out") else {}
+
+
+def _defaults(
+    ctx: click.Context, remembered: Mapping[str, Any], names: Collection[str]
+) -> dict[str, Any]:
+    """Defaults of a command's options; what is damaged is not among them."""
+    flags = {each.name for each in ctx.command.params if getattr(each, "is_flag", False)}
+    return {
+        name: value if name in flags else str(value)  # a text is looked at as if it were typed
+        for name, value in remembered.items()
+        if name in names
+        and isinstance(value, str | int)
+        and isinstance(value, bool) == (name in flags)
+    }
 
 
 def typed(ctx: click.Context, name: str) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from minirnn.cli.options import check_folders
 from minirnn.errors import InputError
 
 
@@ -22,7 +23,7 @@ def check_outputs(
     What is there may be replaced by the next of its kind. A device or a pipe takes all that comes.
 
     Args:
-        pages: HTML; each may replace a page of ours.
+        pages: HTML; each may replace a page of ours. Their folders must be there.
         results: COCO results; each may replace a list in JSON.
         pictures: PNG or GIF; each may replace a picture of its format.
         others: files that are ours by their names.
@@ -33,6 +34,7 @@ def check_outputs(
     """
     from minirnn.files.page_mark import maker_of  # not before: it brings NumPy along
 
+    check_folders(*pages)
     read = {os.path.realpath(path) for path in reads if path is not None}
     outputs = [path for path in (*pages, *results, *pictures, *others) if path is not None]
     files = [path for path in outputs if path.is_file() or not path.exists()]

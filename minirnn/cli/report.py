@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minirnn.cli.options import (
-    FILE,
-    FOLDER,
-    check_folders,
-    json_option,
-    print_json,
-    reporter,
-)
+from minirnn.cli.options import FILE, FOLDER, json_option, print_json, reporter
 from minirnn.cli.outputs import check_outputs
 from minirnn.errors import InputError
 from minirnn.watch import run_folder
@@ -43,7 +36,6 @@ def report(folder: Path, page: Path | None, as_json: bool) -> None:
         raise InputError(
             f"{folder} is not there; it should be the folder of a run (--out of train)"
         )
-    check_folders(page)
     check_outputs(pages=[page])
     going = _is_going(folder)
     if going and page is None:

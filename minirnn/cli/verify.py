@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from minirnn.cli.options import (
-    check_folders,
     finish,
     json_option,
     page_option,
@@ -57,7 +56,6 @@ def verify(
     """
     from minirnn.verify import compare
 
-    check_folders(page)
     check_outputs(pages=[page])
     with progress_bar("comparing", "functions") as progress:
         table = compare(

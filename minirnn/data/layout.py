@@ -15,6 +15,8 @@ from pathlib import Path
 from minirnn.errors import InputError
 
 KINDS = ("person_keypoints", "instances")
+#: The same, where objects are looked at first.
+OBJECTS_FIRST = ("instances", "person_keypoints")
 LAYOUT = (
     "minirnn reads COCO's layout, which is the folder with annotations/instances_train.json and, beside "
     "annotations/, train/ with the images"
@@ -29,6 +31,16 @@ def splits_of(root: Path, kinds: Sequence[str] = KINDS) -> list[str]:
         for path in (root / "annotations").glob(f"{kind}_*.json")
     }
     return sorted(names)
+
+
+def file_kind(file: Path) -> str:
+    """Which of `KINDS` an annotation file is of, by its name."""
+    return next(kind for kind in KINDS if file.name.startswith(kind))
+
+
+def of_kind(file: Path, kind: str) -> Path:
+    """The file of another kind for the same split, be it there or not."""
+    return file.with_name(kind + file.name.removeprefix(file_kind(file)))
 
 
 def find_split(root: Path, split: str, kinds: Sequence[str]) -> tuple[Path, Path]:

@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 
 from minirnn.data.coco_file import read_coco_json
-from minirnn.data.layout import find_split, splits_of
+from minirnn.data.layout import OBJECTS_FIRST, file_kind, find_split, of_kind, splits_of
 from minirnn.data.new_set import copy_all, new_folder
 from minirnn.errors import InputError
 from minirnn.images import path_inside
 
 NOTHING = "(no objects)"
-_FIRST = ("instances", "person_keypoints")  # images are dealt out by the first that there is
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def split(
         raise InputError(
             f"val is {val} and test {test}; each should be above 0, and both below 1 together"
         )
-    file, images = find_split(source, _only(source) if part is None else part, _FIRST)
+    file, images = find_split(source, _only(source) if part is None else part, OBJECTS_FIRST)
     main, *others = _files(file)
     if len(main.images) < len(shares):
         count = len(main.images)
@@ -202,10 +201,10 @@ def _counts(
 
 def _files(first: Path) -> list[_File]:
     """An annotation file, and that of the other kind for the same images: objects, people's keypoints."""
-    kind = next(kind for kind in _FIRST if first.name.startswith(kind))
+    kind = file_kind(first)
     found = []
-    for each in (kind, *(other for other in _FIRST if other != kind)):
-        path = first.with_name(first.name.replace(kind, each, 1))
+    for each in (kind, *(other for other in OBJECTS_FIRST if other != kind)):
+        path = of_kind(first, each)
         if path.is_file():
             content, _ = read_coco_json(path)
             annotations, names = _by_image(content, path)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from minirnn.data.convert.found import WHOLE, Found, split_of
+from minirnn.data.convert.found import SPLIT_NAMES, WHOLE, Found
 
 #: The folder that is beside those of the splits.
 TAKEN = "annotations"
@@ -67,9 +67,8 @@ def splits_of_files(files: Sequence[Path]) -> dict[Path, str]:
 
 
 def _known_split(file: Path) -> str | None:
-    names = ("train", "training", "valid", "validation", "val", "test", "testing")
     words = file.stem.lower().replace("-", "_").split("_")
     for word in [*words, file.parent.name.lower()]:
-        if word.rstrip("0123456789") in names:
-            return split_of(word.rstrip("0123456789"))
+        if (name := word.rstrip("0123456789")) in SPLIT_NAMES:
+            return SPLIT_NAMES[name]
     return None

@@ -19,13 +19,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from minirnn.data.convert.found import (
-    WHOLE,
-    Found,
-    Photo,
-    lines_of,
-    split_of,
-)
+from minirnn.data.convert.found import WHOLE, Found, Photo, lines_of, split_of
 from minirnn.data.convert.pictures import is_picture, pictures_in
 from minirnn.data.convert.walk import files_below, label_files
 from minirnn.data.convert.yolo_labels import is_labels, labels_of, pairs

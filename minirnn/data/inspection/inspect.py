@@ -16,7 +16,7 @@ from minirnn.data.inspection.objects import OF_CORNERS, ImageObjects, findings, 
 from minirnn.data.inspection.split import File, Inspection, Size, Split, key_of_file
 from minirnn.data.inspection.twins import twins_among
 from minirnn.data.inspection.work import for_each
-from minirnn.data.layout import find_split, splits_of
+from minirnn.data.layout import OBJECTS_FIRST, file_kind, find_split, splits_of
 from minirnn.errors import InputError
 from minirnn.images import UnusableImage
 from minirnn.kernels import thread_count
@@ -24,7 +24,6 @@ from minirnn.kernels import thread_count
 #: Looks at files, under a name for the bar.
 LookAll = Callable[[list[File], str], list[Look]]
 
-_KINDS = ("instances", "person_keypoints")
 _MOST_NAMES = 10  # of files that are not listed, in one message
 
 
@@ -110,9 +109,8 @@ def inspect(
 
 
 def _look_at_split(root: Path, name: str, look: LookAll, workers: int, progress: bool) -> Split:
-    file, folder = find_split(root, name, _KINDS)
-    kind = next(kind for kind in _KINDS if file.stem.startswith(kind))
-    split = Split(file.stem.removeprefix(f"{kind}_"), file, folder)
+    file, folder = find_split(root, name, OBJECTS_FIRST)
+    split = Split(file.stem.removeprefix(f"{file_kind(file)}_"), file, folder)
     try:
         inspected = InspectedFile(split, look)
     except InputError as error:

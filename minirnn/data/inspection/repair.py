@@ -20,6 +20,7 @@ from minirnn.data.coco_file import read_coco_json
 from minirnn.data.inspection.inspect import inspect
 from minirnn.data.inspection.mend_file import Change, FileMender, one_each
 from minirnn.data.inspection.split import Inspection, Split
+from minirnn.data.layout import of_kind
 from minirnn.data.new_set import new_folder
 from minirnn.data.problems import Problem
 from minirnn.errors import InputError
@@ -128,8 +129,7 @@ def _carry_keypoints(before: Split, mended: Split) -> list[Change]:
 
     Of it, the images that are left; their objects stay as they are, since those of the first were mended.
     """
-    kind = "person_keypoints"
-    file = before.file.with_name(before.file.name.replace("instances", kind, 1))
+    file = of_kind(before.file, "person_keypoints")
     if file == before.file or not file.is_file():
         return []
     try:
